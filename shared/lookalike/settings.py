@@ -1,0 +1,98 @@
+"""All options of a process, read once at its entry point; core code reads no environment."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_type_hints
+
+from lookalike.errors import SettingsError
+
+PREFIX = "LOOKALIKE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every option, with its default. The environment variable of `store` is `LOOKALIKE_STORE`, and so on.
+
+    Attributes:
+        store: folder, or `s3://bucket/prefix`; holds both roots unless they are named apart.
+        images: the images root, when it is not `<store>/images`.
+        artifacts: the artifacts root, when it is not `<store>/artifacts`.
+        s3_endpoint: another S3 endpoint than Amazon's, for example a local one.
+        s3_region: region of the buckets.
+        max_image_bytes: larger uploads are rejected.
+        max_image_pixels: larger pictures are rejected, judged from their header.
+        max_image_side: longer sides are rejected, in pixels.
+        refresh_seconds: how often a searcher looks for a new snapshot and new rows.
+        delta_rows: a delta of fewer rows never asks for a build.
+        delta_fraction: a delta of more than this part of the snapshot asks for a build.
+        delta_age_seconds: an older delta asks for a build, however small.
+        snapshot_grace_seconds: how long a replaced snapshot is kept for readers in flight.
+        threads: encoders that run side by side in one process.
+        url_seconds: life of presigned image and upload URLs.
+    """
+
+    store: str = "lookalike-store"
+    images: str = ""
+    artifacts: str = ""
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    max_image_bytes: int = 20 * 1024 * 1024
+    max_image_pixels: int = 50_000_000
+    max_image_side: int = 30_000
+    refresh_seconds: float = 1.0
+    delta_rows: int = 1_000
+    delta_fraction: float = 0.1
+    delta_age_seconds: float = 86_400.0
+    snapshot_grace_seconds: float = 3_600.0
+    threads: int = 2
+    url_seconds: int = 900
+
+    @property
+    def images_url(self) -> str:
+        """URL of the images root: what users upload."""
+        return self.images or f"{self.store.rstrip('/')}/images"
+
+    @property
+    def artifacts_url(self) -> str:
+        """URL of the artifacts root: what the system writes."""
+        return self.artifacts or f"{self.store.rstrip('/')}/artifacts"
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str], **overrides: object) -> Settings:
+        """Read `LOOKALIKE_*` variables; `overrides` that are not None win.
+
+        Raises:
+            SettingsError: a value does not parse, or is not positive where it must be.
+        """
+        types = get_type_hints(cls)
+        values: dict[str, object] = {}
+        for option in dataclasses.fields(cls):
+            given = overrides.get(option.name)
+            if given is None and (text := environment.get(PREFIX + option.name.upper())):
+                given = _parse(option.name, text, types[option.name])
+            if given is not None:
+                values[option.name] = given
+        return cls(**values)  # type: ignore[arg-type]  # each value was parsed to its field's type
+
+    def to_env(self) -> dict[str, str]:
+        """Inverse of `from_env`, for handing the same options to another process."""
+        return {
+            PREFIX + option.name.upper(): str(value)
+            for option in dataclasses.fields(self)
+            if (value := getattr(self, option.name)) != ""
+        }
+
+
+def _parse(name: str, text: str, kind: type) -> object:
+    try:
+        value: object = kind(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"{PREFIX}{name.upper()} cannot be read", got=repr(text), expected=kind.__name__
+        ) from error
+    if isinstance(value, int | float) and value <= 0:
+        raise SettingsError(f"{PREFIX}{name.upper()} is out of range", got=text, expected="more than 0")
+    return value

@@ -1,0 +1,83 @@
+"""The words of lookalike as immutable values. No behaviour beyond trivial derivations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Metric = Literal["cosine", "l2", "l1"]
+"""How two vectors are compared. `distance` is the metric's own number:
+cosine → 1 − cos(a, b) in [0, 2]; l2 → Euclidean length; l1 → sum of absolute differences."""
+
+Engine = Literal["annoy", "exact", "faiss"]
+Precision = Literal["fp32", "int8"]
+Scope = Literal["read", "write"]
+
+METRICS: tuple[Metric, ...] = ("cosine", "l2", "l1")
+ENGINES: tuple[Engine, ...] = ("annoy", "exact", "faiss")
+
+Vector = NDArray[np.float32]
+"""shape (d,), float32; unit length when the collection's metric is cosine."""
+Vectors = NDArray[np.float32]
+"""shape (n, d), float32."""
+Pixels = NDArray[np.uint8]
+"""shape (height, width, 3), uint8, sRGB."""
+
+Attribute = str | int | float | bool | None
+Attributes = Mapping[str, Attribute]
+
+ItemStatus = Literal["live", "removed", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image and its metadata; `id` is its path below the collection's `images/`."""
+
+    id: str
+    category: str | None = None
+    product_id: str | None = None
+    title: str | None = None
+    attributes: Attributes = field(default_factory=dict)
+    width: int = 0
+    height: int = 0
+    perceptual_hash: bytes | None = None
+    ingested_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEvent:
+    """An object of the images root was created or removed.
+
+    `sequencer` orders the events of one key: longer history, larger string after right-padding with
+    zeros (Amazon S3 event notification, "sequencer"). `key` is relative to the images root.
+    """
+
+    collection: str
+    key: str
+    kind: Literal["created", "removed"]
+    sequencer: str
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An uploaded object that can never become an item, and why."""
+
+    id: str
+    reason: str
+    message: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One answer to a search. `score` is always better when higher; `distance` is the metric's number."""
+
+    item: Item
+    score: float
+    distance: float
+    confidence: float | None
