@@ -6,6 +6,8 @@ LookalikeError
 │   ├── FilterError             a search filter
 │   ├── MetadataError           a metadata file as a whole (a bad row is reported, not raised)
 │   ├── UnsupportedMetric       an engine was asked for a metric it does not compute
+│   ├── BodyTooLarge            a request body over its byte limit; refused before all of it is read
+│   ├── UnsupportedContentType  a request body of a media type that the operation does not take
 │   └── ImageRejected           bytes that will never become a vector; carries a `reason` code
 │       ├── ImageTooLarge       over the byte or pixel limit
 │       └── UnsupportedFormat   not an image format that lookalike reads
@@ -17,6 +19,7 @@ LookalikeError
 │   └── SnapshotNotFound
 ├── Conflict                    somebody else changed it first, or it exists already
 ├── NotReady                    nothing published to search yet; try again later
+├── Busy                        too much work is waiting already; try again later
 ├── Incompatible                two parts do not fit together; names both sides
 ├── EncoderRejected             an exported encoder departs from its original too much
 ├── AccessDenied
@@ -72,6 +75,14 @@ class MetadataError(InvalidInput):
 
 class UnsupportedMetric(InvalidInput):
     """An index engine was asked for a metric that it does not compute."""
+
+
+class BodyTooLarge(InvalidInput):
+    """A request body is over its byte limit."""
+
+
+class UnsupportedContentType(InvalidInput):
+    """A request body has a media type that the operation does not take."""
 
 
 class ImageRejected(InvalidInput):
@@ -132,6 +143,10 @@ class Conflict(LookalikeError):
 
 class NotReady(LookalikeError):
     """Nothing is published to search yet."""
+
+
+class Busy(LookalikeError):
+    """Too much work is waiting already."""
 
 
 class Incompatible(LookalikeError):

@@ -31,6 +31,7 @@ class Settings:
         delta_age_seconds: an older delta asks for a build, however small.
         snapshot_grace_seconds: how long a replaced snapshot is kept for readers in flight.
         threads: encoders that run side by side in one process.
+        max_waiting: requests that may wait for a free encoder; more are told to try again.
         url_seconds: life of presigned image and upload URLs.
     """
 
@@ -48,6 +49,7 @@ class Settings:
     delta_age_seconds: float = 86_400.0
     snapshot_grace_seconds: float = 3_600.0
     threads: int = 2
+    max_waiting: int = 64
     url_seconds: int = 900
 
     @property
