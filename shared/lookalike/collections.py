@@ -1,0 +1,188 @@
+"""Collections: one JSON file each in the artifacts store, `collections/<name>/collection.json`.
+
+The file says which encoder and metric a collection lives by. It changes by compare-and-swap, so that two
+processes never overwrite each other's change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lookalike.errors import CollectionNotFound, Conflict, Incompatible, InvalidInput, ObjectNotFound
+from lookalike.storage import Blob, Store
+from lookalike.types import ENGINES, METRICS, Engine, Metric
+
+FORMAT = 1
+FOLDER = "collections"
+UPDATE_ATTEMPTS = 20
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionConfig:
+    """What a collection is made of.
+
+    Attributes:
+        name: `[a-z0-9][a-z0-9-]{0,62}`; it becomes part of paths, URLs and names in AWS.
+        encoder_id: the encoder whose vectors are searched.
+        metric: how vectors are compared.
+        engine: how a snapshot searches.
+        n_trees: Annoy's number of trees; None: chosen by measurement.
+        search_k: how many nodes Annoy inspects for a query; None: chosen by measurement.
+        recall_target: part of the exact top 10 that a measured choice must find, in (0, 1].
+        format: version of this file's layout.
+        created_at: ISO 8601, UTC; filled in by `Collections.create`.
+
+    Raises:
+        InvalidInput: a value cannot be used.
+    """
+
+    name: str
+    encoder_id: str
+    metric: Metric = "cosine"
+    engine: Engine = "annoy"
+    n_trees: int | None = None
+    search_k: int | None = None
+    recall_target: float = 0.95
+    format: int = FORMAT
+    created_at: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not self.encoder_id:
+            raise InvalidInput("the collection names no encoder", fix="List them: `lookalike encoders list`.")
+        if self.metric not in METRICS:
+            raise InvalidInput("unknown metric", got=repr(self.metric), expected=" | ".join(METRICS))
+        if self.engine not in ENGINES:
+            raise InvalidInput("unknown engine", got=repr(self.engine), expected=" | ".join(ENGINES))
+        if not 0 < self.recall_target <= 1:
+            raise InvalidInput(
+                "recall_target is out of range", got=self.recall_target, expected="more than 0, at most 1"
+            )
+        for option in ("n_trees", "search_k"):
+            value = getattr(self, option)
+            if value is not None and value < 1:
+                raise InvalidInput(f"{option} is out of range", got=value, expected="1 or more, or nothing")
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is stored."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> CollectionConfig:
+        """Inverse of `to_json`.
+
+        Raises:
+            Incompatible: written by a newer lookalike.
+        """
+        if data.get("format") != FORMAT:
+            raise Incompatible(
+                "the collection's file has another format", got=data.get("format"), expected=FORMAT
+            )
+        return cls(**data)
+
+
+class Collections:
+    """The collections of one artifacts store."""
+
+    def __init__(self, artifacts: Store) -> None:
+        self._artifacts = artifacts
+
+    def create(self, config: CollectionConfig) -> None:
+        """Register a collection.
+
+        Raises:
+            Conflict: one of this name exists.
+        """
+        if not config.created_at:
+            config = dataclasses.replace(config, created_at=datetime.now(UTC).isoformat(timespec="seconds"))
+        if not self._artifacts.create(_path(config.name), _encode(config)):
+            raise Conflict(
+                "the collection exists already", got=config.name, fix="Choose another name, or delete it."
+            )
+
+    def get(self, name: str) -> CollectionConfig:
+        """The collection `name`.
+
+        Raises:
+            CollectionNotFound: there is none; the text offers the nearest names.
+        """
+        return _decode(self._read(name))
+
+    def names(self) -> list[str]:
+        """All collections, sorted."""
+        folders = self._artifacts.list_folders(FOLDER)
+        return [name for name in folders if _NAME.fullmatch(name) and self._artifacts.exists(_path(name))]
+
+    def update(self, name: str, **changes: Any) -> CollectionConfig:
+        """Change fields of a collection; a concurrent change of other fields is kept.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+            Conflict: others kept changing it at the same time.
+        """
+        for _ in range(UPDATE_ATTEMPTS):
+            blob = self._read(name)
+            config = dataclasses.replace(_decode(blob), **changes)
+            if self._artifacts.replace(_path(name), _encode(config), etag=blob.etag):
+                return config
+        raise Conflict("the collection kept changing while it was updated", got=name, fix="Try again.")
+
+    def delete(self, name: str) -> None:
+        """Remove a collection and all that was made for it; the caller removes its images.
+
+        The configuration goes last: whoever crashes on the way can delete again.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+        """
+        self._read(name)
+        folder = f"{FOLDER}/{name}"
+        for info in list(self._artifacts.list(folder)):
+            if info.path != _path(name):
+                self._artifacts.delete(info.path)
+        self._artifacts.delete_folder(folder)
+
+    def _read(self, name: str) -> Blob:
+        # A name that breaks the rule was never created, and must not become a path.
+        if _NAME.fullmatch(name):
+            try:
+                return self._artifacts.get(_path(name))
+            except ObjectNotFound:
+                pass
+        raise CollectionNotFound("no such collection", got=repr(name), fix=self._suggest(name))
+
+    def _suggest(self, name: str) -> str:
+        names = self.names()
+        if not names:
+            return "There is none yet: `lookalike index FOLDER --collection NAME` makes one."
+        near = difflib.get_close_matches(name, names, n=3) or names[:3]
+        return f"Did you mean {' or '.join(near)}?"
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be a collection's. Raises InvalidInput."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            "this cannot name a collection",
+            got=repr(name),
+            expected="lower-case letters, digits and hyphens; at most 63, no hyphen first",
+        )
+
+
+def _path(name: str) -> str:
+    return f"{FOLDER}/{name}/collection.json"
+
+
+def _encode(config: CollectionConfig) -> bytes:
+    return json.dumps(config.to_json(), indent=2).encode()
+
+
+def _decode(blob: Blob) -> CollectionConfig:
+    return CollectionConfig.from_json(json.loads(blob.data))
