@@ -1,0 +1,127 @@
+"""Reading a catalogue at a fixed version: the whole of it for a snapshot, the changes for a searcher."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lookalike.catalogue.merge import NOTHING, Cells, item_of, merge_metadata
+from lookalike.catalogue.rows import CatalogueBatch, CatalogueVersion, Delta, ItemRow, MetadataFile
+from lookalike.catalogue.schemas import METADATA_CELLS, item_rows, metadata_files, vectors_array
+from lookalike.catalogue.tables import CHANGED, Table
+from lookalike.types import Item, Vectors
+
+ITEM_COLUMNS = ("id", "sequencer", "status", "width", "height", "perceptual_hash", "ingested_at")
+METADATA_COLUMNS = ("file", "id", "sequencer", *METADATA_CELLS)
+BATCH_ROWS = 2_048
+IS_HEAD = "id = ''"
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The three tables of one collection and one encoder."""
+
+    items: Table
+    metadata: Table
+    vectors: Table
+    dimension: int
+
+    def version(self) -> CatalogueVersion:
+        """The newest versions.
+
+        Vectors last: they are committed before their items, so that every item seen has its vector.
+        """
+        items, metadata = self.items.version(), self.metadata.version()
+        return CatalogueVersion(items, metadata, self.vectors.version())
+
+    def files(self, version: int | None = None) -> dict[str, MetadataFile]:
+        """Heads of the metadata files, removed ones included, by name."""
+        return metadata_files(self.metadata.read(("file", "attributes"), IS_HEAD, version=version))
+
+
+def scan(tables: Tables, version: CatalogueVersion) -> Iterator[CatalogueBatch]:
+    """Visible items in the order of their ids. Ids and item facts are held in memory, vectors streamed."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    vectors = tables.vectors.open(version.vectors)
+    if vectors is None or not version.items:
+        return
+    items = tables.items.read(ITEM_COLUMNS, "status = 'live'", version=version.items).sort_by("id")
+    ids = tables.vectors.read(("id",), version=version.vectors).column("id")
+    positions = pc.index_in(items.column("id"), value_set=ids.combine_chunks())
+    items = items.append_column("position", positions).filter(pc.is_valid(positions))
+    metadata = tables.metadata.read(METADATA_COLUMNS, version=version.metadata)
+    cells = merge_metadata(metadata, tables.files(version.metadata))
+    for start in range(0, items.num_rows, BATCH_ROWS):
+        part = items.slice(start, BATCH_ROWS)
+        found = vectors.take(part.column("position").to_pylist(), columns=["vector"])
+        rows = item_rows(part.drop_columns(["position"]))
+        assert isinstance(found, pa.Table)
+        yield CatalogueBatch(_items(rows, cells), vectors_array(found, tables.dimension))
+
+
+def delta(tables: Tables, since: CatalogueVersion, version: CatalogueVersion) -> Delta:
+    """What changed after `since` up to `version`; see `Delta`."""
+    changed = {
+        row.id: row for row in item_rows(_changed(tables.items, ITEM_COLUMNS, since.items, version.items))
+    }
+    vectors = set(_changed(tables.vectors, ("id",), since.vectors, version.vectors).column("id").to_pylist())
+    metadata = _changed_metadata(tables, since.metadata, version.metadata)
+    others = sorted((vectors | metadata) - changed.keys())
+    known = changed | {
+        row.id: row for row in item_rows(tables.items.lookup(others, ITEM_COLUMNS, version=version.items))
+    }
+    live = {item_id: row for item_id, row in known.items() if row.status == "live"}
+    ids, array = read_vectors(tables, sorted(live.keys() & (vectors | changed.keys())), version.vectors)
+    rest = sorted(live.keys() & metadata - set(ids))
+    present = tables.vectors.lookup(rest, ("id",), version=version.vectors).column("id").to_pylist()
+    visible = sorted({*ids, *present})
+    cells = cells_of(tables, visible, version.metadata)
+    return Delta(
+        version=version,
+        removed=frozenset(changed.keys() - live.keys()),
+        items={item.id: item for item in _items([live[item_id] for item_id in visible], cells)},
+        vector_ids=ids,
+        vectors=array,
+    )
+
+
+def read_vectors(tables: Tables, ids: Sequence[str], version: int | None = None) -> tuple[list[str], Vectors]:
+    """Those of `ids` that have a vector, sorted, and the vectors in that order."""
+    table = tables.vectors.lookup(ids, ("id", "vector"), version=version)
+    found = table.column("id").to_pylist()
+    order = sorted(range(len(found)), key=found.__getitem__)
+    array = vectors_array(table, tables.dimension) if found else np.empty((0, tables.dimension), np.float32)
+    return [found[i] for i in order], array[order]
+
+
+def cells_of(tables: Tables, ids: Sequence[str], version: int | None = None) -> dict[str, Cells]:
+    """Merged metadata of some items; those of which no file speaks are absent."""
+    rows = tables.metadata.lookup(ids, METADATA_COLUMNS, column="id", version=version)
+    return merge_metadata(rows, tables.files(version)) if rows.num_rows else {}
+
+
+def _items(rows: Collection[ItemRow], cells: dict[str, Cells]) -> list[Item]:
+    return [item_of(row, cells.get(row.id, NOTHING)) for row in rows]
+
+
+def _changed(table: Table, columns: Sequence[str], since: int, version: int) -> Any:
+    # Asking a table for its changes since now costs a scan; the versions alone say that there are none.
+    condition = f"{CHANGED} > {since}" if version != since else "false"
+    return table.read(columns, condition, version=version)
+
+
+def _changed_metadata(tables: Tables, since: int, version: int) -> set[str]:
+    """Ids of which a file says something else than at `since`: a row is new or changed, or was dropped."""
+    if version == since:
+        return set()
+    changed = _changed(tables.metadata, ("file", "id"), since, version).to_pylist()
+    ids = {row["id"] for row in changed if row["id"]}
+    for file in {row["file"] for row in changed if not row["id"]}:
+        dropped = tables.metadata.lookup([file], ("id",), column="file", version=version)
+        ids.update(item_id for item_id in dropped.column("id").to_pylist() if item_id)
+    return ids

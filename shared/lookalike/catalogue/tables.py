@@ -1,0 +1,252 @@
+"""One Lance table: opened, upserted under a condition, read by id or by change, compacted.
+
+Lance (https://lance.org/format/) commits by conditional put, so that processes on a folder and on S3 may
+write at once; a writer that loses re-reads and tries again. `_row_last_updated_at_version` says which
+commit last wrote a row (tables are made with stable row ids for that), and survives compaction.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from random import uniform
+from typing import Any, TypeVar
+
+from lookalike.errors import StoreUnavailable
+from lookalike.storage import ObjectInfo, Store
+
+CHANGED = "_row_last_updated_at_version"
+NEWER = "source.sequencer > target.sequencer"
+ATTEMPTS = 8
+FIRST_PAUSE_SECONDS = 0.05
+LOOKUP_IDS = 1_024
+TIDY_EVERY = 32
+VERSION_GRACE = timedelta(minutes=20)
+LEVEL_ROWS = 256
+LEVEL_FACTOR = 16
+COMPACT_BATCH_ROWS = 1_024
+METADATA_CACHE_BYTES = 32 * 1024 * 1024
+_LAST = 2**64 - 1
+_MANIFEST = re.compile(r"(\d{20})\.manifest")
+_Result = TypeVar("_Result")
+
+
+class Table:
+    """The Lance table at `path` of a store. It need not exist: then it is empty, at version 0."""
+
+    def __init__(self, store: Store, path: str, schema: Callable[[], Any]) -> None:
+        self._store = store
+        self._path = path
+        self._schema = schema
+
+    @property
+    def key(self) -> str:
+        """Name of the primary key's column."""
+        return str(self._schema().names[0])
+
+    # Versions
+
+    def newest(self) -> ObjectInfo | None:
+        """The newest version's manifest, by one listing and without Lance; None: no table.
+
+        Lance names manifests by 2^64 − 1 − version, so that the newest comes first in a listing
+        (https://lance.org/format/table/versioning/).
+        """
+        manifests = self._store.list(f"{self._path}/_versions")
+        return next((info for info in manifests if _MANIFEST.fullmatch(info.path.rsplit("/", 1)[-1])), None)
+
+    def version(self) -> int:
+        """The newest version; 0: no table."""
+        newest = self.newest()
+        found = _MANIFEST.search(newest.path) if newest else None
+        return _LAST - int(found[1]) if found else 0
+
+    def open(self, version: int | None = None) -> Any | None:
+        """The Lance dataset at `version` (None: the newest), or None if there is no table.
+
+        Raises:
+            StoreUnavailable: the store failed, or `version` is not kept any more.
+        """
+        import lance
+
+        if version == 0:
+            return None
+        try:
+            return lance.dataset(
+                self._store.lance_uri(self._path),
+                version=version,
+                storage_options=self._store.lance_options(),
+                metadata_cache_size_bytes=METADATA_CACHE_BYTES,
+            )
+        except ValueError as error:
+            if "not found" not in str(error).lower():
+                raise
+            if version is None:
+                return None
+            raise StoreUnavailable(
+                f"version {version} of {self._path} is not kept any more", fix="Start again from the newest."
+            ) from error
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _open_or_create(self) -> Any:
+        import lance
+
+        found = self.open()
+        if found is not None:
+            return found
+        try:
+            return lance.write_dataset(
+                self._schema().empty_table(),
+                self._store.lance_uri(self._path),
+                mode="create",
+                enable_stable_row_ids=True,
+                storage_options=self._store.lance_options(),
+            )
+        except OSError:
+            # Another process was first, and its table will do; whatever else went wrong will again.
+            found = self.open()
+            if found is None:
+                raise
+            return found
+
+    # Writing
+
+    def upsert(self, rows: Any) -> None:
+        """Insert `rows` (Arrow, unique keys); one whose key exists replaces it if its sequencer is higher.
+
+        Raises:
+            StoreUnavailable: others kept committing first, or the store failed.
+        """
+        version = self._retried(lambda: self._upsert_once(rows))
+        if version % TIDY_EVERY == 0:
+            self.tidy()
+
+    def _upsert_once(self, rows: Any) -> int:
+        dataset = self._open_or_create()
+        merge = dataset.merge_insert(self.key).when_matched_update_all(NEWER).when_not_matched_insert_all()
+        merge.execute(rows)
+        return int(dataset.version)
+
+    def delete(self, conditions: Iterable[str]) -> None:
+        """Remove the rows that meet any of the SQL `conditions`, one commit for each."""
+        for condition in conditions:
+            self._retried(lambda condition=condition: self._delete_once(condition))  # type: ignore[misc]
+
+    def _delete_once(self, condition: str) -> None:
+        dataset = self.open()
+        if dataset is not None:
+            dataset.delete(condition)
+
+    def _retried(self, action: Callable[[], _Result]) -> _Result:
+        """Lance retries a lost race itself some times; go on for longer, at odd moments."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return action()
+            except (OSError, RuntimeError, ValueError) as error:
+                if not _is_conflict(error):
+                    if isinstance(error, OSError):
+                        raise self._unavailable(error) from error
+                    raise
+                if attempt == ATTEMPTS:
+                    raise self._unavailable(error) from error
+                time.sleep(uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt)  # noqa: S311 - no secret
+        raise AssertionError("unreachable")
+
+    # Reading
+
+    def read(
+        self, columns: Sequence[str], condition: str | None = None, *, version: int | None = None
+    ) -> Any:
+        """Columns of the rows that meet an SQL `condition`, as Arrow, in the table's order."""
+        dataset = self.open(version)
+        if dataset is None:
+            return self._schema().empty_table().select(list(columns))
+        return self._guarded(
+            lambda: dataset.to_table(columns=list(columns), filter=condition, scan_in_order=True)
+        )
+
+    def lookup(
+        self,
+        values: Sequence[str],
+        columns: Sequence[str],
+        *,
+        column: str | None = None,
+        version: int | None = None,
+    ) -> Any:
+        """Columns of the rows whose `column` (default: the key) is one of `values`, in the table's order.
+
+        Few are looked up by a condition; many by one pass over that column, and then their rows only.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = column or self.key
+        if len(values) <= LOOKUP_IDS:
+            condition = f"{column} IN ({', '.join(map(quoted, values))})" if values else "false"
+            return self.read(columns, condition, version=version)
+        dataset = self.open(version)
+        if dataset is None:
+            return self._schema().empty_table().select(list(columns))
+        found = pc.is_in(
+            self._guarded(lambda: dataset.to_table(columns=[column], scan_in_order=True)).column(0),
+            value_set=pa.array(values, pa.string()),
+        )
+        rows = pc.indices_nonzero(found)
+        return self._guarded(lambda: dataset.take(rows.to_pylist(), columns=list(columns)))
+
+    def count(self, condition: str | None = None, *, version: int | None = None) -> int:
+        """How many rows meet `condition`."""
+        dataset = self.open(version)
+        return 0 if dataset is None else self._guarded(lambda: int(dataset.count_rows(condition)))
+
+    def _guarded(self, action: Callable[[], _Result]) -> _Result:
+        try:
+            return action()
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    # Housekeeping
+
+    def tidy(self) -> None:
+        """Merge small fragments and forget old versions. Losing a race against a writer is no failure."""
+        dataset = self.open()
+        if dataset is None:
+            return
+        try:
+            target = _fragment_target([fragment.metadata.num_rows for fragment in dataset.get_fragments()])
+            dataset.optimize.compact_files(
+                target_rows_per_fragment=target, batch_size=COMPACT_BATCH_ROWS, num_threads=1
+            )
+            self.open().cleanup_old_versions(older_than=VERSION_GRACE)  # type: ignore[union-attr]
+        except (OSError, RuntimeError, ValueError) as error:
+            if not (_is_conflict(error) or isinstance(error, OSError)):
+                raise
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(f"the table {self._path} could not be reached: {str(error)[:300]}")
+
+
+def quoted(text: str) -> str:
+    """`text` as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _fragment_target(rows: Sequence[int]) -> int:
+    """How large fragments must be to be left alone by this compaction.
+
+    Levels of 256, 4,096, 65,536 … rows: a level is merged into the next when 16 of its size are there. So a
+    row is rewritten once per level, and N batches write O(N log N) bytes, where a fixed target would rewrite
+    its last, half-full fragment each time (the log-structured merge tree of O'Neil et al., 1996, tiered).
+    """
+    target = LEVEL_ROWS
+    while sum(target <= count < target * LEVEL_FACTOR for count in rows) >= LEVEL_FACTOR:
+        target *= LEVEL_FACTOR
+    return target
+
+
+def _is_conflict(error: Exception) -> bool:
+    text = str(error).lower()
+    return "conflict" in text or "concurrent" in text or "contention" in text

@@ -1,0 +1,52 @@
+"""What a metadata file says, and what was wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lookalike.types import Attributes
+
+MAX_PROBLEMS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """Something in a file that could not be used.
+
+    `row` is what an editor shows: the line number of CSV and JSONL (a CSV header is line 1), the row of
+    Parquet counted from 1; 0 for the file as a whole.
+    """
+
+    row: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataRow:
+    """What one file says of one image; None or absent where it says nothing.
+
+    `attributes` holds the further columns: each value a str, int, float or bool, one type per column.
+    """
+
+    id: str
+    category: str | None = None
+    product_id: str | None = None
+    title: str | None = None
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataTable:
+    """The usable rows of a file, one per id, and its problems, at most about `MAX_PROBLEMS`."""
+
+    rows: list[MetadataRow]
+    problems: list[RowProblem]
+
+
+def bounded(problems: list[RowProblem]) -> list[RowProblem]:
+    """The first problems by row; what is left out is counted in a last one, so that nothing is hidden."""
+    ordered = sorted(problems, key=lambda problem: problem.row)
+    if len(ordered) <= MAX_PROBLEMS:
+        return ordered
+    left = len(ordered) - MAX_PROBLEMS
+    return [*ordered[:MAX_PROBLEMS], RowProblem(ordered[-1].row, f"and {left} problems more")]
