@@ -1,0 +1,1 @@
+"""The HTTP API: one app for the local server and for the query Lambda."""

@@ -1,0 +1,220 @@
+"""What goes out over HTTP."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lookalike.types import Attribute, Engine, Metric
+
+
+class Answer(BaseModel):
+    """A response body."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
+
+
+class SnapshotAnswer(Answer):
+    """What serves a collection now."""
+
+    id: str
+    created_at: str
+    items: int
+    recall: float | None = Field(description="Measured recall of the exact top 10.")
+
+
+class CollectionAnswer(Answer):
+    """A collection: its choices, and what serves it."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "fashion",
+                    "encoder": "efficientnet-lite0-0f3c9a1b2d4e",
+                    "metric": "cosine",
+                    "engine": "annoy",
+                    "n_trees": None,
+                    "search_k": None,
+                    "recall_target": 0.95,
+                    "created_at": "2026-01-01T12:00:00+00:00",
+                    "snapshot": {
+                        "id": "20260101T120500-1a2b3c4d",
+                        "created_at": "2026-01-01T12:05:00+00:00",
+                        "items": 3409,
+                        "recall": 0.982,
+                    },
+                }
+            ]
+        },
+    )
+
+    name: str
+    encoder: str
+    metric: Metric
+    engine: Engine
+    n_trees: int | None
+    search_k: int | None
+    recall_target: float
+    created_at: str
+    snapshot: SnapshotAnswer | None
+
+
+class CollectionsAnswer(Answer):
+    """Every collection of the store."""
+
+    collections: list[CollectionAnswer]
+
+
+class ResultAnswer(Answer):
+    """One match. `score` is better when higher; `distance` is the metric's own number."""
+
+    id: str
+    score: float
+    distance: float
+    confidence: float | None = Field(
+        description="Calibrated probability of the same class; null where the collection has no labels."
+    )
+    category: str | None
+    product_id: str | None
+    metadata: dict[str, Attribute]
+    image_url: str
+
+
+class SearchAnswer(Answer):
+    """Matches, best first, and which encoder and snapshot found them."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "collection": "fashion",
+                    "encoder": "efficientnet-lite0-0f3c9a1b2d4e",
+                    "snapshot": "20260101T120500-1a2b3c4d",
+                    "index_time": "2026-01-01T12:05:00+00:00",
+                    "took_ms": 14.2,
+                    "results": [
+                        {
+                            "id": "shoes/0001.jpg",
+                            "score": 0.93,
+                            "distance": 0.07,
+                            "confidence": 0.97,
+                            "category": "shoes",
+                            "product_id": "sku-17",
+                            "metadata": {"title": "Red trainer", "price": 39.9},
+                            "image_url": "http://127.0.0.1:8000/collections/fashion/images/shoes/0001.jpg",
+                        }
+                    ],
+                }
+            ]
+        },
+    )
+
+    collection: str
+    encoder: str
+    snapshot: str | None
+    index_time: str | None
+    took_ms: float
+    results: list[ResultAnswer]
+
+
+class ItemAnswer(Answer):
+    """An item and its metadata."""
+
+    id: str
+    category: str | None
+    product_id: str | None
+    metadata: dict[str, Attribute]
+    width: int
+    height: int
+    ingested_at: str | None
+    image_url: str
+
+
+class UploadAnswer(Answer):
+    """Where to PUT one picture."""
+
+    id: str
+    method: Literal["PUT"] = "PUT"
+    url: str
+    headers: dict[str, str] = Field(description="To send with the PUT.")
+    expires_at: str
+
+
+class UploadsAnswer(Answer):
+    """One entry for each picture asked for, in the same order."""
+
+    uploads: list[UploadAnswer]
+
+
+class UploadedAnswer(Answer):
+    """A picture has arrived whole. It is found once it is ingested, or listed among the rejections."""
+
+    collection: str
+    id: str
+    size_bytes: int
+
+
+class RejectionAnswer(Answer):
+    """An object that can never become an item, and why."""
+
+    id: str
+    reason: str
+    message: str
+    at: str
+
+
+class RejectionsAnswer(Answer):
+    """A page of rejections."""
+
+    collection: str
+    offset: int
+    rejections: list[RejectionAnswer]
+
+
+class HealthAnswer(Answer):
+    """The server answers."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class FieldProblem(Answer):
+    """What is wrong with one field."""
+
+    pointer: str
+    message: str
+
+
+class Problem(Answer):
+    """Why a request was refused (RFC 9457)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:lookalike:problem:collection-not-found",
+                    "title": "There is no such collection",
+                    "status": 404,
+                    "detail": "no such collection; got 'fashoin'. Did you mean fashion?",
+                    "instance": "/collections/fashoin/search",
+                    "request_id": "5f1c9c0e3b0d4a0f8e0c8d2f6a7b9c1d",
+                    "fix": "Did you mean fashion?",
+                }
+            ]
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    fix: str | None = None
+    reason: str | None = None
+    errors: list[FieldProblem] | None = None

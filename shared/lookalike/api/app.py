@@ -1,0 +1,70 @@
+"""The FastAPI app: the same for the local server and for the query Lambda.
+
+```
+app = create_app(Service(settings, encoders, cache), keys=Keys(artifacts))
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lookalike import __version__
+from lookalike.api import openapi
+from lookalike.api.envelope import Envelope
+from lookalike.api.gate import Gate
+from lookalike.api.keys import Keys
+from lookalike.api.problems import problem_response
+from lookalike.api.routes import collections, health, images, items, reports, search, uploads
+from lookalike.api.schemas import CollectionBody, SearchForm, SearchRequest, UploadBody
+from lookalike.api.service import Service
+from lookalike.api.uploads import UploadDesk
+from lookalike.errors import LookalikeError
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(service: Service, *, keys: Keys | None, lifespan: Lifespan | None = None) -> FastAPI:
+    """The HTTP API over `service`.
+
+    Args:
+        service: what answers.
+        keys: who may call. None: everybody who reaches it under one of this machine's own names; only for a
+            server that is bound to loopback.
+        lifespan: what runs beside it.
+    """
+    app = FastAPI(
+        title="lookalike",
+        version=__version__,
+        # The pages that FastAPI offers load scripts from elsewhere. /openapi.json stays.
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would be one more answer to document, and loses the body of a PUT in some clients.
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.state.keys = keys
+    app.state.gate = Gate(service.settings.threads, service.settings.max_waiting)
+    app.state.desk = UploadDesk(service)
+    for module in (health, collections, search, items, images, uploads, reports):
+        app.include_router(module.router)
+    if not service.images.can_sign:
+        app.include_router(uploads.receiver)
+    for family in (LookalikeError, RequestValidationError, HTTPException):
+        app.add_exception_handler(family, _on_error)
+    app.add_middleware(Envelope, loopback_only=keys is None)
+    openapi.install(app, [CollectionBody, SearchRequest, SearchForm, UploadBody])
+    return app
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return problem_response(request, error)

@@ -1,0 +1,194 @@
+"""API keys: made once, shown once, kept as keyed hashes in `keys.json` of the artifacts root.
+
+A key is 256 random bits. Guessing it is hopeless at any hashing speed, so one HMAC-SHA256 under a salt of
+its own is enough and costs a request microseconds (NIST SP 800-63B §5.1.2.2 asks for an approved one-way
+function where a secret has at least 112 bits; slow hashes are for what people can remember).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import get_args
+
+from lookalike.errors import (
+    Conflict,
+    Forbidden,
+    Incompatible,
+    InvalidInput,
+    NotFound,
+    ObjectNotFound,
+    Unauthenticated,
+)
+from lookalike.storage import Store
+from lookalike.types import Scope
+
+KEYS_PATH = "keys.json"
+FORMAT = 1
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+SECRET_BYTES = 32
+SWAP_ATTEMPTS = 20
+MAX_NAME_CHARACTERS = 100
+_PREFIX = "lk"
+_FIX = "Make a key with `lookalike keys create`."
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What may be shown of a key: everything but the key."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey:
+    """A new key. `key` is not kept anywhere; this is the only time it can be read."""
+
+    key: str
+    info: KeyInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: str
+    salt: str
+    hash: str
+
+    @property
+    def info(self) -> KeyInfo:
+        return KeyInfo(self.id, self.name, self.scopes, self.created_at)
+
+
+# Compared when no key has the given id, so that the answer takes as long as for a wrong secret.
+_NOBODY = _Record("", "", (), "", "00" * 16, "00" * 32)
+
+
+class Keys:
+    """The API keys of one artifacts root. Safe to share between threads.
+
+    A change made by another process is seen after at most `refresh_seconds`.
+    """
+
+    def __init__(self, artifacts: Store, *, refresh_seconds: float = 5.0) -> None:
+        self._artifacts = artifacts
+        self._refresh_seconds = refresh_seconds
+        self._lock = threading.Lock()
+        self._records: dict[str, _Record] = {}
+        self._etag: str | None = None
+        self._read_at = float("-inf")
+
+    def create(self, name: str, scopes: Sequence[Scope] = SCOPES) -> CreatedKey:
+        """Make a key that may do what `scopes` say; `write` does not include `read`.
+
+        Raises:
+            InvalidInput: no name, no scope, or an unknown scope.
+            StoreUnavailable: the store failed.
+        """
+        if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
+            raise InvalidInput("a key needs a name", got=repr(name), expected="1 to 100 printable characters")
+        if not scopes or set(scopes) - set(SCOPES):
+            raise InvalidInput(
+                "a key needs scopes", got=", ".join(scopes) or "none", expected="read, write or both"
+            )
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        salt = secrets.token_hex(16)
+        record = _Record(
+            id=secrets.token_hex(6),
+            name=name,
+            scopes=tuple(scope for scope in SCOPES if scope in scopes),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            salt=salt,
+            hash=_hash(secret, salt),
+        )
+        self._change(lambda records: records | {record.id: record})
+        return CreatedKey(f"{_PREFIX}_{record.id}_{secret}", record.info)
+
+    def list(self) -> list[KeyInfo]:
+        """Every key that works, oldest first."""
+        records = self._refresh(force=True).values()
+        return sorted((record.info for record in records), key=lambda info: (info.created_at, info.id))
+
+    def revoke(self, id: str) -> KeyInfo:
+        """Make the key of this id stop working. Raises NotFound."""
+        found = self._refresh(force=True).get(id)
+        if found is None:
+            raise NotFound("no API key of this id", got=id, fix="`lookalike keys list` shows the ids.")
+        self._change(lambda records: {other: record for other, record in records.items() if other != id})
+        return found.info
+
+    def check(self, key: str | None, scope: Scope) -> KeyInfo:
+        """Who holds `key`, if it may do `scope`.
+
+        Raises:
+            Unauthenticated: there is no key, or not this one.
+            Forbidden: the key lacks `scope`.
+        """
+        if not key:
+            raise Unauthenticated("this needs an API key", expected="Authorization: Bearer <key>", fix=_FIX)
+        prefix, _, rest = key.partition("_")
+        id, _, secret = rest.partition("_")
+        record = self._refresh().get(id, _NOBODY)
+        # One comparison in constant time, whether or not the id exists (hmac.compare_digest).
+        matches = hmac.compare_digest(_hash(secret, record.salt), record.hash)
+        if not matches or prefix != _PREFIX or record is _NOBODY:
+            raise Unauthenticated("the API key is not known", fix=_FIX)
+        if scope not in record.scopes:
+            raise Forbidden(
+                "the API key may not do this", got=f"scopes {', '.join(record.scopes)}", expected=scope
+            )
+        return record.info
+
+    def _refresh(self, *, force: bool = False) -> dict[str, _Record]:
+        with self._lock:
+            now = time.monotonic()
+            if force or now - self._read_at >= self._refresh_seconds:
+                try:
+                    if blob := self._artifacts.get_if_changed(KEYS_PATH, self._etag):
+                        self._records, self._etag = _parse(blob.data), blob.etag
+                except ObjectNotFound:
+                    self._records, self._etag = {}, None
+                self._read_at = now
+            return self._records
+
+    def _change(self, change: Callable[[dict[str, _Record]], dict[str, _Record]]) -> None:
+        for _ in range(SWAP_ATTEMPTS):
+            records = self._refresh(force=True)
+            if self._artifacts.replace(KEYS_PATH, _render(change(records)), etag=self._etag):
+                self._refresh(force=True)
+                return
+        raise Conflict("the API keys kept changing while they were written", fix="Try again.")
+
+
+def _hash(secret: str, salt: str) -> str:
+    return hmac.new(bytes.fromhex(salt), secret.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def _render(records: dict[str, _Record]) -> bytes:
+    keys = [asdict(record) for record in records.values()]
+    return json.dumps({"format": FORMAT, "keys": keys}, indent=1).encode()
+
+
+def _parse(data: bytes) -> dict[str, _Record]:
+    try:
+        document = json.loads(data)
+        if document["format"] != FORMAT:
+            raise ValueError(f"format {document['format']}")
+        records = [_Record(**{**fields, "scopes": tuple(fields["scopes"])}) for fields in document["keys"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Incompatible(
+            f"{KEYS_PATH} cannot be read", got=repr(str(error)), expected=f"format {FORMAT}"
+        ) from error
+    return {record.id: record for record in records}

@@ -1,0 +1,1 @@
+"""The operations, by noun. Each parses, calls the service, and formats."""
