@@ -1,0 +1,48 @@
+"""What is known of a picture before it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lookalike.errors import ImageRejected
+
+Box = tuple[float, float, float, float]
+"""left, top, right, bottom, in pixels; right and bottom are outside."""
+
+MAX_PARTS = 100_000
+"""Segments, chunks or blocks that are walked before a file counts as hostile; walking them takes 0.1 s."""
+MAX_PROFILE_BYTES = 4 * 1024 * 1024
+"""Larger colour profiles are ignored; those of printing houses have up to 3 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A picture's header, and the bytes that its decoder may see.
+
+    Attributes:
+        format: Pillow's name of the format.
+        width: pixels in a row as stored, before orientation; 0 if only the decoder can tell (AVIF).
+        height: rows as stored.
+        stream: the file without what carries no pixels; the decoder gets this.
+        orientation: EXIF orientation, 1 to 8.
+        profile: ICC colour profile.
+        frame: the part of the picture that the file paints, if not the whole (GIF).
+    """
+
+    format: str
+    width: int
+    height: int
+    stream: bytes
+    orientation: int = 1
+    profile: bytes | None = None
+    frame: tuple[int, int, int, int] | None = None
+
+
+def damaged(kind: str, detail: object) -> ImageRejected:
+    """The error for a file of a known format that does not decode."""
+    return ImageRejected(
+        "undecodable",
+        f"the {kind} file is damaged, or of a variety that lookalike does not read",
+        got=str(detail)[:200],
+        fix="Save it again from an image editor, or leave it out.",
+    )

@@ -1,0 +1,54 @@
+"""A decoded picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.errors import InvalidInput
+from lookalike.images.header import Box
+from lookalike.types import Pixels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """A picture in sRGB, upright, over white, perhaps at reduced scale.
+
+    Attributes:
+        image: the pixels, as Pillow holds them; mode RGB. Not to be changed.
+        width: pixels in a row of the original, upright.
+        height: rows of the original, upright.
+        format: Pillow's name of the format it came in: JPEG, PNG, …
+        content: the part of `image` that the original covers; at reduced scale the last row and column
+            may be covered in part only.
+    """
+
+    image: Image
+    width: int
+    height: int
+    format: str
+    content: Box
+
+    @classmethod
+    def from_pixels(cls, pixels: Pixels) -> DecodedImage:
+        """A picture that never was a file. Raises InvalidInput unless (height, width, 3) uint8."""
+        from PIL import Image
+
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
+            raise InvalidInput(
+                "these are no pixels",
+                got=f"{pixels.dtype} {pixels.shape}",
+                expected="uint8 (height, width, 3), sRGB",
+            )
+        height, width, _ = pixels.shape
+        return cls(Image.fromarray(pixels), width, height, "", (0.0, 0.0, float(width), float(height)))
+
+    @property
+    def pixels(self) -> Pixels:
+        """A copy of the pixels: (height, width, 3) uint8, sRGB; read-only. Reduced if `image` is."""
+        return np.asarray(self.image)

@@ -1,0 +1,152 @@
+"""Picture → model input: the same for training, indexing and querying."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args
+
+import numpy as np
+
+from lookalike.errors import Incompatible, InvalidInput
+from lookalike.images.decode import decode
+from lookalike.images.header import Box
+from lookalike.images.limits import ImageLimits
+from lookalike.images.picture import DecodedImage
+from lookalike.types import Pixels
+
+Fit = Literal["crop", "squash", "pad"]
+Interpolation = Literal["box", "bilinear", "hamming", "bicubic", "lanczos"]
+FITS: tuple[Fit, ...] = get_args(Fit)
+INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
+
+VERSION = 1
+"""Changes with anything here or in `decode` that changes the numbers an encoder sees."""
+
+HEADROOM = 1.4
+"""How many times larger than needed a reduced picture stays. Measured against full-size decoding, 224 px,
+bicubic: 1.0 moves pixels by 2.9 of 255 on average where detail is finest, 1.4 by 1.6, 2.0 by 0.8. At 1.4 a
+12-megapixel photo still decodes at 1/8."""
+
+REDUCING_GAP = 3.0
+"""Pillow averages whole cells before it interpolates, down to this many times the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How a picture becomes what an encoder sees. Kept in the encoder's manifest.
+
+    Attributes:
+        size: side of the square model input, in pixels.
+        crop_fraction: part of the picture's sides that is kept, around its centre.
+        fit: `crop` keeps a square of the shorter side; `squash` ignores the proportions;
+            `pad` puts the whole on a white square.
+        interpolation: Pillow's filter, antialiased.
+        version: of the method; vectors of different versions do not compare.
+    """
+
+    size: int = 224
+    crop_fraction: float = 0.875
+    fit: Fit = "crop"
+    interpolation: Interpolation = "bicubic"
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= 4096:
+            raise InvalidInput(
+                "the encoder's input size is out of range", got=self.size, expected="1 to 4096"
+            )
+        if not 0.0 < self.crop_fraction <= 1.0:
+            raise InvalidInput(
+                "crop_fraction is out of range", got=self.crop_fraction, expected="more than 0, at most 1"
+            )
+        if self.fit not in FITS:
+            raise InvalidInput("unknown fit", got=self.fit, expected=", ".join(FITS))
+        if self.interpolation not in INTERPOLATIONS:
+            raise InvalidInput(
+                "unknown interpolation", got=self.interpolation, expected=", ".join(INTERPOLATIONS)
+            )
+
+    @property
+    def min_side(self) -> int:
+        """The shorter side, in pixels, that a reduced picture must keep: what `decode` takes."""
+        return math.ceil(HEADROOM * self.size / self.crop_fraction)
+
+    def to_json(self) -> dict[str, object]:
+        """The values by name, for a manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Preprocess:
+        """Inverse of `to_json`. Raises Incompatible for a version or an option that is not known here."""
+        known = {field.name for field in fields(cls)}
+        if values.get("version") != VERSION or not set(values) <= known:
+            raise Incompatible(
+                "the encoder's preprocessing is of another version of lookalike",
+                got=dict(values),
+                expected=f"version {VERSION} with {', '.join(sorted(known))}",
+                fix="Build the encoder again with this version.",
+            )
+        try:
+            return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__
+        except (InvalidInput, TypeError) as error:
+            raise Incompatible(f"the encoder's preprocessing cannot be used: {error}") from error
+
+
+def read_image(data: bytes, limits: ImageLimits, preprocess: Preprocess) -> tuple[DecodedImage, Pixels]:
+    """Decode at the scale that `preprocess` needs, and make the model input. Raises as `decode` does."""
+    image = decode(data, limits, min_side=preprocess.min_side)
+    return image, model_input(image, preprocess)
+
+
+def model_input(image: DecodedImage, preprocess: Preprocess) -> Pixels:
+    """What the encoder sees: (size, size, 3) uint8, sRGB.
+
+    The same picture gives the same numbers in any thread or process. A picture decoded at reduced scale
+    differs from the full-size one by at most 2 of 255 on average, far less on most photos.
+    """
+    box = _region(image, preprocess)
+    if preprocess.fit == "pad":
+        return _padded(image, box, preprocess)
+    return resample(image, box, (preprocess.size, preprocess.size), preprocess.interpolation)
+
+
+def resample(
+    image: DecodedImage, box: Box, size: tuple[int, int], interpolation: Interpolation = "bicubic"
+) -> Pixels:
+    """The part `box` of a picture, in pixels of the original, resized to `size` = (width, height).
+
+    Returns (height, width, 3) uint8. `model_input` is made of it; training's other views go through it too.
+    """
+    from PIL.Image import Resampling
+
+    left, top, right, bottom = image.content
+    across, down = (right - left) / image.width, (bottom - top) / image.height
+    cut = (left + box[0] * across, top + box[1] * down, left + box[2] * across, top + box[3] * down)
+    resized = image.image.resize(size, Resampling[interpolation.upper()], box=cut, reducing_gap=REDUCING_GAP)
+    return np.asarray(resized)
+
+
+def _region(image: DecodedImage, preprocess: Preprocess) -> tuple[int, int, int, int]:
+    """The part that is kept, in whole pixels of the original: a 256-px picture then is cut, not resampled."""
+    width, height = image.width, image.height
+    if preprocess.fit == "crop":
+        width = height = min(width, height)
+    width = max(1, round(preprocess.crop_fraction * width))
+    height = max(1, round(preprocess.crop_fraction * height))
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return left, top, left + width, top + height
+
+
+def _padded(image: DecodedImage, box: tuple[int, int, int, int], preprocess: Preprocess) -> Pixels:
+    size = preprocess.size
+    longer = max(box[2] - box[0], box[3] - box[1])
+    width = max(1, round(size * (box[2] - box[0]) / longer))
+    height = max(1, round(size * (box[3] - box[1]) / longer))
+    left, top = (size - width) // 2, (size - height) // 2
+    padded = np.full((size, size, 3), 255, np.uint8)
+    padded[top : top + height, left : left + width] = resample(
+        image, box, (width, height), preprocess.interpolation
+    )
+    return padded
