@@ -1,0 +1,51 @@
+"""The rows that a snapshot does not know yet, gathered step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.types import Item, Vectors
+
+if TYPE_CHECKING:
+    from lookalike.catalogue import CatalogueVersion, Delta
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaRows:
+    """Everything that changed between a snapshot's catalogue version and `version`.
+
+    Attributes:
+        version: up to which the catalogue was read.
+        removed: ids that must not be found.
+        items: new or changed items by id, whole; has every id of `ids`.
+        ids: items whose vector is here and not in the snapshot, or newer than there; sorted.
+        vectors: shape (len(ids), d), float32, in that order.
+    """
+
+    version: CatalogueVersion
+    removed: frozenset[str] = frozenset()
+    items: dict[str, Item] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    def advanced(self, news: Delta) -> DeltaRows:
+        """These rows and what came after them: `news` is the catalogue's delta since `version`."""
+        if news.is_empty:
+            return DeltaRows(news.version, self.removed, self.items, self.ids, self.vectors)
+        changed = set(news.vector_ids)
+        items = {id_: item for id_, item in self.items.items() if id_ not in news.removed} | news.items
+        kept = [row for row, id_ in enumerate(self.ids) if id_ not in changed and id_ not in news.removed]
+        ids = [self.ids[row] for row in kept] + news.vector_ids
+        # One table for both, so that a search is one multiplication; sorted, so that ties are by id.
+        vectors = np.concatenate([self.vectors[kept], news.vectors]) if kept else news.vectors
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        return DeltaRows(
+            version=news.version,
+            removed=(self.removed | news.removed) - changed,
+            items=items,
+            ids=tuple(ids[row] for row in order),
+            vectors=np.ascontiguousarray(vectors[order], np.float32),
+        )

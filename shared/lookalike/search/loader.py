@@ -1,0 +1,183 @@
+"""Which state of a collection is current: looks for news in the store and makes the next view of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lookalike.catalogue import Catalogue, CatalogueVersion
+from lookalike.collections import Collections
+from lookalike.confidence import Calibration
+from lookalike.encoders import Encoder, Encoders
+from lookalike.errors import Incompatible, LookalikeError, ObjectNotFound, SnapshotNotFound
+from lookalike.search.delta import DeltaRows
+from lookalike.search.view import View
+from lookalike.snapshots import Pointer, Snapshot, open_snapshot, pointer_path, read_manifest
+from lookalike.storage import Store
+from lookalike.types import Metric
+
+logger = logging.getLogger(__name__)
+
+LOAD_ATTEMPTS = 3
+
+
+class EncoderSlot:
+    """An encoder that is loaded when it is first needed, or ahead of that in a thread of its own."""
+
+    def __init__(self, encoders: Encoders, encoder_id: str) -> None:
+        self.id = encoder_id
+        self._encoders = encoders
+        self._lock = threading.Lock()
+        self._encoder: Encoder | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether `get` answers at once."""
+        return self._encoder is not None
+
+    def get(self) -> Encoder:
+        """The encoder. Raises EncoderNotFound, Incompatible, StoreUnavailable; then tries again next time."""
+        if self._encoder is None:
+            with self._lock:
+                if self._encoder is None:
+                    self._encoder = self._encoders.load(self.id)
+        return self._encoder
+
+    def prefetch(self) -> None:
+        """Begin to load, without waiting."""
+        threading.Thread(target=self._try, name=f"load {self.id}", daemon=True).start()
+
+    def _try(self) -> None:
+        try:
+            self.get()
+        except LookalikeError as error:  # `get` raises it again where somebody waits for the encoder
+            logger.warning("encoder %s cannot be loaded: %s", self.id, error)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A view, and what is needed to search it and to notice that it is out of date.
+
+    Attributes:
+        view: what to search.
+        encoder: for images in queries.
+        dimension: of all vectors.
+        catalogue: of that encoder; read for the delta.
+        etag: of the pointer that was followed; None before the first snapshot.
+        fingerprint: of the catalogue when the delta was read.
+    """
+
+    view: View
+    encoder: EncoderSlot
+    dimension: int
+    catalogue: Catalogue
+    etag: str | None
+    fingerprint: str
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot in the view."""
+        return self.view.snapshot
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Score → confidence, as the snapshot has it."""
+        return self.view.snapshot.manifest.calibration if self.view.snapshot else None
+
+
+class Loader:
+    """Loads the states of one collection. Not to be called by two threads at once."""
+
+    def __init__(self, artifacts: Store, collection: str, encoders: Encoders, cache: Path) -> None:
+        self._artifacts = artifacts
+        self._collection = collection
+        self._encoders = encoders
+        self._cache = cache
+
+    def next_base(self, state: State | None, *, needs_encoder: bool) -> State:
+        """`state`, or a state with the snapshot that became current since, and no delta yet.
+
+        Args:
+            state: what is served now.
+            needs_encoder: an image waits to be encoded, so load the encoder beside the snapshot.
+
+        Raises:
+            CollectionNotFound: the collection is gone.
+            Incompatible: the snapshot or its encoder cannot be served by this reader.
+        """
+        for attempt in range(LOAD_ATTEMPTS):
+            try:
+                etag = state.etag if state else None
+                blob = self._artifacts.get_if_changed(pointer_path(self._collection), etag)
+                if blob is None:
+                    assert state is not None
+                    return state
+                return self._with_snapshot(Pointer.parse(blob.data), blob.etag, state, needs_encoder)
+            except ObjectNotFound:
+                return self._without_snapshot(state, needs_encoder)
+            except SnapshotNotFound:  # replaced and removed between reading the pointer and its files
+                if attempt == LOAD_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def with_delta(self, state: State) -> State:
+        """`state`, or one whose delta has what was committed to the catalogue since."""
+        # Before the delta: a commit in between is then read now, and noticed again next time.
+        fingerprint = state.catalogue.fingerprint()
+        if fingerprint == state.fingerprint:
+            return state
+        delta = state.view.delta
+        news = state.catalogue.delta(delta.version)
+        return replace(state, fingerprint=fingerprint, view=state.view.advanced(delta.advanced(news)))
+
+    def _with_snapshot(self, pointer: Pointer, etag: str, state: State | None, needs_encoder: bool) -> State:
+        slot = self._slot(pointer.encoder_id, state, needs_encoder)
+        manifest = read_manifest(self._artifacts, self._collection, pointer.snapshot_id)
+        dimension = self._encoders.get(manifest.encoder_id).dimension
+        if dimension != manifest.dimension or slot.id != manifest.encoder_id:
+            raise Incompatible(
+                f"snapshot {manifest.id} and its encoder do not fit together",
+                got=f"dimension {manifest.dimension} of encoder {manifest.encoder_id} in the snapshot",
+                expected=f"dimension {dimension} of encoder {slot.id}",
+                fix="Build a new snapshot: `lookalike snapshot build`.",
+            )
+        snapshot = open_snapshot(manifest, self._artifacts, self._cache)
+        if state is not None and state.encoder.is_loaded:
+            slot.get()  # before the swap, so that no search waits for it after
+        return State(
+            view=View(manifest.metric, snapshot, DeltaRows(manifest.catalogue)),
+            encoder=slot,
+            dimension=dimension,
+            catalogue=Catalogue(self._artifacts, self._collection, manifest.encoder_id, dimension),
+            etag=etag,
+            fingerprint=manifest.fingerprint,
+        )
+
+    def _without_snapshot(self, state: State | None, needs_encoder: bool) -> State:
+        config = Collections(self._artifacts).get(self._collection)
+        if state is not None and state.etag is None and _serves(state, config.encoder_id, config.metric):
+            return state
+        slot = self._slot(config.encoder_id, state, needs_encoder)
+        dimension = self._encoders.get(config.encoder_id).dimension
+        return State(
+            view=View(config.metric, None, DeltaRows(CatalogueVersion())),
+            encoder=slot,
+            dimension=dimension,
+            catalogue=Catalogue(self._artifacts, self._collection, config.encoder_id, dimension),
+            etag=None,
+            fingerprint="",
+        )
+
+    def _slot(self, encoder_id: str, state: State | None, needs_encoder: bool) -> EncoderSlot:
+        if state is not None and state.encoder.id == encoder_id:
+            return state.encoder
+        slot = EncoderSlot(self._encoders, encoder_id)
+        if needs_encoder:
+            slot.prefetch()
+        return slot
+
+
+def _serves(state: State, encoder_id: str, metric: Metric) -> bool:
+    return state.encoder.id == encoder_id and state.view.metric == metric

@@ -1,0 +1,220 @@
+"""Searches one collection, and keeps up with what changes in it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lookalike.encoders import Encoders
+from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
+from lookalike.images import ImageLimits
+from lookalike.search.find import Found, Request, find
+from lookalike.search.loader import Loader, State
+from lookalike.search.query import Query, SearcherStatus, SearchResult
+from lookalike.search.target import row_or_raise, target_vector
+from lookalike.settings import Settings
+from lookalike.storage import Store
+from lookalike.types import Item, Match, score_from_distance
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 1.0
+"""How long a search that comes after a pause waits for news before it answers with what it has."""
+
+
+class Searcher:
+    """Search over one collection. Safe to share between threads.
+
+    Each search uses one immutable state throughout: one snapshot, one delta, one encoder. News are looked
+    for at most every `refresh_seconds`, in one thread of their own, and swapped in whole. A search during
+    busy times never waits for them; the first one after a pause does, for a second at most. While the store
+    fails, the last state goes on serving (`status` says so).
+
+    Args:
+        artifacts: the artifacts store.
+        collection: its name.
+        settings: limits of images, and `refresh_seconds`.
+        encoders: where encoders are loaded from.
+        cache: folder for files of an S3 store; not used for a folder store.
+    """
+
+    def __init__(
+        self, artifacts: Store, collection: str, settings: Settings, encoders: Encoders, cache: Path
+    ) -> None:
+        self.collection = collection
+        self._limits = ImageLimits.from_settings(settings)
+        self._refresh_seconds = settings.refresh_seconds
+        self._loader = Loader(artifacts, collection, encoders, cache)
+        self._state: State | None = None
+        self._problem: str | None = None
+        self._checked = -float("inf")
+        self._checked_at: str | None = None
+        self._refreshing = threading.Lock()
+        self._starting = threading.Lock()
+        self._refresher: threading.Thread | None = None
+        self._refresh_began = 0.0
+
+    def search(self, query: Query) -> SearchResult:
+        """The items that look like the query, best first.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+            NotReady: it has no items yet.
+            InvalidInput: the query does not fit the collection (FilterError, ImageRejected among them).
+            ItemNotFound: the query names an unknown id.
+            Incompatible: the current snapshot cannot be served, and none was loaded before.
+            StoreUnavailable: nothing was loaded yet and the store does not answer.
+        """
+        started = time.perf_counter()
+        state = self._current(needs_encoder=any(part.kind == "image" for part in query.parts))
+        view = state.view
+        vector = target_vector(
+            query, view, dimension=state.dimension, limits=self._limits, encoder=state.encoder.get
+        )
+        found = find(view, vector, _request(query, state))
+        manifest = state.snapshot.manifest if state.snapshot else None
+        return SearchResult(
+            collection=self.collection,
+            encoder=state.encoder.id,
+            snapshot=manifest.id if manifest else None,
+            index_time=manifest.created_at if manifest else None,
+            took_ms=(time.perf_counter() - started) * 1000,
+            matches=_matches(state, found, query.offset),
+        )
+
+    def item(self, item_id: str) -> Item:
+        """One item, with its newest metadata.
+
+        Raises:
+            ItemNotFound: there is none; the text names the nearest ids.
+            CollectionNotFound, NotReady: as for `search`.
+        """
+        view = self._current(needs_encoder=False).view
+        return view.item_at(row_or_raise(view, item_id))
+
+    def warm(self) -> None:
+        """Load everything that the first search would load. Raises what `search` raises."""
+        self._current(needs_encoder=True).encoder.get()
+
+    def refresh(self, *, force: bool = False) -> bool:
+        """Look for news now, in this thread. True: what is served has changed.
+
+        Args:
+            force: even if `refresh_seconds` have not passed since the last time.
+
+        Raises:
+            CollectionNotFound, Incompatible, StoreUnavailable, …: the newest state cannot be loaded. One
+                loaded before goes on serving, unless the collection is gone.
+        """
+        with self._refreshing:
+            if not force and self._state and time.monotonic() - self._checked < self._refresh_seconds:
+                return False
+            return self._refresh(needs_encoder=False)
+
+    def status(self) -> SearcherStatus:
+        """What is served now, without asking the store."""
+        state = self._state
+        return SearcherStatus(
+            collection=self.collection,
+            encoder=state.encoder.id if state else None,
+            snapshot=state.snapshot.manifest.id if state and state.snapshot else None,
+            items=state.view.count if state else 0,
+            delta=len(state.view.delta.ids) if state else 0,
+            checked_at=self._checked_at,
+            problem=self._problem,
+        )
+
+    # Keeping up
+
+    def _current(self, *, needs_encoder: bool) -> State:
+        """The state to search, not much older than `refresh_seconds` unless the store is slow or fails."""
+        if self._state is not None:
+            age = time.monotonic() - self._checked
+            if age >= self._refresh_seconds:
+                refresher = self._start_refresh()
+                if age >= 2 * self._refresh_seconds:
+                    refresher.join(max(0.0, self._refresh_began + PATIENCE_SECONDS - time.monotonic()))
+        state = self._state
+        if state is None:
+            with self._refreshing:
+                if self._state is None:
+                    self._refresh(needs_encoder=needs_encoder)
+                state = self._state
+            assert state is not None
+        if state.snapshot is None and not state.view.size:
+            raise NotReady(
+                "the collection has no items yet", got=self.collection, fix="Add images, and try again."
+            )
+        return state
+
+    def _start_refresh(self) -> threading.Thread:
+        with self._starting:
+            if self._refresher is None or not self._refresher.is_alive():
+                self._refresh_began = time.monotonic()
+                name = f"refresh {self.collection}"
+                self._refresher = threading.Thread(target=self._try_refresh, name=name, daemon=True)
+                self._refresher.start()
+            return self._refresher
+
+    def _try_refresh(self) -> None:
+        try:
+            self.refresh()
+        except Exception:  # whatever it is, the searches that go on meanwhile must not suffer from it
+            logger.warning("collection %s cannot be refreshed", self.collection, exc_info=True)
+
+    def _refresh(self, *, needs_encoder: bool) -> bool:
+        """Swap in the newest state; the caller holds the lock."""
+        before = self._state
+        try:
+            base = self._loader.next_base(before, needs_encoder=needs_encoder)
+            self._state = self._loader.with_delta(base)
+            self._problem = None
+        except CollectionNotFound as error:
+            self._state = None
+            self._problem = str(error)
+            raise
+        except Exception as error:
+            self._problem = f"{type(error).__name__}: {error}"
+            if before is not None:  # new rows can be found even while a new snapshot cannot be loaded
+                self._state = self._loader.with_delta(before)
+            raise
+        finally:
+            self._checked = time.monotonic()
+            self._checked_at = datetime.now(UTC).isoformat(timespec="seconds")
+        return self._state is not before
+
+
+def _request(query: Query, state: State) -> Request:
+    view = state.view
+    allowed = view.alive if query.filter is None else view.fulfilling(query.filter)
+    own = [row for row in map(view.row_of, query.own_ids) if row is not None]
+    if own:
+        allowed = allowed.copy()
+        allowed[own] = False
+    groups = None if query.group_by is None else view.groups(query.group_by)
+    return Request(query.needed, allowed, groups, _passes(query.min_confidence, state))
+
+
+def _passes(least: float | None, state: State) -> Callable[[float], bool] | None:
+    if least is None:
+        return None
+    calibration, metric = state.calibration, state.view.metric
+    if calibration is None:
+        raise InvalidInput(
+            "min_confidence cannot be fulfilled: this collection has no calibrated confidence",
+            fix="Give its items categories and build a snapshot, or leave min_confidence out.",
+        )
+    return lambda distance: calibration(score_from_distance(distance, metric)) >= least
+
+
+def _matches(state: State, found: Found, offset: int) -> tuple[Match, ...]:
+    matches = []
+    for row, distance in zip(found.rows[offset:].tolist(), found.distances[offset:].tolist(), strict=True):
+        score = score_from_distance(distance, state.view.metric)
+        confidence = None if state.calibration is None else state.calibration(score)
+        matches.append(Match(state.view.item_at(row), score, distance, confidence))
+    return tuple(matches)

@@ -1,0 +1,116 @@
+"""A query's parts as the one vector to look for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lookalike.encoders import Encoder
+from lookalike.errors import InvalidInput, ItemNotFound
+from lookalike.images import ImageLimits, read_image
+from lookalike.search.query import Query, QueryPart
+from lookalike.search.view import View
+from lookalike.types import Vector
+
+SMALLEST_NORM = 1e-6
+
+
+def target_vector(
+    query: Query,
+    view: View,
+    *,
+    dimension: int,
+    limits: ImageLimits,
+    encoder: Callable[[], Encoder],
+) -> Vector:
+    """The vector to look for, shape (dimension,), float32; unit length when the metric is cosine.
+
+    Args:
+        query: its parts are summed by weight.
+        view: where ids are looked up; their vectors are taken as stored.
+        dimension: of the view's vectors.
+        limits: for images in the query.
+        encoder: called only for images.
+
+    Raises:
+        InvalidInput: a vector of another dimension, a text, or parts that cancel each other out.
+        ImageRejected: an image that cannot be decoded.
+        ItemNotFound: an unknown id.
+    """
+    unit = view.metric == "cosine"
+    vectors = [
+        _normalised(vector) if unit else vector
+        for part in query.parts
+        for vector in [_part_vector(part, view, dimension, limits, encoder)]
+    ]
+    if len(vectors) == 1 and query.parts[0].weight > 0:
+        return vectors[0]
+    total = sum(part.weight for part in query.parts)
+    summed = np.sum([part.weight * vector for part, vector in zip(query.parts, vectors, strict=True)], axis=0)
+    if unit:
+        return _normalised(summed.astype(np.float32))
+    if total <= 0:
+        raise InvalidInput("the weights leave nothing to look like", got=total, expected="a sum above 0")
+    return np.asarray(summed / total, np.float32)
+
+
+def _part_vector(
+    part: QueryPart, view: View, dimension: int, limits: ImageLimits, encoder: Callable[[], Encoder]
+) -> Vector:
+    match part.kind, part.value:
+        case "image", bytes(data):
+            loaded = encoder()
+            _, pixels = read_image(data, limits, loaded.manifest.preprocess)
+            return loaded.encode_one(pixels)
+        case "id", str(item_id):
+            return stored_vector(view, item_id)
+        case "text", _:
+            raise InvalidInput(
+                "this collection's encoder has no text vector", fix="Search by an image or an item's id."
+            )
+        case _, value:
+            return _given_vector(value, dimension)
+
+
+def stored_vector(view: View, item_id: str) -> Vector:
+    """The vector of an item of the view. Raises ItemNotFound, with the nearest ids."""
+    return view.vector_at(row_or_raise(view, item_id))
+
+
+def row_or_raise(view: View, item_id: str) -> int:
+    """The row of an item of the view. Raises ItemNotFound, with the nearest ids."""
+    row = view.row_of(item_id)
+    if row is None:
+        near = view.near_ids(item_id)
+        raise ItemNotFound(
+            "no such item", got=repr(item_id), fix=f"Did you mean {' or '.join(near)}?" if near else None
+        )
+    return row
+
+
+def _given_vector(value: object, dimension: int) -> Vector:
+    try:
+        vector = np.asarray(value, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("a query's vector cannot be read", expected="a list of numbers") from error
+    if vector.shape != (dimension,):
+        raise InvalidInput(
+            "a query's vector has another dimension than the collection's",
+            got=" × ".join(map(str, vector.shape)) or "a number",
+            expected=dimension,
+        )
+    if not np.isfinite(vector).all():
+        raise InvalidInput("a query's vector is not finite", expected="numbers")
+    return vector
+
+
+def _normalised(vector: Vector) -> Vector:
+    norm = float(np.linalg.norm(vector))
+    if norm < SMALLEST_NORM:
+        raise InvalidInput(
+            "the query points nowhere",
+            got=f"a vector of length {norm:.2g}",
+            fix="Give a vector that is not zero, or parts and weights that do not cancel each other out.",
+        )
+    return np.asarray(vector / np.float32(norm), np.float32)

@@ -1,0 +1,238 @@
+"""One state of a collection: a snapshot, the rows newer than it, and the encoder of both.
+
+A view never changes, so a search that keeps to one view never mixes two states. Its rows are numbered
+through: the snapshot's rows first, then those of the delta.
+"""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_left
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.filters import FieldKind, Filter, evaluate, field_kinds, resolve_field
+from lookalike.indexes.distance import ROUNDING, exact_distances, refined
+from lookalike.search.delta import DeltaRows
+from lookalike.snapshots import Snapshot, attribute_types, table_of
+from lookalike.types import Item, Metric, Vector, Vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Rows = NDArray[np.int64]
+Distances = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+BLOCK_FLOATS = 1 << 17
+"""Numbers gathered at once for exact search: few enough to stay in a core's cache."""
+
+
+class View:
+    """See the module. Safe to share between threads.
+
+    Args:
+        metric: how vectors are compared.
+        snapshot: None before the first one; then everything is in the delta.
+        delta: what changed since the snapshot.
+        known: rows of ids as an earlier view of the same snapshot found them.
+    """
+
+    def __init__(
+        self,
+        metric: Metric,
+        snapshot: Snapshot | None,
+        delta: DeltaRows,
+        known: dict[str, int | None] | None = None,
+    ) -> None:
+        self.metric = metric
+        self.snapshot = snapshot
+        self.delta = delta
+        self.base = snapshot.size if snapshot else 0
+        self.size = self.base + len(delta.ids)
+        self._delta_rows = {id_: self.base + row for row, id_ in enumerate(delta.ids)}
+        self.known = self._locate(known or {})
+        replaced = [self.known[id_] for id_ in (*delta.removed, *delta.ids)]
+        self.alive: Mask = np.ones(self.size, bool)
+        self.alive[[row for row in replaced if row is not None]] = False
+        self._overrides = {
+            row: item
+            for id_, item in delta.items.items()
+            if id_ not in self._delta_rows and (row := self.known[id_]) is not None and self.alive[row]
+        }
+        self._groups: dict[str, NDArray[np.int64]] = {}
+
+    def _locate(self, known: dict[str, int | None]) -> dict[str, int | None]:
+        """Rows in the snapshot of all ids that the delta touches; looks up only the ones not `known`."""
+        touched = {*self.delta.removed, *self.delta.items, *self.delta.ids}
+        if self.snapshot is None:
+            return dict.fromkeys(touched)
+        return {id_: known[id_] if id_ in known else self.snapshot.row_of(id_) for id_ in touched}
+
+    @cached_property
+    def count(self) -> int:
+        """Items that a search can find."""
+        return int(np.count_nonzero(self.alive))
+
+    def advanced(self, delta: DeltaRows) -> View:
+        """The same snapshot with another delta."""
+        return View(self.metric, self.snapshot, delta, self.known)
+
+    # Rows
+
+    def row_of(self, item_id: str) -> int | None:
+        """The row that serves `item_id`, or None."""
+        if item_id in self._delta_rows:
+            return self._delta_rows[item_id]
+        row = self.snapshot.row_of(item_id) if self.snapshot else None
+        return row if row is not None and self.alive[row] else None
+
+    def id_at(self, row: int) -> str:
+        """The id in `row`."""
+        if row >= self.base:
+            return self.delta.ids[row - self.base]
+        assert self.snapshot is not None
+        return self.snapshot.id_at(row)
+
+    def item_at(self, row: int) -> Item:
+        """The item in `row`, with its newest metadata."""
+        if row >= self.base:
+            return self.delta.items[self.delta.ids[row - self.base]]
+        assert self.snapshot is not None
+        return self._overrides.get(row) or self.snapshot.item_at(row)
+
+    def vector_at(self, row: int) -> Vector:
+        """The vector in `row`, shape (d,), float32."""
+        if row >= self.base:
+            return np.asarray(self.delta.vectors[row - self.base])
+        assert self.snapshot is not None
+        return np.asarray(self.snapshot.vectors[row])
+
+    def near_ids(self, item_id: str) -> list[str]:
+        """Up to three ids that somebody who asked for `item_id` may have meant."""
+        at = bisect_left(self.delta.ids, item_id)
+        around = list(self.delta.ids[max(0, at - 3) : at + 3])
+        if self.snapshot is not None:
+            at = self.snapshot.first_row_from(item_id)
+            rows = range(max(0, at - 3), min(self.base, at + 3))
+            around += [self.id_at(row) for row in rows if self.alive[row]]
+        return difflib.get_close_matches(item_id, around, n=3, cutoff=0)
+
+    # Columns
+
+    @cached_property
+    def _fresh(self) -> pa.Table:
+        """Columns of the items that the snapshot has no or only outdated columns of."""
+        types = attribute_types(self.snapshot.items.schema) if self.snapshot else {}
+        items = [*self._overrides.values(), *(self.delta.items[id_] for id_ in self.delta.ids)]
+        return table_of(items, types)
+
+    @cached_property
+    def _fresh_rows(self) -> Rows:
+        return np.array([*self._overrides, *range(self.base, self.size)], np.int64)
+
+    @cached_property
+    def fields(self) -> dict[str, FieldKind]:
+        """Columns that a filter may name. The snapshot's kinds prevail over the delta's."""
+        fields = field_kinds(self._fresh.schema)
+        stored = field_kinds(self.snapshot.items.schema) if self.snapshot else {}
+        return fields | {
+            name: kind for name, kind in stored.items() if kind != "unknown" or name not in fields
+        }
+
+    def fulfilling(self, filter_: Filter) -> Mask:
+        """Which rows a filter lets through, of those that are alive; bool, shape (size,).
+
+        Raises:
+            FilterError: an unknown field, or unlike types.
+        """
+        mask = self.alive.copy()
+        if self.snapshot is not None:
+            mask[: self.base] &= evaluate(filter_, self.snapshot.items, self.fields)
+        mask[self._fresh_rows] = evaluate(filter_, self._fresh, self.fields)
+        return mask
+
+    def groups(self, field: str) -> NDArray[np.int64]:
+        """A number per row, equal where the values of `field` are; int64, shape (size,).
+
+        Rows without a value have numbers of their own, below 0. Raises FilterError: no such field.
+        """
+        name = resolve_field(field, self.fields)
+        if name not in self._groups:
+            self._groups[name] = self._numbered(name)
+        return self._groups[name]
+
+    def _numbered(self, name: str) -> NDArray[np.int64]:
+        import pyarrow as pa
+
+        stored = [self.snapshot.items] if self.snapshot else []
+        columns = [
+            table[name] if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
+            for table in (*stored, self._fresh)
+        ]
+        # The snapshot's type goes first, as for filters; the delta's values were fitted to it.
+        type_ = next((column.type for column in columns if not pa.types.is_null(column.type)), pa.null())
+        chunks = [chunk for column in columns for chunk in column.cast(type_, safe=False).chunks]
+        encoded: Any = pa.chunked_array(chunks, type_).dictionary_encode().combine_chunks()
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        numbers = np.empty(self.size, np.int64)
+        numbers[: self.base] = codes[: self.base]
+        numbers[self._fresh_rows] = codes[self.base :]
+        alone = np.flatnonzero(numbers < 0)
+        numbers[alone] = -1 - alone
+        return numbers
+
+    # Distances
+
+    def nearest(
+        self, vector: Vector, rows: Rows, needed: int, groups: NDArray[np.int64] | None = None
+    ) -> tuple[Rows, Distances]:
+        """The rows nearest to `vector`, found by looking at every one of `rows`.
+
+        Args:
+            vector: shape (d,), float32.
+            rows: ascending; all of the snapshot, or all of the delta.
+            needed: how many are needed; more come back where distances are as good as equal.
+            groups: from `groups`: that many groups are needed.
+
+        Returns:
+            Rows and their distances (float32, from float64 arithmetic), in no order.
+        """
+        if not rows.size or not needed:
+            return rows[:0], np.empty(0, np.float32)
+        if rows[0] >= self.base:
+            vectors, first = self.delta.vectors, self.base
+        else:
+            assert self.snapshot is not None
+            vectors, first = self.snapshot.vectors, 0
+        scanned = _scan(vector, vectors, rows - first, self.metric)
+        close = rows[
+            scanned <= _reach(scanned, needed, None if groups is None else groups[rows], self.metric)
+        ]
+        chosen, distances = refined(vector, vectors, close - first, self.metric, close.size)
+        return chosen + first, distances
+
+
+def _scan(vector: Vector, vectors: Vectors, rows: Rows, metric: Metric) -> Distances:
+    """Distances to `rows`, in their order, at memory speed."""
+    if rows.size == len(vectors):
+        return exact_distances(vector, vectors, metric)
+    distances = np.empty(rows.size, np.float32)
+    for start in range(0, rows.size, max(1, BLOCK_FLOATS // vector.size)):
+        some = rows[start : start + max(1, BLOCK_FLOATS // vector.size)]
+        distances[start : start + some.size] = exact_distances(vector, vectors[some], metric)
+    return distances
+
+
+def _reach(distances: Distances, needed: int, groups: NDArray[np.int64] | None, metric: Metric) -> float:
+    """How far the best `needed` rows or groups reach at most, once rounding is taken away."""
+    if groups is not None:
+        order = np.argsort(distances)
+        _, firsts = np.unique(groups[order], return_index=True)
+        distances = distances[order[firsts]]
+    place = min(needed, len(distances)) - 1
+    last = float(np.partition(distances, place)[place])
+    return last + 2 * ROUNDING * (1.0 if metric == "cosine" else last)

@@ -1,0 +1,27 @@
+"""Snapshots: immutable, published search structures, and the one pointer that says which of them serves."""
+
+from lookalike.snapshots.build import build_snapshot
+from lookalike.snapshots.columns import attribute_types, item_at, table_of
+from lookalike.snapshots.housekeeping import collect_garbage, current, list_snapshots
+from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
+from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
+from lookalike.snapshots.snapshot import Snapshot, open_snapshot, read_manifest
+
+__all__ = [
+    "BuildOptions",
+    "LabelStatistics",
+    "Pointer",
+    "Snapshot",
+    "SnapshotManifest",
+    "attribute_types",
+    "build_snapshot",
+    "collect_garbage",
+    "current",
+    "item_at",
+    "list_snapshots",
+    "open_snapshot",
+    "pointer_path",
+    "read_manifest",
+    "read_pointer",
+    "table_of",
+]

@@ -1,0 +1,174 @@
+"""`snapshot.json`: what a snapshot is, so that a reader can tell whether it may serve it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lookalike.catalogue import CatalogueVersion
+from lookalike.confidence import Calibration
+from lookalike.errors import Incompatible
+from lookalike.indexes import IndexSpec
+from lookalike.types import ENGINES, METRICS, Engine, Metric
+
+FORMAT = 1
+MANIFEST_FILE = "snapshot.json"
+COLUMNS_FILE = "items.arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStatistics:
+    """How the items are labelled: `labelled` of them in `classes` categories, the largest of `largest`."""
+
+    labelled: int = 0
+    classes: int = 0
+    largest: int = 0
+
+    @classmethod
+    def of(cls, labels: Sequence[str | None]) -> LabelStatistics:
+        """Count labels; None is unlabelled."""
+        counts = Counter(label for label in labels if label is not None)
+        return cls(counts.total(), len(counts), max(counts.values(), default=0))
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What the collection asked for. A change of any asks for a new snapshot of the same rows."""
+
+    engine: Engine = "annoy"
+    n_trees: int | None = None
+    search_k: int | None = None
+    recall_target: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotManifest:
+    """One immutable search structure.
+
+    Attributes:
+        id: `<UTC time>-<8 hex digits>`; sorts by the time at which the catalogue was read.
+        collection: whose items it holds.
+        encoder_id: the encoder of every vector in it.
+        dimension: of those vectors.
+        metric: how they are compared.
+        catalogue: the versions of the tables that it was built from.
+        fingerprint: of the catalogue at that time; while the catalogue has the same, there is no delta.
+        count: items.
+        options: what the collection asked for.
+        index: what the engine made of it.
+        labels: how the items are labelled.
+        calibration: score → confidence; None where the labels do not say.
+        columns: column of `items.arrow` → Arrow type.
+        created_at: ISO 8601, UTC.
+        format: version of this layout.
+    """
+
+    id: str
+    collection: str
+    encoder_id: str
+    dimension: int
+    metric: Metric
+    catalogue: CatalogueVersion
+    fingerprint: str
+    count: int
+    options: BuildOptions
+    index: IndexSpec
+    labels: LabelStatistics
+    calibration: Calibration | None
+    created_at: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files beside `snapshot.json`."""
+        return (COLUMNS_FILE, *self.index.files)
+
+    def dump(self) -> bytes:
+        """As it is stored."""
+        return json.dumps(
+            {
+                "format": self.format,
+                "id": self.id,
+                "collection": self.collection,
+                "created_at": self.created_at,
+                "encoder_id": self.encoder_id,
+                "dimension": self.dimension,
+                "metric": self.metric,
+                "count": self.count,
+                "catalogue": self.catalogue.to_json(),
+                "fingerprint": self.fingerprint,
+                "options": asdict(self.options),
+                "index": self.index.to_json(),
+                "labels": asdict(self.labels),
+                "calibration": self.calibration and self.calibration.to_json(),
+                "columns": dict(self.columns),
+            },
+            indent=1,
+        ).encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> SnapshotManifest:
+        """Inverse of `dump`.
+
+        Raises:
+            Incompatible: this reader cannot serve the snapshot; the text names both sides.
+        """
+        try:
+            found = json.loads(data)
+            _check_supported(found)
+            return cls(
+                id=found["id"],
+                collection=found["collection"],
+                encoder_id=found["encoder_id"],
+                dimension=int(found["dimension"]),
+                metric=found["metric"],
+                catalogue=CatalogueVersion.from_json(found["catalogue"]),
+                fingerprint=found["fingerprint"],
+                count=int(found["count"]),
+                options=BuildOptions(**found["options"]),
+                index=IndexSpec.from_json(found["index"]),
+                labels=LabelStatistics(**found["labels"]),
+                calibration=found["calibration"] and Calibration.from_json(found["calibration"]),
+                created_at=found["created_at"],
+                columns=found["columns"],
+            )._checked()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Incompatible(
+                f"{MANIFEST_FILE} cannot be read",
+                got=f"{type(error).__name__}: {error}",
+                expected=f"the fields of format {FORMAT}",
+                fix="Build a new snapshot: `lookalike snapshot build`.",
+            ) from error
+
+    def _checked(self) -> SnapshotManifest:
+        """Refuse a manifest whose parts contradict each other."""
+        for name, own in (("metric", self.metric), ("dimension", self.dimension), ("size", self.count)):
+            its = getattr(self.index, name)
+            if its != own:
+                raise Incompatible(
+                    f"snapshot {self.id} and its index disagree on {name}",
+                    got=f"{its} in the index",
+                    expected=f"{own} in the snapshot",
+                )
+        return self
+
+
+def _check_supported(found: dict[str, Any]) -> None:
+    """Refuse what this version of lookalike cannot serve, before reading on."""
+    _expect(found, "format", found.get("format"), (FORMAT,))
+    _expect(found, "metric", found["metric"], METRICS)
+    _expect(found, "engine", found["index"]["engine"], ENGINES)
+
+
+def _expect(found: dict[str, Any], name: str, got: object, served: tuple[object, ...]) -> None:
+    if got not in served:
+        raise Incompatible(
+            f"this reader cannot serve the {name} of snapshot {found.get('id')}",
+            got=f"{got!r} in the snapshot",
+            expected=f"{' | '.join(map(str, served))} in this reader",
+            fix="Update lookalike where it reads, or build a new snapshot with this version.",
+        )

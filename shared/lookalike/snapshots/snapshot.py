@@ -1,0 +1,158 @@
+"""A snapshot opened for reading: the index, and the item columns beside it, both mapped into memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lookalike.errors import Incompatible, ObjectNotFound, SnapshotNotFound
+from lookalike.indexes import Index, open_index
+from lookalike.snapshots.columns import item_at, read_columns
+from lookalike.snapshots.manifest import COLUMNS_FILE, MANIFEST_FILE, SnapshotManifest
+from lookalike.storage import Store
+from lookalike.types import Item, Vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KEPT_IN_CACHE = 2
+STALE_DOWNLOAD_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Row i of `items` is row i of `index`; rows are in the order of their ids. Safe to share."""
+
+    manifest: SnapshotManifest
+    items: pa.Table
+    index: Index
+
+    @property
+    def size(self) -> int:
+        """Items."""
+        return self.manifest.count
+
+    @property
+    def vectors(self) -> Vectors:
+        """Shape (size, d), float32, read-only; mapped, not copied."""
+        return self.index.vectors
+
+    def id_at(self, row: int) -> str:
+        """The id in row `row`."""
+        return str(self.items["id"][row])
+
+    def item_at(self, row: int) -> Item:
+        """The item in row `row`."""
+        return item_at(self.items, row)
+
+    def row_of(self, item_id: str) -> int | None:
+        """The row of `item_id`, or None."""
+        row = self.first_row_from(item_id)
+        return row if row < self.size and self.id_at(row) == item_id else None
+
+    def first_row_from(self, item_id: str) -> int:
+        """The first row whose id is not less than `item_id`; `size` if there is none."""
+        ids = self.items["id"]
+        low, high = 0, self.size
+        while low < high:
+            middle = (low + high) // 2
+            if str(ids[middle]) < item_id:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+def snapshots_folder(collection: str) -> str:
+    """Where a collection's snapshots are, in the artifacts store."""
+    return f"collections/{collection}/snapshots"
+
+
+def snapshot_folder(collection: str, snapshot_id: str) -> str:
+    """Where the files of one snapshot are, in the artifacts store."""
+    return f"{snapshots_folder(collection)}/{snapshot_id}"
+
+
+def read_manifest(artifacts: Store, collection: str, snapshot_id: str) -> SnapshotManifest:
+    """The manifest of one snapshot.
+
+    Raises:
+        SnapshotNotFound: there is no such snapshot.
+        Incompatible: this reader cannot serve it.
+    """
+    try:
+        blob = artifacts.get(f"{snapshot_folder(collection, snapshot_id)}/{MANIFEST_FILE}")
+    except ObjectNotFound as error:
+        raise SnapshotNotFound("there is no such snapshot", got=f"{collection}/{snapshot_id}") from error
+    return SnapshotManifest.parse(blob.data)
+
+
+def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Snapshot:
+    """Open a snapshot where it lies, or from S3 after downloading it once below `cache`.
+
+    The cache keeps the snapshot opened last and the one before it; files already open stay readable.
+
+    Raises:
+        SnapshotNotFound: its files are gone; by now another one is current.
+        Incompatible: its files and its manifest disagree.
+    """
+    stored = artifacts.local_path(snapshot_folder(manifest.collection, manifest.id))
+    try:
+        if stored is not None:
+            return _open(manifest, stored)
+        return _open(manifest, _cached(manifest, artifacts, cache))
+    except (FileNotFoundError, ObjectNotFound, Incompatible) as error:
+        # It may have been removed file by file while it was opened.
+        if artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
+            raise
+        raise SnapshotNotFound("the snapshot's files are gone", got=manifest.id) from error
+
+
+def _open(manifest: SnapshotManifest, folder: Path) -> Snapshot:
+    items = read_columns(folder / COLUMNS_FILE)
+    if items.num_rows != manifest.count:
+        raise Incompatible(
+            f"snapshot {manifest.id} and its {COLUMNS_FILE} disagree",
+            got=f"{items.num_rows} rows",
+            expected=f"{manifest.count} items",
+        )
+    return Snapshot(manifest, items, open_index(manifest.index, folder))
+
+
+def _cached(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
+    """The folder with the snapshot's files, downloaded unless they are there."""
+    parent = cache / "snapshots" / manifest.collection
+    target = parent / manifest.id
+    if not target.is_dir():
+        parent.mkdir(parents=True, exist_ok=True)
+        _make_room(parent)
+        # Under another name until it is whole: a folder named by an id can be trusted.
+        staging = Path(tempfile.mkdtemp(prefix=f"{manifest.id}.", suffix=".part", dir=parent))
+        try:
+            stored = snapshot_folder(manifest.collection, manifest.id)
+            for name in manifest.files:
+                artifacts.download(f"{stored}/{name}", staging / name)
+            staging.rename(target)
+        except OSError:
+            if not target.is_dir():  # otherwise another thread or process was first
+                raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _make_room(parent: Path) -> None:
+    """Remove all but the newest snapshot, so that with the next one there are `KEPT_IN_CACHE`."""
+    folders = sorted((entry for entry in parent.iterdir() if entry.is_dir()), reverse=True)
+    whole = [folder for folder in folders if folder.suffix != ".part"]
+    abandoned = [
+        folder
+        for folder in folders
+        if folder.suffix == ".part" and folder.stat().st_mtime < time.time() - STALE_DOWNLOAD_SECONDS
+    ]
+    for folder in (*whole[KEPT_IN_CACHE - 1 :], *abandoned):
+        shutil.rmtree(folder, ignore_errors=True)
