@@ -8,7 +8,7 @@ compare-and-swap under a file lock, and a listing that survives names which obst
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -116,12 +116,19 @@ class Store:
             found = obstore.get(self._store, path)
             return Blob(bytes(found.bytes()), str(found.meta["e_tag"]))
 
-    def get_limited(self, path: str, max_bytes: int) -> Blob | None:
-        """The object at `path`, or None if it is larger than `max_bytes` (which then is not read)."""
+    def get_limited(self, path: str, max_bytes: int, *, version: str | None = None) -> Blob | None:
+        """The object at `path`, or None if it is larger than `max_bytes` (which then is not read).
+
+        Args:
+            path: of the object.
+            max_bytes: what the caller can take.
+            version: which version of it, in a versioned bucket; None: the present one.
+        """
         import obstore
 
+        options: Any = {"version": version} if version else {}
         with _errors(path):
-            found = obstore.get(self._store, path)
+            found = obstore.get(self._store, path, options=options)
             if found.meta["size"] > max_bytes:
                 return None
             return Blob(bytes(found.bytes()), str(found.meta["e_tag"]))
@@ -165,7 +172,7 @@ class Store:
             for chunk in obstore.list(self._store, prefix=prefix.rstrip("/") or None, chunk_size=1_000):
                 yield from (_info(meta) for meta in chunk)
 
-    def list_folders(self, prefix: str = "") -> list[str]:
+    def list_folders(self, prefix: str = "") -> Sequence[str]:
         """Names of the folders directly below `prefix`, sorted."""
         import obstore
 

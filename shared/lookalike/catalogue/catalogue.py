@@ -29,7 +29,7 @@ from lookalike.catalogue.rows import (
     MetadataProblem,
 )
 from lookalike.catalogue.sequencer import normalise_sequencer
-from lookalike.catalogue.tables import CHANGED, Table
+from lookalike.catalogue.tables import Table
 from lookalike.errors import Incompatible, ItemNotFound
 from lookalike.metadata import MetadataTable
 from lookalike.storage import Store
@@ -196,19 +196,12 @@ class Catalogue:
         return reading.delta(self._tables, since, version or self.version())
 
     def count_changes(self, since: CatalogueVersion) -> int:
-        """How many rows a delta since then would carry, about: changed items, plus changed metadata rows."""
-        now = self.version()
-        pairs = (
-            (self._tables.items, since.items, now.items),
-            (self._tables.metadata, since.metadata, now.metadata),
-        )
-        return sum(table.count(f"{CHANGED} > {then}", version=at) for table, then, at in pairs if at != then)
+        """How many rows a delta since then would carry, about: changed items and changed metadata rows."""
+        return reading.count_changes(self._tables, since)
 
     def oldest_change(self, since: CatalogueVersion) -> datetime | None:
-        """When the oldest item change after `since` was ingested; None: nothing changed."""
-        table = self._tables.items.read(("ingested_at",), f"{CHANGED} > {since.items}")
-        times = [time for time in table.column("ingested_at").to_pylist() if time]
-        return datetime.fromisoformat(min(times)) if times else None
+        """When the oldest of these changes was ingested; None: there is none. Reads the changed rows only."""
+        return reading.oldest_change(self._tables, since)
 
     def item(self, item_id: str) -> Item:
         """One visible item, metadata merged.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,23 @@ def delta(tables: Tables, since: CatalogueVersion, version: CatalogueVersion) ->
         vector_ids=ids,
         vectors=array,
     )
+
+
+def count_changes(tables: Tables, since: CatalogueVersion) -> int:
+    """Rows of items and of metadata that changed after `since`."""
+    now = tables.version()
+    pairs = ((tables.items, since.items, now.items), (tables.metadata, since.metadata, now.metadata))
+    return sum(table.count(f"{CHANGED} > {then}", version=at) for table, then, at in pairs if at != then)
+
+
+def oldest_change(tables: Tables, since: CatalogueVersion) -> datetime | None:
+    """When the oldest change of an item or a metadata file after `since` was ingested."""
+    now = tables.version()
+    items = _changed(tables.items, ("ingested_at",), since.items, now.items).column("ingested_at").to_pylist()
+    heads = _changed(tables.metadata, ("id", "file"), since.metadata, now.metadata).to_pylist()
+    files = tables.files(now.metadata) if heads else {}
+    times = items + [files[row["file"]].ingested_at for row in heads if not row["id"]]
+    return min((datetime.fromisoformat(time) for time in times if time), default=None)
 
 
 def read_vectors(tables: Tables, ids: Sequence[str], version: int | None = None) -> tuple[list[str], Vectors]:

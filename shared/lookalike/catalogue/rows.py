@@ -95,7 +95,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class MetadataFile:
-    """What is known of one metadata file: the head row of its rows."""
+    """What is known of one metadata file: the head row of its rows. See `ItemRow` for the same words."""
 
     name: str
     sequencer: str
@@ -103,6 +103,7 @@ class MetadataFile:
     removed: bool = False
     rows: int = 0
     problems: tuple[RowProblem, ...] = ()
+    ingested_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

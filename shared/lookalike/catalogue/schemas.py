@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -28,22 +29,21 @@ def items_schema() -> Any:
     """One row per id: the fields of `ItemRow`."""
     import pyarrow as pa
 
-    return pa.schema(
-        [
-            pa.field("id", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
-            pa.field("sequencer", pa.string(), nullable=False),
-            pa.field("status", pa.string(), nullable=False),
-            pa.field("etag", pa.string()),
-            pa.field("content_hash", pa.string()),
-            pa.field("size_bytes", pa.int64()),
-            pa.field("width", pa.int32()),
-            pa.field("height", pa.int32()),
-            pa.field("perceptual_hash", pa.binary()),
-            pa.field("reason", pa.string()),
-            pa.field("message", pa.string()),
-            pa.field("ingested_at", pa.string()),
-        ]
-    )
+    fields: list[Any] = [
+        pa.field("id", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
+        pa.field("sequencer", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("etag", pa.string()),
+        pa.field("content_hash", pa.string()),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("perceptual_hash", pa.binary()),
+        pa.field("reason", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("ingested_at", pa.string()),
+    ]
+    return pa.schema(fields)
 
 
 @cache
@@ -56,7 +56,7 @@ def metadata_schema() -> Any:
     """
     import pyarrow as pa
 
-    fields = [
+    fields: list[Any] = [
         pa.field("key", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
         pa.field("file", pa.string(), nullable=False),
         pa.field("id", pa.string(), nullable=False),
@@ -143,7 +143,9 @@ def metadata_files(table: Any) -> dict[str, MetadataFile]:
 
 
 def head_of(file: str, sequencer: str, etag: str, table: MetadataTable | None) -> MetadataFile:
-    """The head of a file's version; None: it was removed."""
+    """The head of a file's version, made now; None: it was removed."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     if table is None:
-        return MetadataFile(file, sequencer, removed=True)
-    return MetadataFile(file, sequencer, etag, rows=len(table.rows), problems=tuple(table.problems))
+        return MetadataFile(file, sequencer, removed=True, ingested_at=now)
+    problems = tuple(table.problems)
+    return MetadataFile(file, sequencer, etag, rows=len(table.rows), problems=problems, ingested_at=now)

@@ -1,0 +1,147 @@
+"""Object events → catalogue.
+
+An event says "key K was created / removed, sequencer S". Delivery is at least once and in no order, so the
+rules (see `plan`) make the catalogue's end state depend on the set of events only. What can never succeed
+becomes a rejection that users can list; what may succeed later fails its own event.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from lookalike.catalogue import Catalogue
+from lookalike.collections import CollectionConfig, Collections
+from lookalike.encoders import Encoder
+from lookalike.errors import LookalikeError
+from lookalike.images import ImageLimits
+from lookalike.ingest.commit import commit
+from lookalike.ingest.metadata_files import MetadataFiles
+from lookalike.ingest.observe import Observer
+from lookalike.ingest.pictures import Pictures, tombstone
+from lookalike.ingest.plan import plan_all, sort_events
+from lookalike.ingest.report import Counter, IngestReport, Progress
+from lookalike.settings import Settings
+from lookalike.storage import Store
+from lookalike.types import ObjectEvent
+
+BATCH_EVENTS = 256
+
+
+class Ingestor:
+    """Applies events to catalogues. Safe to share between threads; processes need one each.
+
+    Args:
+        images: the images root.
+        artifacts: the artifacts root.
+        settings: limits and threads.
+        encoder_for: the encoder of a collection, ready to run.
+    """
+
+    def __init__(
+        self,
+        images: Store,
+        artifacts: Store,
+        settings: Settings,
+        encoder_for: Callable[[CollectionConfig], Encoder],
+    ) -> None:
+        self._images = images
+        self._artifacts = artifacts
+        self._collections = Collections(artifacts)
+        self._encoder_for = encoder_for
+        self._files = MetadataFiles(images)
+        self._pictures = Pictures(images, ImageLimits.from_settings(settings), settings.threads)
+
+    def apply(self, events: Sequence[ObjectEvent], *, progress: Progress | None = None) -> IngestReport:
+        """Bring the catalogues up to date with `events`, of any collections, in any order.
+
+        A crash at any moment, and the same events again, lead to the same end; what was committed is not
+        encoded again. Nothing is raised for an event or a batch of them: see `IngestReport.failed`.
+        """
+        report = IngestReport()
+        counter = Counter(len(events), progress)
+        by_collection: dict[str, list[ObjectEvent]] = defaultdict(list)
+        for event in events:
+            by_collection[event.collection].append(event)
+        for collection, group in by_collection.items():
+            try:
+                encoder, catalogue = self._open(collection)
+            except LookalikeError as error:  # there may be such a collection, or encoder, later
+                report.failed += [(event, error) for event in group]
+                counter.add(len(group))
+                continue
+            sorted_events = sort_events(collection, group, report)
+            counter.add(len(group) - sorted_events.size)
+            self._files.apply(catalogue, sorted_events.metadata, report)
+            counter.add(len(sorted_events.metadata))
+            for batch in _batches(sorted_events.images):
+                self._apply_images(catalogue, encoder, batch, report)
+                counter.add(len(batch))
+        return report
+
+    def observe(
+        self, collection: str, keys: Iterable[str], *, progress: Progress | None = None
+    ) -> IngestReport:
+        """Look at the objects behind `keys` themselves, and make the catalogue agree.
+
+        For whoever knows that something changed but has no event: a folder's watcher, an upload's end.
+
+        Raises:
+            CollectionNotFound, EncoderNotFound: there is nothing to ingest with.
+            StoreUnavailable: the catalogue or the listing could not be read.
+        """
+        observer = self._observer(collection)
+        return self._repair(observer, observer.events(keys), progress)
+
+    def reconcile(self, collection: str, *, progress: Progress | None = None) -> IngestReport:
+        """List all objects of a collection and repair what events missed: new, changed and gone ones.
+
+        Raises: as `observe`.
+        """
+        observer = self._observer(collection)
+        return self._repair(observer, observer.all_events(), progress)
+
+    def _repair(
+        self, observer: Observer, events: Sequence[ObjectEvent], progress: Progress | None
+    ) -> IngestReport:
+        report = self.apply(events, progress=progress)
+        report.unchanged += observer.unchanged
+        return report
+
+    def catalogue(self, collection: str) -> Catalogue:
+        """The catalogue of a collection with its current encoder.
+
+        Raises:
+            CollectionNotFound, EncoderNotFound: there is no such thing.
+        """
+        return self._open(collection)[1]
+
+    def _open(self, collection: str) -> tuple[Encoder, Catalogue]:
+        config = self._collections.get(collection)
+        encoder = self._encoder_for(config)
+        manifest = encoder.manifest
+        return encoder, Catalogue(self._artifacts, collection, manifest.id, manifest.dimension)
+
+    def _observer(self, collection: str) -> Observer:
+        return Observer(self._images, collection, self.catalogue(collection))
+
+    def _apply_images(
+        self, catalogue: Catalogue, encoder: Encoder, events: Mapping[str, ObjectEvent], report: IngestReport
+    ) -> None:
+        """One batch, by item id: plan, read and encode, commit."""
+        ids = list(events)
+        try:
+            works = plan_all(events, catalogue.known(ids), catalogue.known_vectors(ids))
+            outcomes = [tombstone(work) for work in works if work.action == "remove"]
+            outcomes += self._pictures.process([work for work in works if work.action == "read"], encoder)
+            commit(catalogue, outcomes, report)
+        except LookalikeError as error:
+            report.failed += [(event, error) for event in events.values()]
+        else:
+            report.unchanged += len(events) - len(works)
+
+
+def _batches(events: Mapping[str, ObjectEvent]) -> Iterator[dict[str, ObjectEvent]]:
+    pairs = list(events.items())
+    for start in range(0, len(pairs), BATCH_EVENTS):
+        yield dict(pairs[start : start + BATCH_EVENTS])
