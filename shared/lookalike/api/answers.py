@@ -175,6 +175,64 @@ class RejectionsAnswer(Answer):
     rejections: list[RejectionAnswer]
 
 
+class NeighborAnswer(Answer):
+    """One of an item's nearest."""
+
+    id: str
+    product_id: str | None
+    score: float
+    distance: float
+    confidence: float | None
+
+
+class NeighborsEntry(Answer):
+    """An item and its nearest others, best first."""
+
+    id: str
+    product_id: str | None
+    neighbors: list[NeighborAnswer]
+
+
+class NeighborsAnswer(Answer):
+    """A page of items with their neighbours. The whole, as a file: `lookalike neighbors`."""
+
+    collection: str
+    encoder: str
+    snapshot: str | None
+    k: int
+    offset: int
+    items: list[NeighborsEntry]
+
+
+class DuplicateAnswer(Answer):
+    """One picture of a group of duplicates."""
+
+    id: str
+    product_id: str | None
+    width: int
+    height: int
+    score: float = Field(description="Cosine similarity to the picture that should be kept.")
+    hash_distance: int | None = Field(description="Bits in which perceptual hashes differ, of 256.")
+    reasons: list[Literal["vector", "hash"]]
+    image_url: str
+
+
+class DuplicatesEntry(Answer):
+    """Pictures that are the same; the one to keep comes first."""
+
+    keep: str
+    members: list[DuplicateAnswer]
+
+
+class DuplicatesAnswer(Answer):
+    """A page of groups, the largest first."""
+
+    collection: str
+    total: int
+    offset: int
+    groups: list[DuplicatesEntry]
+
+
 class HealthAnswer(Answer):
     """The server answers."""
 

@@ -28,6 +28,7 @@ from lookalike.api.service import Service
 from lookalike.api.uploads import UploadDesk
 from lookalike.errors import LookalikeError
 
+MAX_WAITING_REPORTS = 4
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -54,6 +55,8 @@ def create_app(service: Service, *, keys: Keys | None, lifespan: Lifespan | None
     app.state.service = service
     app.state.keys = keys
     app.state.gate = Gate(service.settings.threads, service.settings.max_waiting)
+    # Reports look at a whole collection: one at a time, so that searches keep the processor.
+    app.state.report_gate = Gate(1, MAX_WAITING_REPORTS)
     app.state.desk = UploadDesk(service)
     for module in (health, collections, search, items, images, uploads, reports):
         app.include_router(module.router)

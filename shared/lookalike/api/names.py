@@ -24,6 +24,8 @@ def check_item_id(item_id: str) -> str:
         problem = "it has characters that a path cannot carry"
     elif any(part in {"", ".", ".."} for part in parts):
         problem = "a part of its path is empty, '.' or '..'"
+    elif any(part.startswith(".") for part in parts):
+        problem = "a part of its path is hidden: it starts with a dot"
     elif any(part != part.strip() for part in parts):
         problem = "a part of its path starts or ends with a space"
     elif len(item_id.encode()) > MAX_ID_BYTES or any(len(part.encode()) > MAX_PART_BYTES for part in parts):

@@ -20,7 +20,9 @@ from lookalike.storage import Store
 
 if TYPE_CHECKING:
     from lookalike.catalogue import Catalogue
+    from lookalike.duplicates import DuplicateGroup
     from lookalike.encoders import EncoderManifest, Encoders
+    from lookalike.neighbors import Neighbors
     from lookalike.search import Query, Searcher, SearchResult
     from lookalike.settings import Settings
     from lookalike.snapshots import SnapshotManifest
@@ -60,6 +62,15 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class NeighborsPage:
+    """Some items with their neighbours, all from one state of the collection."""
+
+    encoder: str
+    snapshot: str | None
+    entries: list[Neighbors]
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionState:
     """A collection's configuration and the snapshot that serves it; None before the first."""
 
@@ -84,6 +95,7 @@ class Service:
         self._lock = threading.Lock()
         self._searchers: dict[str, tuple[CollectionConfig, Searcher]] = {}
         self._checked_at: dict[str, float] = {}
+        self._duplicates: dict[str, tuple[tuple[object, ...], list[DuplicateGroup]]] = {}
 
     # Collections
 
@@ -132,6 +144,7 @@ class Service:
         self.collections.delete(name)
         with self._lock:
             self._searchers.pop(name, None)
+            self._duplicates.pop(name, None)
 
     def _newest_encoder(self) -> EncoderManifest:
         found = sorted(self.encoders.list(), key=lambda manifest: (manifest.created_at, manifest.id))
@@ -159,7 +172,7 @@ class Service:
             if found is None or found[0].created_at != config.created_at:
                 found = (
                     config,
-                    Searcher(self.images, self.artifacts, name, self.settings, self.encoders, self._cache),
+                    Searcher(self.artifacts, name, self.settings, self.encoders, self._cache),
                 )
                 self._searchers[name] = found
             self._checked_at[name] = time.monotonic()
@@ -236,3 +249,25 @@ class Service:
     def rejections(self, name: str, offset: int, limit: int) -> list[Rejection]:
         """Objects that can never become items, and why."""
         return self.catalogue(name).rejections(offset, limit)
+
+    def neighbors(self, name: str, k: int, offset: int, limit: int) -> NeighborsPage:
+        """Items `offset` to `offset + limit` in a fixed order, each with its `k` nearest others."""
+        from lookalike.neighbors import iter_neighbors
+
+        state = self.searcher(name).state()
+        entries = list(iter_neighbors(state, k, offset=offset, limit=limit))
+        return NeighborsPage(
+            state.encoder.id, state.snapshot.manifest.id if state.snapshot else None, entries
+        )
+
+    def duplicates(self, name: str, min_score: float, max_hash_distance: int) -> list[DuplicateGroup]:
+        """Groups of duplicates, the largest first; the last answer of each collection is kept."""
+        from lookalike.duplicates import find_duplicates
+
+        state = self.searcher(name).state()
+        question = (state.etag, state.fingerprint, min_score, max_hash_distance)
+        known = self._duplicates.get(name)
+        if known is None or known[0] != question:
+            groups = find_duplicates(state.view, min_score=min_score, max_hash_distance=max_hash_distance)
+            known = self._duplicates[name] = question, groups
+        return known[1]

@@ -64,6 +64,7 @@ def get_collection(request: Request, collection: CollectionName, _: Reader) -> C
 @router.delete(
     "/collections/{collection}",
     status_code=204,
+    response_class=Response,
     responses=problems(409),
     summary="Delete a collection with all its images",
 )

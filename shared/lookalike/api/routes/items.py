@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
@@ -56,6 +56,7 @@ def get_item(request: Request, collection: CollectionName, id: ItemId, _: Reader
 @router.delete(
     "/collections/{collection}/items/{id:path}",
     status_code=204,
+    response_class=Response,
     responses=problems(409),
     summary="Delete an item",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from fastapi import Request
@@ -10,6 +11,9 @@ from lookalike.api.answers import CollectionAnswer, ItemAnswer, ResultAnswer, Se
 from lookalike.api.service import CollectionState, Service
 from lookalike.search.query import SearchResult
 from lookalike.types import Attribute, Item, Match
+
+if TYPE_CHECKING:
+    from lookalike.snapshots import SnapshotManifest
 
 
 def service_of(request: Request) -> Service:
@@ -76,8 +80,7 @@ def item_answer(item: Item, collection: str, base: str) -> ItemAnswer:
 
 def collection_answer(state: CollectionState) -> CollectionAnswer:
     """One collection."""
-    config, snapshot = state.config, state.snapshot
-    measured = snapshot.index.measured if snapshot and snapshot.index else {}
+    config = state.config
     return CollectionAnswer(
         name=config.name,
         encoder=config.encoder_id,
@@ -87,11 +90,12 @@ def collection_answer(state: CollectionState) -> CollectionAnswer:
         search_k=config.search_k,
         recall_target=config.recall_target,
         created_at=config.created_at,
-        snapshot=snapshot
-        and SnapshotAnswer(
-            id=snapshot.id,
-            created_at=snapshot.created_at,
-            items=snapshot.count,
-            recall=measured.get("recall"),
-        ),
+        snapshot=None if state.snapshot is None else _snapshot(state.snapshot),
+    )
+
+
+def _snapshot(manifest: SnapshotManifest) -> SnapshotAnswer:
+    measured = manifest.index.measured if manifest.index else {}
+    return SnapshotAnswer(
+        id=manifest.id, created_at=manifest.created_at, items=manifest.count, recall=measured.get("recall")
     )

@@ -1,0 +1,130 @@
+"""The builder: a new snapshot when the old one has fallen behind, made in a process of its own.
+
+A process, because building keeps the interpreter and a core busy for a while, and searches go on meanwhile;
+it runs at a lower priority, and can be ended at any moment: nothing is published until all of it is right.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from lookalike.catalogue import Catalogue
+from lookalike.collections import CollectionConfig, Collections
+from lookalike.encoders import Encoders
+from lookalike.errors import CollectionNotFound, Incompatible, SnapshotNotFound
+from lookalike.ingest import needs_build
+from lookalike.settings import Settings
+from lookalike.snapshots import BuildOptions, SnapshotManifest, build_snapshot, current
+from lookalike.storage import Store
+
+logger = logging.getLogger(__name__)
+
+NICENESS = 10
+STOP_SECONDS = 5.0
+
+
+class Builder:
+    """Builds snapshots of collections when they need one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._artifacts = Store.artifacts(settings)
+        self._collections = Collections(self._artifacts)
+        self._encoders = Encoders(self._artifacts)
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closing = False
+
+    def build_if_needed(self, name: str) -> bool:
+        """Build a snapshot of a collection if it needs one; returns whether one was built."""
+        try:
+            if not self._needs_build(self._collections.get(name)):
+                return False
+        except CollectionNotFound:
+            return False
+        logger.info("%s: building a snapshot", name)
+        code = self._run(name)
+        if code:
+            logger.error("%s: the build of a snapshot ended with code %d", name, code)
+        else:
+            logger.info("%s: the snapshot is published", name)
+        return code == 0
+
+    def close(self) -> None:
+        """End a build under way; the next start begins it again."""
+        with self._lock:
+            self._closing = True
+            process = self._process
+        if process is not None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+
+    def _needs_build(self, config: CollectionConfig) -> bool:
+        catalogue = _catalogue(self._artifacts, self._encoders, config)
+        try:
+            serving = current(self._artifacts, config.name)
+        except (SnapshotNotFound, Incompatible):
+            serving = None
+        if serving is None:
+            return needs_build(catalogue, None, 0, self._settings)
+        if serving.encoder_id != config.encoder_id:
+            # Row versions of two encoders do not compare. Until all is encoded anew, the old one serves.
+            stats = catalogue.stats()
+            return stats.vectors >= stats.live > 0
+        if _is_outdated(serving, config):
+            return True
+        return needs_build(catalogue, serving.catalogue, serving.count, self._settings)
+
+    def _run(self, name: str) -> int:
+        command = [sys.executable, "-m", "lookalike.local.builder", name]
+        environment = {**os.environ, **self._settings.to_env()}
+        with self._lock:
+            if self._closing:
+                return 0
+            self._process = subprocess.Popen(command, env=environment)  # noqa: S603  # our own module
+        try:
+            return self._process.wait()
+        finally:
+            with self._lock:
+                self._process = None
+
+
+def _is_outdated(serving: SnapshotManifest, config: CollectionConfig) -> bool:
+    """Whether the collection was configured otherwise since."""
+    wanted = BuildOptions(config.engine, config.n_trees, config.search_k, config.recall_target)
+    return serving.metric != config.metric or serving.options != wanted
+
+
+def _catalogue(artifacts: Store, encoders: Encoders, config: CollectionConfig) -> Catalogue:
+    dimension = encoders.get(config.encoder_id).dimension
+    return Catalogue(artifacts, config.name, config.encoder_id, dimension)
+
+
+def build(settings: Settings, name: str) -> SnapshotManifest:
+    """Build and publish a snapshot of a collection in this process, then tidy its catalogue."""
+    artifacts = Store.artifacts(settings)
+    config = Collections(artifacts).get(name)
+    catalogue = _catalogue(artifacts, Encoders(artifacts), config)
+    with tempfile.TemporaryDirectory(prefix="lookalike-build-") as scratch:
+        manifest = build_snapshot(
+            artifacts,
+            config,
+            catalogue,
+            work_dir=Path(scratch),
+            grace_seconds=settings.snapshot_grace_seconds,
+        )
+    catalogue.compact(manifest.catalogue)
+    return manifest
+
+
+if __name__ == "__main__":
+    os.nice(NICENESS)
+    build(Settings.from_env(os.environ), sys.argv[1])

@@ -1,0 +1,95 @@
+"""The watcher: what is dropped into the images root, or taken from it, by hand."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from watchfiles import Change, watch
+
+logger = logging.getLogger(__name__)
+
+DEBOUNCE_MS = 400
+STEP_MS = 50
+POLL_MS = 2_000
+
+
+class Watcher:
+    """One thread that watches the images root. A file may be reported that did not change.
+
+    Args:
+        root: the images root.
+        changed: told of keys below it.
+        unclear: told of a collection in which something moved that was not seen file by file.
+    """
+
+    def __init__(
+        self, root: Path, *, changed: Callable[[Sequence[str]], None], unclear: Callable[[str], None]
+    ) -> None:
+        self._root = root.resolve()
+        self._changed = changed
+        self._unclear = unclear
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self, timeout_seconds: float) -> None:
+        """Stop."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        try:
+            self._watch(force_polling=None)
+        except OSError as error:  # the system's limit of watched folders; a network file system
+            logger.warning("%s cannot be watched (%s); looking every %d ms", self._root, error, POLL_MS)
+            self._watch(force_polling=True)
+
+    def _watch(self, *, force_polling: bool | None) -> None:
+        for changes in watch(
+            self._root,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            stop_event=self._stop,
+            raise_interrupt=False,
+            force_polling=force_polling,
+            poll_delay_ms=POLL_MS,
+            ignore_permission_denied=True,
+        ):
+            try:
+                self._report(changes)
+            except Exception:  # an odd name must not end the watch
+                logger.exception("changes in %s could not be followed", self._root)
+
+    def _report(self, changes: Iterable[tuple[Change, str]]) -> None:
+        keys: dict[str, None] = {}
+        unclear: set[str] = set()
+        for change, path in changes:
+            parts = Path(path).relative_to(self._root).parts
+            if not parts or any(part.startswith(".") for part in parts):
+                continue
+            if change is Change.deleted and (len(parts) < 3 or not Path(path).suffix):
+                # Perhaps a folder with all that was in it: a folder moved away is one event.
+                unclear.add(parts[0])
+            if Path(path).is_dir():
+                # What was in it before it was watched has no event of its own.
+                keys.update(dict.fromkeys(self._below(Path(path))))
+            elif len(parts) >= 3:
+                keys["/".join(parts)] = None
+        if keys:
+            self._changed(list(keys))
+        for collection in unclear:
+            self._unclear(collection)
+
+    def _below(self, folder: Path) -> Iterable[str]:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                yield (Path(parent) / name).relative_to(self._root).as_posix()
