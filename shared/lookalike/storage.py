@@ -8,10 +8,11 @@ compare-and-swap under a file lock, and a listing that survives names which obst
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lookalike.settings import Settings
 
 S3_SCHEME = "s3://"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
 
 
@@ -193,17 +195,24 @@ class Store:
                     status = file.stat()
                 except FileNotFoundError:
                     continue
-                # The same ETag that obstore gives, so that a listing and a read can be compared.
-                etag = f'"{status.st_ino:x}-{status.st_mtime_ns // 1_000:x}-{status.st_size:x}"'
-                modified = datetime.fromtimestamp(status.st_mtime).astimezone()
+                # As obstore gives them, so that a listing and a read can be compared.
+                microseconds = status.st_mtime_ns // 1_000
+                etag = f'"{status.st_ino:x}-{microseconds:x}-{status.st_size:x}"'
+                modified = EPOCH + timedelta(microseconds=microseconds)
                 yield ObjectInfo(path, status.st_size, etag, modified)
 
     # Writing
 
     def put(self, path: str, data: bytes | Path) -> str:
-        """Write `data` (bytes, or a file's content) to `path`, replacing what was there. Returns the ETag."""
+        """Write `data` (bytes, or a file's content) to `path`, replacing what was there. Returns the ETag.
+
+        Raises:
+            InvalidInput: no object can have this name.
+            StoreUnavailable: nothing was written; trying again may help.
+        """
         import obstore
 
+        _check_name(path)
         with _errors(path):
             return str(obstore.put(self._store, path, data)["e_tag"])
 
@@ -212,6 +221,7 @@ class Store:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
+        _check_name(path)
         try:
             with _errors(path):
                 obstore.put(self._store, path, data, mode="create")
@@ -259,9 +269,11 @@ class Store:
             return
 
     def delete_folder(self, prefix: str) -> None:
-        """Remove every object below `prefix`."""
+        """Remove every object below the folder `prefix`, and what a listing does not show: locks, staging."""
         for info in list(self.list(prefix)):
             self.delete(info.path)
+        if self.folder is not None and prefix.strip("/"):
+            shutil.rmtree(self.folder / prefix, ignore_errors=True)
 
     def download(self, path: str, target: Path) -> None:
         """Copy the object at `path` to the file `target`, streamed; the file appears whole or not at all."""
@@ -351,6 +363,12 @@ def _errors(path: str) -> Iterator[None]:
 
 def _info(meta: Any) -> ObjectInfo:
     return ObjectInfo(str(meta["path"]), int(meta["size"]), str(meta["e_tag"]), meta["last_modified"])
+
+
+def _check_name(path: str) -> None:
+    # obstore refuses the others; an empty one would be the prefix itself on S3.
+    if not path.strip("/"):
+        raise InvalidInput("an object needs a name", got=repr(path))
 
 
 def _is_staging(name: str) -> bool:

@@ -29,7 +29,7 @@ from lookalike.catalogue.rows import (
     MetadataProblem,
 )
 from lookalike.catalogue.sequencer import normalise_sequencer
-from lookalike.catalogue.tables import Table
+from lookalike.catalogue.tables import VERSION_GRACE, Table
 from lookalike.errors import Incompatible, ItemNotFound
 from lookalike.metadata import MetadataTable
 from lookalike.storage import Store
@@ -245,7 +245,11 @@ class Catalogue:
     # Housekeeping
 
     def compact(
-        self, published: CatalogueVersion | None = None, *, grace: timedelta = TOMBSTONE_GRACE
+        self,
+        published: CatalogueVersion | None = None,
+        *,
+        grace: timedelta = TOMBSTONE_GRACE,
+        version_grace: timedelta = VERSION_GRACE,
     ) -> None:
         """Purge what nobody needs, merge small files, forget old versions.
 
@@ -253,9 +257,10 @@ class Catalogue:
             published: the catalogue version of the current snapshot. Tombstones and dropped metadata rows
                 are purged only if it knows of them: else a searcher would never hear that they went.
             grace: tombstones younger than this stay, because an old event may still arrive.
+            version_grace: younger versions stay, because a `scan` may be reading them.
         """
         if published is not None:
             purge.tombstones(self._tables, published, datetime.now(UTC) - grace)
             purge.dropped_metadata(self._tables, published)
         for table in (self._tables.items, self._tables.metadata, self._tables.vectors):
-            table.tidy()
+            table.tidy(version_grace)

@@ -7,6 +7,7 @@ commit last wrote a row (tables are made with stable row ids for that), and surv
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -69,12 +70,10 @@ class Table:
         Raises:
             StoreUnavailable: the store failed, or `version` is not kept any more.
         """
-        import lance
-
         if version == 0:
             return None
         try:
-            return lance.dataset(
+            return _lance().dataset(
                 self._store.lance_uri(self._path),
                 version=version,
                 storage_options=self._store.lance_options(),
@@ -92,13 +91,11 @@ class Table:
             raise self._unavailable(error) from error
 
     def _open_or_create(self) -> Any:
-        import lance
-
         found = self.open()
         if found is not None:
             return found
         try:
-            return lance.write_dataset(
+            return _lance().write_dataset(
                 self._schema().empty_table(),
                 self._store.lance_uri(self._path),
                 mode="create",
@@ -210,8 +207,11 @@ class Table:
 
     # Housekeeping
 
-    def tidy(self) -> None:
-        """Merge small fragments and forget old versions. Losing a race against a writer is no failure."""
+    def tidy(self, grace: timedelta = VERSION_GRACE) -> None:
+        """Merge small fragments and forget versions older than `grace`.
+
+        Losing a race against a writer is no failure: a later commit tidies again.
+        """
         dataset = self.open()
         if dataset is None:
             return
@@ -220,7 +220,7 @@ class Table:
             dataset.optimize.compact_files(
                 target_rows_per_fragment=target, batch_size=COMPACT_BATCH_ROWS, num_threads=1
             )
-            self.open().cleanup_old_versions(older_than=VERSION_GRACE)  # type: ignore[union-attr]
+            self.open().cleanup_old_versions(older_than=grace)  # type: ignore[union-attr]
         except (OSError, RuntimeError, ValueError) as error:
             if not (_is_conflict(error) or isinstance(error, OSError)):
                 raise
@@ -232,6 +232,14 @@ class Table:
 def quoted(text: str) -> str:
     """`text` as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _lance() -> Any:
+    """Lance, with its log limited to errors: a lost race of its compaction is a warning to it, not to us."""
+    os.environ.setdefault("LANCE_LOG", "error")
+    import lance
+
+    return lance
 
 
 def _fragment_target(rows: Sequence[int]) -> int:
