@@ -55,9 +55,9 @@ class Store:
         self._s3_endpoint = s3_endpoint
         self._s3_region = s3_region
         self.folder: Path | None = None
-        if self.url.startswith(S3_SCHEME):
+        if url.startswith(S3_SCHEME):
             self._store: Any = self._open_s3()
-        elif "://" in self.url:
+        elif "://" in url:
             raise InvalidInput(
                 "the store's URL has an unknown scheme", got=url, expected="a folder, or s3://bucket/prefix"
             )
