@@ -16,7 +16,7 @@ from lookalike.search.delta import DeltaRows
 from lookalike.search.view import View
 from lookalike.snapshots import Pointer, Snapshot, open_snapshot, pointer_path, read_manifest
 from lookalike.storage import Store
-from lookalike.types import Metric
+from lookalike.types import Metric, score_from_distance
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,11 @@ class State:
     def calibration(self) -> Calibration | None:
         """Score → confidence, as the snapshot has it."""
         return self.view.snapshot.manifest.calibration if self.view.snapshot else None
+
+    def confidence(self, distance: float) -> float | None:
+        """Calibrated probability that a match at `distance` is of the same class; None: not calibrated."""
+        calibration = self.calibration
+        return calibration(score_from_distance(distance, self.view.metric)) if calibration else None
 
 
 class Loader:

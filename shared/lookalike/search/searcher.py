@@ -93,8 +93,16 @@ class Searcher:
             ItemNotFound: there is none; the text names the nearest ids.
             CollectionNotFound, NotReady: as for `search`.
         """
-        view = self._current(needs_encoder=False).view
+        view = self.state().view
         return view.item_at(row_or_raise(view, item_id))
+
+    def state(self) -> State:
+        """What `search` would search now, for those who ask many questions of one unchanging state.
+
+        Raises:
+            CollectionNotFound, NotReady, Incompatible, StoreUnavailable: as for `search`.
+        """
+        return self._current(needs_encoder=False)
 
     def warm(self) -> None:
         """Load everything that the first search would load. Raises what `search` raises."""
@@ -215,6 +223,5 @@ def _matches(state: State, found: Found, offset: int) -> tuple[Match, ...]:
     matches = []
     for row, distance in zip(found.rows[offset:].tolist(), found.distances[offset:].tolist(), strict=True):
         score = score_from_distance(distance, state.view.metric)
-        confidence = None if state.calibration is None else state.calibration(score)
-        matches.append(Match(state.view.item_at(row), score, distance, confidence))
+        matches.append(Match(state.view.item_at(row), score, distance, state.confidence(distance)))
     return tuple(matches)

@@ -15,27 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.confidence import Calibration, calibrate
 from lookalike.errors import Conflict, Incompatible, SnapshotNotFound, StoreUnavailable
 from lookalike.indexes import IndexSpec, build_index, open_index
-from lookalike.indexes.distance import exact_distances
-from lookalike.snapshots.columns import ColumnsWriter
-from lookalike.snapshots.housekeeping import collect_garbage, current, remove_snapshot
-from lookalike.snapshots.manifest import (
-    COLUMNS_FILE,
-    MANIFEST_FILE,
-    BuildOptions,
-    LabelStatistics,
-    SnapshotManifest,
-)
-from lookalike.snapshots.pointer import Pointer, swap_pointer
-from lookalike.snapshots.snapshot import Snapshot, open_snapshot, read_manifest, snapshot_folder
+from lookalike.snapshots.contents import Contents
+from lookalike.snapshots.housekeeping import collect_garbage, current
+from lookalike.snapshots.manifest import COLUMNS_FILE, BuildOptions, LabelStatistics, SnapshotManifest
+from lookalike.snapshots.publish import publish
 from lookalike.storage import Store
-from lookalike.types import Vector, Vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,8 +34,6 @@ Progress = Callable[[str], None]
 
 GRACE_SECONDS = 3_600.0
 STALE_WORK_SECONDS = 86_400.0
-SAME_VECTOR = 1e-5
-"""Distance, relative to the vector's length, that storing a vector may move it."""
 
 
 def build_snapshot(
@@ -95,7 +82,7 @@ def build_snapshot(
             # Before the version: a commit in between is then in the snapshot, and looked for once more.
             fingerprint=catalogue.fingerprint(),
             version=catalogue.version(),
-            id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+            id=_new_id(),
         )
         serving = None if force else _up_to_date(job)
         if serving is None:
@@ -119,34 +106,10 @@ class _Job:
     id: str
 
 
-class _Rows:
-    """Reads the catalogue once, for the index, the columns, the labels and the probes alike."""
-
-    def __init__(self, job: _Job) -> None:
-        self._job = job
-        self._last_id = ""
-        self.columns = ColumnsWriter()
-        self.labels: list[str | None] = []
-        self.probes: list[tuple[str, Vector]] = []
-
-    def batches(self) -> Iterator[Vectors]:
-        """The vectors, batch by batch; all the rest is kept on the way."""
-        for batch in self._job.catalogue.scan(self._job.version):
-            for item in batch.items:
-                # Readers look ids up by bisection.
-                if item.id <= self._last_id:
-                    raise Incompatible(
-                        "the catalogue's rows are not in the order of their ids",
-                        got=repr(item.id),
-                        expected=f"more than {self._last_id!r}",
-                    )
-                self._last_id = item.id
-            if batch.items:
-                self.columns.add(batch.items)
-                self.labels += [item.category for item in batch.items]
-                ends = {0, len(batch.items) - 1}
-                self.probes += [(batch.items[row].id, batch.vectors[row].copy()) for row in ends]
-                yield batch.vectors
+def _new_id() -> str:
+    """Sorts by time to the microsecond; the last three digits tell simultaneous builds apart."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}-{now.microsecond:05x}{secrets.randbelow(16**3):03x}"
 
 
 def _up_to_date(job: _Job) -> SnapshotManifest | None:
@@ -167,49 +130,36 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
 
 
 def _build(job: _Job, folder: Path, say: Progress) -> SnapshotManifest:
-    rows = _Rows(job)
-    say("reading vectors, building the index")
-    index = _build_index(job, rows, folder)
+    contents = Contents(job.catalogue, job.version)
+    say("reading vectors")
+    index = _build_index(job, contents, folder, say)
     say("writing item columns")
-    schema = rows.columns.write(folder / COLUMNS_FILE)
+    schema = contents.columns.write(folder / COLUMNS_FILE)
     say("calibrating confidence")
-    calibration = _calibrate(job, index, rows.labels, folder)
-    manifest = _manifest(job, index, schema, rows.labels, calibration)
-    stored = snapshot_folder(manifest.collection, manifest.id)
-    try:
-        say("uploading")
-        for name in manifest.files:
-            job.artifacts.put(f"{stored}/{name}", folder / name)
-        job.artifacts.put(f"{stored}/{MANIFEST_FILE}", manifest.dump())
-        say("verifying")
-        _verify(manifest, job.artifacts, folder, rows.probes)
-        say("publishing")
-        published = swap_pointer(
-            job.artifacts,
-            manifest.collection,
-            manifest.id,
-            manifest.encoder_id,
-            may_replace=lambda pointer: _may_replace(job, manifest, pointer),
-        )
-    except BaseException:
-        remove_snapshot(job.artifacts, manifest.collection, manifest.id)
-        raise
-    if published:
-        return manifest
-    remove_snapshot(job.artifacts, manifest.collection, manifest.id)
-    return current(job.artifacts, manifest.collection) or manifest
+    calibration = _calibrate(job, index, contents.labels, folder)
+    manifest = _manifest(job, index, schema, contents.labels, calibration)
+    published = publish(
+        manifest,
+        folder,
+        job.artifacts,
+        probes=contents.probes,
+        encoder_at_start=job.encoder_at_start,
+        say=say,
+    )
+    return manifest if published else current(job.artifacts, manifest.collection) or manifest
 
 
-def _build_index(job: _Job, rows: _Rows, folder: Path) -> IndexSpec:
+def _build_index(job: _Job, contents: Contents, folder: Path, say: Progress) -> IndexSpec:
     return build_index(
         job.options.engine,
         job.config.metric,
-        rows.batches(),
+        contents.batches(),
         job.catalogue.dimension,
         folder,
         n_trees=job.options.n_trees,
         search_k=job.options.search_k,
         recall_target=job.options.recall_target,
+        progress=say,
     )
 
 
@@ -241,49 +191,6 @@ def _manifest(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         columns={field.name: str(field.type) for field in schema},
     )
-
-
-def _verify(
-    manifest: SnapshotManifest, artifacts: Store, folder: Path, probes: list[tuple[str, Vector]]
-) -> None:
-    """Open the snapshot as a reader will, from the store, and look up what is known to be in it."""
-    stored = read_manifest(artifacts, manifest.collection, manifest.id)
-    snapshot = open_snapshot(stored, artifacts, folder / "verify")
-    for item_id, vector in probes:
-        row = snapshot.row_of(item_id)
-        if row is None or _moved(vector, snapshot, row):
-            raise Incompatible(
-                f"snapshot {manifest.id} read back from the store is not what was written",
-                got="no row" if row is None else f"another vector in row {row}",
-                expected=f"the vector of {item_id!r}",
-                fix="Build again; if it happens again, the store returns damaged files.",
-            )
-
-
-def _moved(vector: Vector, snapshot: Snapshot, row: int) -> bool:
-    stored = snapshot.vectors[row : row + 1]
-    moved = exact_distances(vector, stored, "l2")[0]
-    return bool(moved > SAME_VECTOR * max(1.0, float(np.linalg.norm(vector))))
-
-
-def _may_replace(job: _Job, ours: SnapshotManifest, pointer: Pointer) -> bool:
-    """Whether `ours` is at least as new as the snapshot that serves now."""
-    try:
-        theirs = read_manifest(job.artifacts, ours.collection, pointer.snapshot_id)
-    except (SnapshotNotFound, Incompatible):
-        return True
-    if theirs.encoder_id != ours.encoder_id:
-        wanted = Collections(job.artifacts).get(ours.collection).encoder_id
-        # Row versions of two encoders do not compare. Ours is outdated if the collection moved on to
-        # theirs while we were building.
-        return wanted in (ours.encoder_id, job.encoder_at_start)
-    ahead = [
-        (theirs.catalogue.items, ours.catalogue.items),
-        (theirs.catalogue.metadata, ours.catalogue.metadata),
-        (theirs.catalogue.vectors, ours.catalogue.vectors),
-    ]
-    newer = theirs.catalogue != ours.catalogue and all(their >= our for their, our in ahead)
-    return not newer
 
 
 @contextmanager

@@ -1,0 +1,114 @@
+"""From files in a work folder to the snapshot that serves: upload, verify, compare-and-swap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lookalike.collections import Collections
+from lookalike.errors import Incompatible, SnapshotNotFound
+from lookalike.indexes import exact_distances
+from lookalike.snapshots.housekeeping import remove_snapshot
+from lookalike.snapshots.manifest import MANIFEST_FILE, SnapshotManifest
+from lookalike.snapshots.pointer import Pointer, swap_pointer
+from lookalike.snapshots.snapshot import Snapshot, open_snapshot, read_manifest, snapshot_folder
+from lookalike.storage import Store
+from lookalike.types import Vector
+
+SAME_VECTOR = 1e-5
+"""Distance, relative to the vector's length, that storing a vector may move it."""
+
+
+def publish(
+    manifest: SnapshotManifest,
+    folder: Path,
+    artifacts: Store,
+    *,
+    probes: list[tuple[str, Vector]],
+    encoder_at_start: str,
+    say: Callable[[str], None],
+) -> bool:
+    """Upload the files of a snapshot, read them back, and let it serve.
+
+    Args:
+        manifest: of the snapshot.
+        folder: where its files are; also room for a second copy of them.
+        artifacts: the artifacts store.
+        probes: ids with vectors that must be found in what is read back.
+        encoder_at_start: the encoder that the collection asked for when the build began.
+        say: told each step.
+
+    Returns:
+        False if a newer snapshot serves; then nothing of this one is left in the store.
+
+    Raises:
+        CollectionNotFound: the collection was deleted; nothing of the snapshot is left.
+        Incompatible: what was read back is not what was written; nothing of it is left.
+    """
+    stored = snapshot_folder(manifest.collection, manifest.id)
+    published = False
+    try:
+        say("uploading")
+        for name in manifest.files:
+            artifacts.put(f"{stored}/{name}", folder / name)
+        artifacts.put(f"{stored}/{MANIFEST_FILE}", manifest.dump())
+        say("verifying")
+        _verify(manifest, artifacts, folder / "verify", probes)
+        say("publishing")
+        Collections(artifacts).get(manifest.collection)  # a deleted collection is not to come back
+        published = swap_pointer(
+            artifacts,
+            manifest.collection,
+            manifest.id,
+            manifest.encoder_id,
+            may_replace=lambda serving: _may_replace(artifacts, manifest, encoder_at_start, serving),
+        )
+    finally:
+        if not published:
+            remove_snapshot(artifacts, manifest.collection, manifest.id)
+    return published
+
+
+def _verify(
+    manifest: SnapshotManifest, artifacts: Store, cache: Path, probes: list[tuple[str, Vector]]
+) -> None:
+    """Open the snapshot as a reader will, from the store, and look up what is known to be in it."""
+    stored = read_manifest(artifacts, manifest.collection, manifest.id)
+    snapshot = open_snapshot(stored, artifacts, cache)
+    for item_id, vector in probes:
+        row = snapshot.row_of(item_id)
+        if row is None or _moved(vector, snapshot, row):
+            raise Incompatible(
+                f"snapshot {manifest.id} read back from the store is not what was written",
+                got="no row" if row is None else f"another vector in row {row}",
+                expected=f"the vector of {item_id!r}",
+                fix="Build again; if it happens again, the store returns damaged files.",
+            )
+
+
+def _moved(vector: Vector, snapshot: Snapshot, row: int) -> bool:
+    stored = snapshot.vectors[row : row + 1]
+    moved = exact_distances(vector, stored, "l2")[0]
+    return bool(moved > SAME_VECTOR * max(1.0, float(np.linalg.norm(vector))))
+
+
+def _may_replace(artifacts: Store, ours: SnapshotManifest, encoder_at_start: str, pointer: Pointer) -> bool:
+    """Whether `ours` is at least as new as the snapshot that serves now."""
+    try:
+        theirs = read_manifest(artifacts, ours.collection, pointer.snapshot_id)
+    except (SnapshotNotFound, Incompatible):
+        return True
+    if theirs.encoder_id != ours.encoder_id:
+        wanted = Collections(artifacts).get(ours.collection).encoder_id
+        # Row versions of two encoders do not compare. Ours is outdated if the collection moved on to
+        # theirs while we were building.
+        return wanted in (ours.encoder_id, encoder_at_start)
+    ahead = [
+        (theirs.catalogue.items, ours.catalogue.items),
+        (theirs.catalogue.metadata, ours.catalogue.metadata),
+        (theirs.catalogue.vectors, ours.catalogue.vectors),
+    ]
+    newer = theirs.catalogue != ours.catalogue and all(their >= our for their, our in ahead)
+    return not newer
