@@ -16,6 +16,7 @@ LookalikeError
 │   ├── CollectionNotFound
 │   ├── ItemNotFound
 │   ├── EncoderNotFound
+│   ├── BackboneNotFound       cannot be loaded: unknown name, empty folder, failed download
 │   └── SnapshotNotFound
 ├── Conflict                    somebody else changed it first, or it exists already
 ├── NotReady                    nothing published to search yet; try again later
@@ -131,6 +132,10 @@ class ItemNotFound(NotFound):
 
 class EncoderNotFound(NotFound):
     """No encoder of this id."""
+
+
+class BackboneNotFound(NotFound):
+    """A backbone cannot be loaded: an unknown name, a folder without a model, a failed download."""
 
 
 class SnapshotNotFound(NotFound):

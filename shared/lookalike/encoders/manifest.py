@@ -1,0 +1,225 @@
+"""What an encoder is: `encoder.json`, the part of its folder that people and programs read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lookalike.errors import EncoderNotFound, EncoderRejected, Incompatible
+from lookalike.images import Preprocess
+from lookalike.types import Precision
+
+FORMAT = 1
+MANIFEST_FILE = "encoder.json"
+MODEL_FILES: Mapping[Precision, str] = {"fp32": "encoder.tflite", "int8": "encoder.int8.tflite"}
+NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+ID_DIGITS = 12
+FULL_ID = re.compile(rf"{NAME_RULE.pattern}-[0-9a-f]{{{ID_DIGITS}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSpec:
+    """One kind of vector that the encoder gives: its name, its dimension, whether it has unit length."""
+
+    name: str
+    dimension: int
+    normalized: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionInfo:
+    """One model file of the encoder.
+
+    `mean_cosine_to_fp32` is measured on pictures that took no part in the calibration.
+    """
+
+    file: str
+    sha256: str
+    size_bytes: int
+    mean_cosine_to_fp32: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderManifest:
+    """An encoder's identity card. The id hashes all that decides its vectors: equal ids, equal vectors.
+
+    Attributes:
+        id: `<name>-<12 hex digits>`; see `content_id`.
+        name: what people call it.
+        backbone: where it came from (preset name, handle or folder); for reading only.
+        preprocess: how a picture becomes the model's input.
+        vectors: the vectors it gives; the one named `image` is searched.
+        precisions: model files by precision; `fp32` is always there.
+        default_precision: used on both sides, gallery and query, unless somebody asks otherwise.
+        created_at: ISO 8601, UTC.
+        details: anything else worth knowing (versions, calibration, why int8 was refused).
+        format: version of this file's layout.
+    """
+
+    id: str
+    name: str
+    backbone: str
+    preprocess: Preprocess
+    vectors: tuple[VectorSpec, ...]
+    precisions: Mapping[Precision, PrecisionInfo]
+    default_precision: Precision
+    created_at: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of the `image` vector."""
+        return self.vector("image").dimension
+
+    def vector(self, name: str) -> VectorSpec:
+        """The vector called `name`. Raises Incompatible if the encoder gives none of that name."""
+        for spec in self.vectors:
+            if spec.name == name:
+                return spec
+        raise Incompatible(
+            f"encoder {self.id} gives no such vector",
+            got=repr(name),
+            expected=" or ".join(spec.name for spec in self.vectors),
+        )
+
+    def precision(self, wanted: Precision | None) -> PrecisionInfo:
+        """The model file for `wanted` (None: the default).
+
+        Raises:
+            EncoderRejected: it was made, and refused for departing too far from fp32.
+            EncoderNotFound: it was never made.
+        """
+        precision = wanted or self.default_precision
+        if precision in self.precisions:
+            return self.precisions[precision]
+        if refusal := self.details.get(f"{precision}_refused"):
+            raise EncoderRejected(f"encoder {self.id} has no {precision} file, because {refusal}")
+        raise EncoderNotFound(
+            f"encoder {self.id} was not exported in this precision",
+            got=precision,
+            expected=" or ".join(self.precisions),
+            fix="Build it with calibration pictures to get int8.",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready dictionary; `from_json` is its inverse."""
+        return {
+            "format": self.format,
+            "id": self.id,
+            "name": self.name,
+            "backbone": self.backbone,
+            "preprocess": self.preprocess.to_json(),
+            "vectors": [asdict(spec) for spec in self.vectors],
+            "precisions": {precision: asdict(info) for precision, info in self.precisions.items()},
+            "default_precision": self.default_precision,
+            "created_at": self.created_at,
+            "details": dict(self.details),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> EncoderManifest:
+        """Inverse of `to_json`.
+
+        Raises:
+            Incompatible: another format version, a missing field, or an id that is not that of the content.
+        """
+        if value.get("format") != FORMAT:
+            raise Incompatible(
+                "encoder.json has a format that this version cannot read",
+                got=value.get("format"),
+                expected=FORMAT,
+            )
+        try:
+            manifest = cls(
+                id=str(value["id"]),
+                name=str(value["name"]),
+                backbone=str(value["backbone"]),
+                preprocess=Preprocess.from_json(value["preprocess"]),
+                vectors=tuple(VectorSpec(**spec) for spec in value["vectors"]),
+                precisions={key: PrecisionInfo(**info) for key, info in value["precisions"].items()},
+                default_precision=value["default_precision"],
+                created_at=str(value["created_at"]),
+                details=dict(value.get("details", {})),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise Incompatible(f"encoder.json lacks a field or has one too many: {error}") from error
+        if any(info.file != MODEL_FILES.get(key) for key, info in manifest.precisions.items()):
+            raise Incompatible(
+                "encoder.json names model files that it cannot have",
+                got=", ".join(f"{key}: {info.file}" for key, info in manifest.precisions.items()),
+                expected=", ".join(f"{key}: {file}" for key, file in MODEL_FILES.items()),
+            )
+        expected = content_id(manifest)
+        if manifest.id != expected:
+            raise Incompatible(
+                "encoder.json was changed after the encoder was made",
+                got=manifest.id,
+                expected=expected,
+                fix="An encoder is immutable: build a new one instead.",
+            )
+        return manifest
+
+    @classmethod
+    def read(cls, folder: Path) -> EncoderManifest:
+        """The manifest in `folder`. Raises EncoderNotFound (no such file) or Incompatible."""
+        return cls.parse(_existing(folder / MANIFEST_FILE).read_bytes())
+
+    @classmethod
+    def parse(cls, data: bytes) -> EncoderManifest:
+        """The manifest in the bytes of an `encoder.json`. Raises Incompatible."""
+        try:
+            value = json.loads(data)
+        except ValueError as error:
+            raise Incompatible(f"encoder.json is not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise Incompatible("encoder.json is not an object", got=type(value).__name__)
+        return cls.from_json(value)
+
+    def dump(self) -> bytes:
+        """The bytes of `encoder.json`."""
+        return json.dumps(self.to_json(), indent=2).encode() + b"\n"
+
+
+def content_id(manifest: EncoderManifest) -> str:
+    """`<name>-<first 12 hex digits of the SHA-256>` of all that decides the vectors.
+
+    That is: format, preprocessing, vectors, the hash of every model file, and which of them is the default;
+    not the time, not the place of origin.
+    """
+    content = {
+        "format": manifest.format,
+        "preprocess": manifest.preprocess.to_json(),
+        "vectors": [asdict(spec) for spec in manifest.vectors],
+        "precisions": {precision: info.sha256 for precision, info in sorted(manifest.precisions.items())},
+        "default_precision": manifest.default_precision,
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"{manifest.name}-{digest[:ID_DIGITS]}"
+
+
+def name_of(encoder_id: str) -> str:
+    """The name part of an id."""
+    return encoder_id.rpartition("-")[0]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise EncoderNotFound(
+            "this folder holds no encoder",
+            got=path.parent,
+            expected=f"a folder with {MANIFEST_FILE}",
+            fix="Make one with `lookalike encoders build`.",
+        )
+    return path

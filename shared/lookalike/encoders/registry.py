@@ -1,0 +1,158 @@
+"""Encoders by id in the artifacts store. A folder is read in place; S3 is downloaded to a cache, once."""
+
+from __future__ import annotations
+
+import difflib
+import tempfile
+import threading
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from lookalike.encoders.manifest import (
+    FULL_ID,
+    MANIFEST_FILE,
+    EncoderManifest,
+    PrecisionInfo,
+    file_sha256,
+    name_of,
+)
+from lookalike.encoders.runtime import Encoder
+from lookalike.errors import EncoderNotFound, Incompatible, ObjectNotFound
+from lookalike.storage import Store
+from lookalike.types import Precision
+
+FOLDER = "encoders"
+
+
+class Encoders:
+    """All encoders of one artifacts store. Safe to share between threads."""
+
+    def __init__(self, artifacts: Store, cache: Path | None = None) -> None:
+        """`cache` is where model files of an S3 store are kept; None makes a temporary folder if needed."""
+        self._artifacts = artifacts
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._loaded: WeakValueDictionary[tuple[str, Precision, int], Encoder] = WeakValueDictionary()
+
+    def add(self, folder: Path) -> EncoderManifest:
+        """Copy the encoder in `folder` into the store. Adding the same one again changes nothing.
+
+        Raises:
+            EncoderNotFound: the folder holds no `encoder.json`.
+            Incompatible: a model file is absent, or its hash is not the manifest's.
+        """
+        manifest = EncoderManifest.read(folder)
+        for info in manifest.precisions.values():
+            _verify(folder / info.file, info, manifest.id)
+        for info in manifest.precisions.values():
+            self._artifacts.put(f"{FOLDER}/{manifest.id}/{info.file}", folder / info.file)
+        # The manifest comes last: what is listed is complete.
+        self._artifacts.create(f"{FOLDER}/{manifest.id}/{MANIFEST_FILE}", manifest.dump())
+        return manifest
+
+    def get(self, id_or_name: str) -> EncoderManifest:
+        """The encoder of this id, name, or unique beginning of an id.
+
+        Raises:
+            EncoderNotFound: there is none, or more than one; the message names the nearest.
+            Incompatible: its manifest cannot be read by this version.
+        """
+        if FULL_ID.fullmatch(id_or_name):  # one request, whatever the number of encoders
+            try:
+                return self._read(id_or_name)
+            except ObjectNotFound:
+                pass
+        ids = self._ids()
+        found = [known for known in ids if name_of(known) == id_or_name]
+        found = found or [known for known in ids if id_or_name and known.startswith(id_or_name)]
+        if len(found) == 1:
+            return self._read(found[0])
+        if found:
+            raise EncoderNotFound(
+                "more than one encoder is called so", got=repr(id_or_name), expected=" or ".join(found)
+            )
+        raise EncoderNotFound(
+            "there is no such encoder", got=repr(id_or_name), fix=_suggestion(id_or_name, ids)
+        )
+
+    def list(self) -> list[EncoderManifest]:
+        """Every encoder of the store, by id."""
+        return [self._read(known) for known in self._ids()]
+
+    def load(self, id_or_name: str, precision: Precision | None = None, threads: int = 1) -> Encoder:
+        """The encoder, ready to run. Callers that ask for the same one share it while any of them keeps it.
+
+        Args:
+            id_or_name: as for `get`.
+            precision: None is the manifest's default.
+            threads: threads within one call; see `Encoder`.
+
+        Raises:
+            EncoderNotFound: as for `get`, or it was not exported in this precision.
+            Incompatible: manifest and model file disagree.
+        """
+        manifest = self.get(id_or_name)
+        wanted = precision or manifest.default_precision
+        key = (manifest.id, wanted, threads)
+        with self._lock:
+            encoder = self._loaded.get(key)
+            if encoder is None:
+                path = self._model_path(manifest, manifest.precision(wanted))
+                encoder = self._loaded[key] = Encoder(manifest, path, wanted, threads=threads)
+            return encoder
+
+    def _ids(self) -> tuple[str, ...]:
+        folders = self._artifacts.list_folders(FOLDER)
+        return tuple(
+            known for known in folders if self._artifacts.exists(f"{FOLDER}/{known}/{MANIFEST_FILE}")
+        )
+
+    def _read(self, encoder_id: str) -> EncoderManifest:
+        return EncoderManifest.parse(self._artifacts.get(f"{FOLDER}/{encoder_id}/{MANIFEST_FILE}").data)
+
+    def _model_path(self, manifest: EncoderManifest, info: PrecisionInfo) -> Path:
+        stored = f"{FOLDER}/{manifest.id}/{info.file}"
+        in_place = self._artifacts.local_path(stored)
+        if in_place is not None:
+            return in_place
+        if self._cache is None:
+            self._cache = Path(tempfile.mkdtemp(prefix="lookalike-"))
+        cached = self._cache / stored
+        if not (cached.is_file() and cached.stat().st_size == info.size_bytes):
+            self._download(stored, cached, info, manifest.id)
+        return cached
+
+    def _download(self, stored: str, cached: Path, info: PrecisionInfo, encoder_id: str) -> None:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        # Checked under another name, so that no other process meets a file that was not checked.
+        with tempfile.TemporaryDirectory(dir=cached.parent) as staging:
+            staged = Path(staging) / info.file
+            try:
+                self._artifacts.download(stored, staged)
+            except ObjectNotFound as error:
+                raise Incompatible(
+                    f"encoder {encoder_id} is incomplete", got=f"no {stored}", fix="Add it again."
+                ) from error
+            _verify(staged, info, encoder_id)
+            staged.replace(cached)
+
+
+def _verify(path: Path, info: PrecisionInfo, encoder_id: str) -> None:
+    got = file_sha256(path) if path.is_file() else f"no file {path}"
+    if got != info.sha256:
+        raise Incompatible(
+            f"{info.file} is not the file that encoder {encoder_id} was made with",
+            got=got,
+            expected=info.sha256,
+            fix="Build or copy the encoder again.",
+        )
+
+
+def _suggestion(wanted: str, ids: tuple[str, ...]) -> str:
+    if not ids:
+        return "The store holds no encoder yet: make one with `lookalike encoders build`."
+    names = {name_of(known): known for known in ids} | {known: known for known in ids}
+    near = list(
+        dict.fromkeys(names[match] for match in difflib.get_close_matches(wanted, names, n=5, cutoff=0.3))
+    )
+    return f"Nearest: {', '.join((near or ids)[:3])}."

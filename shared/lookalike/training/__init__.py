@@ -1,0 +1,1 @@
+"""Making encoders. TensorFlow lives here only, and a serving process never imports this package."""

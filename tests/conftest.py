@@ -1,0 +1,84 @@
+"""Encoders that many tests share. They are built once and kept in the repository's ignored `.cache/`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from lookalike.encoders import Encoder, EncoderManifest
+
+REPOSITORY = Path(__file__).parents[1]
+LIBRARY = REPOSITORY / "shared" / "lookalike"
+FIXTURES = REPOSITORY / "tests" / "fixtures"
+BUILDER = FIXTURES / "encoders.py"
+CACHE = REPOSITORY / ".cache" / "test-encoders"
+# All that decides what an encoder is; a change of any of it builds anew.
+SOURCES = (
+    *sorted((LIBRARY / "images").rglob("*.py")),
+    LIBRARY / "encoders" / "manifest.py",
+    *sorted((LIBRARY / "training").glob("*.py")),
+    BUILDER,
+    FIXTURES / "pictures.py",
+)
+PACKAGES = ("ai-edge-litert", "keras", "numpy", "pillow", "tensorflow")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder_folder() -> Path:
+    """Folder of a real encoder for speed: 32 px input, 16-d vectors, fp32 and int8, about 0.05 ms a picture.
+
+    Its vectors are mean colours and edge strengths, so pictures of like colours are near each other.
+    """
+    return _built("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_encoder_folder: Path) -> Encoder:
+    """The encoder of `tiny_encoder_folder`, ready to run."""
+    return _opened(tiny_encoder_folder)
+
+
+@pytest.fixture(scope="session")
+def default_encoder_folder() -> Path:
+    """Folder of the real default encoder (EfficientNet-Lite0), fp32 and int8 (calibrated on drawn scenes)."""
+    return _built("default")
+
+
+@pytest.fixture(scope="session")
+def default_encoder(default_encoder_folder: Path) -> Encoder:
+    """The encoder of `default_encoder_folder`, ready to run in its default precision."""
+    return _opened(default_encoder_folder)
+
+
+def _opened(folder: Path) -> Encoder:
+    manifest = EncoderManifest.read(folder)
+    return Encoder(manifest, folder / manifest.precision(None).file)
+
+
+def _built(kind: str) -> Path:
+    folder = CACHE / f"{kind}-{_fingerprint()}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # Workers of pytest-xdist meet here; the first one builds.
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            environment = {**os.environ, "PYTHONPATH": str(FIXTURES.parent)}
+            command = [sys.executable, str(BUILDER), kind, str(folder)]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"building the {kind} encoder failed:\n{done.stderr[-3000:]}"
+    return folder
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        digest.update(source.read_bytes())
+    for package in PACKAGES:
+        digest.update(f"{package} {version(package)}\n".encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,245 @@
+"""Backbone to encoder folder: conversion, quantisation, refusal, and the same in a process apart."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from fixtures.encoders import TINY_DIMENSION, TINY_SIZE, save_tiny_model
+from fixtures.pictures import draw_scene
+
+from lookalike.encoders import Encoder, EncoderManifest, Encoders
+from lookalike.errors import BackboneNotFound, Conflict, EncoderRejected, Incompatible, InvalidInput
+from lookalike.images import Preprocess
+from lookalike.storage import Store
+from lookalike.training.apart import build_encoder_apart
+from lookalike.training.presets import DEFAULT_BACKBONE
+
+pytestmark = [
+    pytest.mark.xdist_group("tensorflow"),
+    pytest.mark.filterwarnings(
+        "ignore:Statistics for quantized inputs"
+    ),  # none are needed: they are measured
+    pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs lookalike[train]"),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("models") / "tiny-model"
+    save_tiny_model(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    return [draw_scene(seed, TINY_SIZE) for seed in range(50)]
+
+
+def build(*arguments, **options) -> EncoderManifest:
+    from lookalike.training.export import build_encoder
+
+    return build_encoder(*arguments, **options)
+
+
+def opened(folder, precision=None) -> Encoder:
+    manifest = EncoderManifest.read(folder)
+    return Encoder(manifest, folder / manifest.precision(precision).file, precision)
+
+
+def save_reciprocal_model(folder) -> str:
+    """Features that 8 bits cannot hold: dark pixels give numbers thousands of times those of light ones."""
+    import tensorflow as tf
+
+    class Reciprocal(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3), tf.float32)])
+        def __call__(self, images):
+            pooled = tf.reshape(tf.nn.avg_pool2d(images, 2, 2, "VALID"), (-1, 48))
+            return tf.exp(pooled * -20.0) + tf.exp(pooled * 8.0 - 8.0) * 1e-3
+
+    tf.saved_model.save(Reciprocal(), str(folder))
+    return str(folder)
+
+
+def test_the_export_computes_what_the_model_computes(model, pictures, tmp_path):
+    from lookalike.training.backbones import load_backbone
+
+    manifest = build(model, tmp_path / "encoder")
+    assert (manifest.dimension, manifest.preprocess.size) == (TINY_DIMENSION, TINY_SIZE)
+    assert manifest.name == "tiny-model"
+    expected = np.array(load_backbone(model).features(np.stack(pictures).astype(np.float32)))
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(opened(tmp_path / "encoder").encode(pictures), expected, atol=1e-5)
+
+
+def test_without_calibration_only_fp32_is_made_and_said(model, tmp_path):
+    manifest = build(model, tmp_path / "encoder")
+    assert list(manifest.precisions) == ["fp32"]
+    assert sorted(path.name for path in (tmp_path / "encoder").iterdir()) == [
+        "encoder.json",
+        "encoder.tflite",
+    ]
+
+
+def test_with_calibration_int8_is_made_and_measured(model, pictures, tmp_path):
+    told: list[str] = []
+    manifest = build(model, tmp_path / "encoder", calibration=iter(pictures), progress=told.append)
+    assert set(manifest.precisions) == {"fp32", "int8"}
+    held_out = pictures[::5]
+    fp32, int8 = (opened(tmp_path / "encoder", precision).encode(held_out) for precision in ("fp32", "int8"))
+    measured = float(np.mean(np.sum(fp32 * int8, axis=1)))
+    assert manifest.precisions["int8"].mean_cosine_to_fp32 == pytest.approx(measured, abs=1e-5)
+    assert 0.97 <= measured < 1
+    assert manifest.details["calibration_pictures"] == 40
+    assert manifest.details["held_out_pictures"] == 10
+    assert any("10 other pictures" in text for text in told)
+    assert EncoderManifest.read(tmp_path / "encoder") == manifest
+
+
+def test_int8_weights_and_activations_are_integers(model, pictures, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    build(model, tmp_path / "encoder", calibration=pictures)
+    interpreter = Interpreter(str(tmp_path / "encoder" / "encoder.int8.tflite"))
+    interpreter.allocate_tensors()
+    kinds = [np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()]
+    assert kinds.count("int8") > 5
+    assert kinds.count("float32") == 2  # the input and the output
+
+
+def test_int8_that_departs_too_far_is_refused_and_fp32_kept(tmp_path):
+    model = save_reciprocal_model(tmp_path / "model")
+    rows = [
+        np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8) // (seed % 9 + 1)
+        for seed in range(60)
+    ]
+    told: list[str] = []
+    manifest = build(model, tmp_path / "encoder", calibration=rows, progress=told.append, bound=0.999)
+    assert list(manifest.precisions) == ["fp32"]
+    assert sorted(path.name for path in (tmp_path / "encoder").iterdir()) == [
+        "encoder.json",
+        "encoder.tflite",
+    ]
+    assert any("int8 refused" in text and "0.9990 or more" in text for text in told)
+    encoders = Encoders(Store(str(tmp_path / "artifacts")))
+    encoders.add(tmp_path / "encoder")
+    assert encoders.load(manifest.id).precision == "fp32"
+    with pytest.raises(
+        EncoderRejected, match=r"has no int8 file, because its mean cosine to fp32 is 0\.\d{4}, and"
+    ):
+        encoders.load(manifest.id, "int8")
+
+
+def test_calibration_pictures_may_have_any_size(model, tmp_path):
+    pictures = [draw_scene(seed, 60)[: 40 + seed] for seed in range(15)]
+    manifest = build(model, tmp_path / "encoder", calibration=pictures)
+    assert manifest.details["calibration_pictures"] == 12
+
+
+@pytest.mark.parametrize("picture", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3), np.float32)])
+def test_a_calibration_picture_of_another_kind_is_refused(model, picture, tmp_path):
+    with pytest.raises(InvalidInput, match=r"expected uint8 \(height, width, 3\)"):
+        build(model, tmp_path / "encoder", calibration=[picture] * 20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_calibration_pictures_are_refused(model, pictures, tmp_path):
+    with pytest.raises(InvalidInput, match="got 3; expected 10 or more"):
+        build(model, tmp_path / "encoder", calibration=pictures[:3])
+
+
+def test_the_same_model_gives_the_same_id(model, pictures, tmp_path):
+    ids = {build(model, tmp_path / str(turn), calibration=pictures).id for turn in range(2)}
+    assert len(ids) == 1
+
+
+def test_a_folder_that_holds_something_is_left_alone(model, tmp_path):
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "notes.txt").write_text("mine")
+    with pytest.raises(Conflict, match="immutable"):
+        build(model, tmp_path / "encoder")
+    assert [path.name for path in (tmp_path / "encoder").iterdir()] == ["notes.txt"]
+
+
+def test_an_empty_folder_is_used(model, tmp_path):
+    (tmp_path / "encoder").mkdir()
+    assert build(model, tmp_path / "encoder", name="mine").name == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
+
+
+@pytest.mark.parametrize("name", ["Shoes", "", "../up", "a b", "x" * 64])
+def test_a_name_that_cannot_be_an_id_is_refused(model, tmp_path, name):
+    with pytest.raises(InvalidInput, match="cannot be an encoder's name"):
+        build(model, tmp_path / "encoder", name=name)
+
+
+def test_preprocessing_can_be_chosen_and_must_fit(model, tmp_path):
+    squashed = Preprocess(size=TINY_SIZE, fit="squash")
+    assert build(model, tmp_path / "encoder", preprocess=squashed).preprocess == squashed
+    with pytest.raises(Incompatible, match="64 × 64"):
+        build(model, tmp_path / "other", preprocess=Preprocess(size=64))
+    with pytest.raises(InvalidInput, match="got 192 px; expected 224 px"):
+        build(DEFAULT_BACKBONE, tmp_path / "lite", preprocess=Preprocess(size=192))
+
+
+def test_a_process_apart_builds_the_same_encoder_silently(model, pictures, tmp_path, capfd):
+    here = build(model, tmp_path / "here", calibration=pictures)
+    capfd.readouterr()
+    told: list[str] = []
+    preprocess = Preprocess(size=TINY_SIZE)
+    there = build_encoder_apart(
+        model, tmp_path / "there", calibration=pictures, preprocess=preprocess, progress=told.append
+    )
+    assert capfd.readouterr() == ("", "")
+    assert there.id == here.id
+    assert EncoderManifest.read(tmp_path / "there") == there
+    assert told[0].startswith("loading")
+    assert told[-1] == f"made {here.id}"
+
+
+def test_errors_of_a_process_apart_arrive_whole(tmp_path):
+    with pytest.raises(BackboneNotFound, match=r"'nothing'.*Presets:") as caught:
+        build_encoder_apart("nothing", tmp_path / "encoder")
+    assert caught.value.got == "'nothing'"
+    assert caught.value.expected
+
+
+def test_the_default_encoder_agrees_with_its_network(default_encoder_folder):
+    from lookalike.training.backbones import load_backbone
+
+    pictures = [draw_scene(seed, 224) for seed in range(500, 508)]
+    expected = np.array(load_backbone(DEFAULT_BACKBONE).features(np.stack(pictures).astype(np.float32)))
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    fp32 = opened(default_encoder_folder, "fp32").encode(pictures)
+    assert fp32.shape == (8, 1280)
+    np.testing.assert_allclose(np.sum(fp32 * expected, axis=1), 1, atol=1e-5)
+
+
+def test_the_default_encoder_has_an_int8_file_within_the_bound(default_encoder_folder):
+    manifest = EncoderManifest.read(default_encoder_folder)
+    pictures = [draw_scene(seed, 224) for seed in range(500, 520)]
+    fp32, int8 = (
+        opened(default_encoder_folder, precision).encode(pictures) for precision in ("fp32", "int8")
+    )
+    assert manifest.precisions["int8"].mean_cosine_to_fp32 >= 0.97
+    assert np.mean(np.sum(fp32 * int8, axis=1)) >= 0.95
+    assert manifest.precisions["int8"].size_bytes < manifest.precisions["fp32"].size_bytes / 3
+
+
+def test_the_default_encoder_knows_a_picture_again(default_encoder):
+    """The same scene, softened by a smaller copy, is nearer than any other scene."""
+    from PIL import Image
+
+    originals = [draw_scene(seed, 224) for seed in range(600, 612)]
+    copies = [np.asarray(Image.fromarray(scene).resize((120, 120)).resize((224, 224))) for scene in originals]
+    similarities = default_encoder.encode(copies) @ default_encoder.encode(originals).T
+    assert list(similarities.argmax(1)) == list(range(12))
+
+
+def test_the_parent_of_a_process_apart_stays_light():
+    import subprocess
+
+    script = "import sys, lookalike.training.apart; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
