@@ -89,7 +89,7 @@ class Store:
     def _open_s3(self) -> Any:
         from obstore.store import S3Store
 
-        bucket, _, prefix = self.url.removeprefix(S3_SCHEME).partition("/")
+        bucket, _, prefix = self.url.removeprefix("s3:").removeprefix("//").partition("/")
         if not bucket:
             raise InvalidInput("the store's URL names no bucket", got=self.url, expected="s3://bucket/prefix")
         options: dict[str, Any] = {"region": self._s3_region}

@@ -2,8 +2,8 @@
 
 A filter compares a whole column, so a column has one type. If at least 95 % of its filled cells are numbers
 (or booleans), that is its type, and the others are reported and dropped: one "n/a" must not turn prices into
-text. Below that the column is text, cell by cell as written. A number with a leading zero ("00420") makes
-its whole column text: it is a code, and digits would be lost.
+text. Below that the column is text, cell by cell as written. A number with a leading zero ("00420") or of
+more than 18 digits makes its whole column text: it is a code, and digits would be lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOSTLY = 0.95
 MAX_CELL_CHARACTERS = 10_000
 _INT = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
-_CODE = re.compile(r"0[0-9]+")
+_CODE = re.compile(r"0[0-9]+|[+-]?[0-9]{19,}")
 _INT64 = 2**63
 
 

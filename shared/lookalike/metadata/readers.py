@@ -87,7 +87,8 @@ def read_jsonl(data: bytes, problems: list[RowProblem]) -> list[Record]:
 
 
 def read_parquet(data: bytes, problems: list[RowProblem]) -> list[Record]:
-    """Apache Parquet. Times become ISO 8601 text, decimals numbers; nested columns are left out.
+    """Apache Parquet. Times become text (`2024-02-29 12:00:00`), decimals numbers; nested columns
+    are left out.
 
     Raises:
         MetadataError: not Parquet, or too much of it.
