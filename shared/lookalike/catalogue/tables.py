@@ -15,7 +15,7 @@ from datetime import timedelta
 from random import uniform
 from typing import Any, TypeVar
 
-from lookalike.errors import StoreUnavailable
+from lookalike.errors import Incompatible, StoreUnavailable
 from lookalike.storage import ObjectInfo, Store
 
 CHANGED = "_row_last_updated_at_version"
@@ -68,12 +68,13 @@ class Table:
         """The Lance dataset at `version` (None: the newest), or None if there is no table.
 
         Raises:
+            Incompatible: it has other columns.
             StoreUnavailable: the store failed, or `version` is not kept any more.
         """
         if version == 0:
             return None
         try:
-            return _lance().dataset(
+            dataset = _lance().dataset(
                 self._store.lance_uri(self._path),
                 version=version,
                 storage_options=self._store.lance_options(),
@@ -89,6 +90,22 @@ class Table:
             ) from error
         except OSError as error:
             raise self._unavailable(error) from error
+        self._check(dataset.schema)
+        return dataset
+
+    def _check(self, found: Any) -> None:
+        """A table of another encoder dimension, or of another lookalike, must not be mixed with ours."""
+        expected = self._schema()
+        for name, kind in zip(expected.names, expected.types, strict=True):
+            place = found.get_field_index(name)
+            if place < 0 or found.types[place] != kind:
+                got = found.types[place] if place >= 0 else "no such column"
+                raise Incompatible(
+                    f"column {name} of the table {self._path} has another type or dimension",
+                    got=got,
+                    expected=kind,
+                    fix="Each encoder, of one dimension, has vectors of its own: use its id.",
+                )
 
     def _open_or_create(self) -> Any:
         found = self.open()
@@ -216,7 +233,7 @@ class Table:
         if dataset is None:
             return
         try:
-            target = _fragment_target([fragment.metadata.num_rows for fragment in dataset.get_fragments()])
+            target = fragment_target([fragment.metadata.num_rows for fragment in dataset.get_fragments()])
             dataset.optimize.compact_files(
                 target_rows_per_fragment=target, batch_size=COMPACT_BATCH_ROWS, num_threads=1
             )
@@ -242,7 +259,7 @@ def _lance() -> Any:
     return lance
 
 
-def _fragment_target(rows: Sequence[int]) -> int:
+def fragment_target(rows: Sequence[int]) -> int:
     """How large fragments must be to be left alone by this compaction.
 
     Levels of 256, 4,096, 65,536 … rows: a level is merged into the next when 16 of its size are there. So a
