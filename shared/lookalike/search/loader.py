@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lookalike.catalogue import Catalogue, CatalogueVersion
-from lookalike.collections import Collections
+from lookalike.collections import CollectionConfig, Collections
 from lookalike.confidence import Calibration
 from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import Incompatible, LookalikeError, ObjectNotFound, SnapshotNotFound
@@ -16,7 +16,7 @@ from lookalike.search.delta import DeltaRows
 from lookalike.search.view import View
 from lookalike.snapshots import Pointer, Snapshot, open_snapshot, pointer_path, read_manifest
 from lookalike.storage import Store
-from lookalike.types import Metric, score_from_distance
+from lookalike.types import score_from_distance
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ class State:
         dimension: of all vectors.
         catalogue: of that encoder; read for the delta.
         etag: of the pointer that was followed; None before the first snapshot.
+        created_at: of the collection, known before the first snapshot only; tells it from a later one of
+            the same name.
         fingerprint: of the catalogue when the delta was read.
     """
 
@@ -75,6 +77,7 @@ class State:
     catalogue: Catalogue
     etag: str | None
     fingerprint: str
+    created_at: str | None = None
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -162,7 +165,7 @@ class Loader:
 
     def _without_snapshot(self, state: State | None, needs_encoder: bool) -> State:
         config = Collections(self._artifacts).get(self._collection)
-        if state is not None and state.etag is None and _serves(state, config.encoder_id, config.metric):
+        if state is not None and state.etag is None and _is_of(state, config):
             return state
         slot = self._slot(config.encoder_id, state, needs_encoder)
         dimension = self._encoders.get(config.encoder_id).dimension
@@ -173,6 +176,7 @@ class Loader:
             catalogue=Catalogue(self._artifacts, self._collection, config.encoder_id, dimension),
             etag=None,
             fingerprint="",
+            created_at=config.created_at,
         )
 
     def _slot(self, encoder_id: str, state: State | None, needs_encoder: bool) -> EncoderSlot:
@@ -184,5 +188,9 @@ class Loader:
         return slot
 
 
-def _serves(state: State, encoder_id: str, metric: Metric) -> bool:
-    return state.encoder.id == encoder_id and state.view.metric == metric
+def _is_of(state: State, config: CollectionConfig) -> bool:
+    return (state.encoder.id, state.view.metric, state.created_at) == (
+        config.encoder_id,
+        config.metric,
+        config.created_at,
+    )

@@ -24,7 +24,7 @@ def target_vector(
     limits: ImageLimits,
     encoder: Callable[[], Encoder],
 ) -> Vector:
-    """The vector to look for, shape (dimension,), float32; unit length when the metric is cosine.
+    """The vector to look for, shape (dimension,), float32. For cosine its length means nothing.
 
     Args:
         query: its parts are summed by weight.
@@ -38,21 +38,21 @@ def target_vector(
         ImageRejected: an image that cannot be decoded.
         ItemNotFound: an unknown id.
     """
-    unit = view.metric == "cosine"
-    vectors = [
-        _normalised(vector) if unit else vector
-        for part in query.parts
-        for vector in [_part_vector(part, view, dimension, limits, encoder)]
-    ]
-    if len(vectors) == 1 and query.parts[0].weight > 0:
-        return vectors[0]
+    vectors = [_part_vector(part, view, dimension, limits, encoder) for part in query.parts]
+    if view.metric == "cosine":
+        units = [_normalised(vector) for vector in vectors]
+        if len(vectors) == 1 and query.parts[0].weight > 0:
+            return vectors[0]  # untouched, so that an item's distance to itself is 0
+        return _normalised(_sum(query, units))
     total = sum(part.weight for part in query.parts)
-    summed = np.sum([part.weight * vector for part, vector in zip(query.parts, vectors, strict=True)], axis=0)
-    if unit:
-        return _normalised(summed.astype(np.float32))
     if total <= 0:
         raise InvalidInput("the weights leave nothing to look like", got=total, expected="a sum above 0")
-    return np.asarray(summed / total, np.float32)
+    return np.asarray(_sum(query, vectors) / np.float32(total), np.float32)
+
+
+def _sum(query: Query, vectors: list[Vector]) -> Vector:
+    weighted = [part.weight * vector for part, vector in zip(query.parts, vectors, strict=True)]
+    return np.asarray(np.sum(weighted, axis=0), np.float32)
 
 
 def _part_vector(
@@ -91,7 +91,8 @@ def row_or_raise(view: View, item_id: str) -> int:
 
 def _given_vector(value: object, dimension: int) -> Vector:
     try:
-        vector = np.asarray(value, np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+            vector = np.asarray(value, np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidInput("a query's vector cannot be read", expected="a list of numbers") from error
     if vector.shape != (dimension,):
