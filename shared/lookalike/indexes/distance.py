@@ -215,7 +215,7 @@ def _pairwise(queries: Vectors, block: Vectors, metric: Metric) -> NDArray[np.fl
         return np.stack([_difference_norms(query, block, metric) for query in queries]).astype(np.float64)
     left, right = queries.astype(np.float64), block.astype(np.float64)
     if metric == "cosine":
-        return np.asarray(1.0 - np.stack([_unit(query) for query in left]) @ right.T)
+        return np.asarray(1.0 - _units(left) @ right.T)
     squares = np.einsum("ij,ij->i", right, right)
     return np.asarray(np.einsum("ij,ij->i", left, left)[:, None] + squares - 2.0 * (left @ right.T))
 
@@ -252,20 +252,23 @@ def _precise(query: Vector, block: NDArray[np.float64], metric: Metric) -> NDArr
         return np.asarray(np.abs(block - query).sum(axis=1))
     if metric == "l2":
         return np.asarray(np.linalg.norm(block - query, axis=1))
-    norms = np.linalg.norm(block, axis=1)
+    units = _units(block)
     unit_query = _unit(query)
-    if not unit_query.any():
-        return np.ones(len(block))
-    units = np.divide(block, norms[:, None], out=np.zeros_like(block), where=norms[:, None] > 0)
     halves = 0.5 * np.square(units - unit_query).sum(axis=1)
-    return np.where(norms > 0, np.minimum(halves, 2.0), 1.0)
+    return np.where(units.any(axis=1) & unit_query.any(), np.minimum(halves, 2.0), 1.0)
 
 
 def _unit(vector: NDArray[np.floating]) -> NDArray[np.float64]:
     """`vector` scaled to length 1 in float64; a zero vector stays zero."""
-    wide = vector.astype(np.float64)
-    length = np.linalg.norm(wide)
-    return wide / length if length > 0 else wide
+    return np.asarray(_units(vector[None])[0])
+
+
+def _units(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rows scaled to length 1 in float64, each as if it were alone, so that equal rows stay equal."""
+    wide = vectors.astype(np.float64)
+    lengths = np.sqrt(np.square(wide).sum(axis=1, keepdims=True))
+    units: NDArray[np.float64] = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+    return units
 
 
 def _close_to_best(distances: Distances, limit: int, metric: Metric) -> Rows:

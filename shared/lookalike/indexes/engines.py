@@ -34,7 +34,7 @@ def build_index(  # noqa: PLR0913 - the options of a build, all but five by name
 ) -> IndexSpec:
     """Write an index of `vectors` into `folder`, open it, and choose its effort by measurement.
 
-    The same vectors in the same order give the same files (annoy and exact: byte for byte).
+    The same batches give the same files, byte for byte.
 
     Args:
         engine: annoy, exact or faiss.

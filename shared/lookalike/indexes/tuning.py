@@ -57,6 +57,12 @@ class Measurement:
     sample: int
 
 
+def sample_size(size: int, dimension: int, metric: Metric, wanted: int = SAMPLE) -> int:
+    """How many exact searches a build can afford: 50 to `wanted`, but never more than `size`."""
+    affordable = int(COST_LIMIT[metric] / max(1, size * dimension))
+    return min(max(min(wanted, affordable), SMALLEST_SAMPLE), wanted, size)
+
+
 def reference(vectors: Vectors, metric: Metric, *, seed: int, sample: int = SAMPLE) -> Reference:
     """Exact neighbours of up to `sample` random rows; fewer rows when that would cost too much.
 
@@ -66,8 +72,7 @@ def reference(vectors: Vectors, metric: Metric, *, seed: int, sample: int = SAMP
         seed: of the choice of rows.
         sample: how many rows at most.
     """
-    affordable = int(COST_LIMIT[metric] / max(1, vectors.size))
-    count = min(sample, max(SMALLEST_SAMPLE, affordable), len(vectors))
+    count = sample_size(len(vectors), vectors.shape[1], metric, sample)
     rows = np.sort(np.random.default_rng(seed).choice(len(vectors), size=count, replace=False))
     if len(vectors) < 2:
         return Reference(rows, np.zeros((count, 0), np.float32))
