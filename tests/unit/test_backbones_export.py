@@ -123,6 +123,9 @@ def test_int8_that_departs_too_far_is_refused_and_fp32_kept(tmp_path):
         "encoder.tflite",
     ]
     assert any("int8 refused" in text and "0.9990 or more" in text for text in told)
+    with pytest.raises(EncoderRejected, match=r"and 0\.9990 or more is wanted"):
+        build(model, tmp_path / "required", calibration=rows, bound=0.999, require_int8=True)
+    assert not (tmp_path / "required").exists()
     encoders = Encoders(Store(str(tmp_path / "artifacts")))
     encoders.add(tmp_path / "encoder")
     assert encoders.load(manifest.id).precision == "fp32"
@@ -178,10 +181,10 @@ def test_a_name_that_cannot_be_an_id_is_refused(model, tmp_path, name):
 def test_preprocessing_can_be_chosen_and_must_fit(model, tmp_path):
     squashed = Preprocess(size=TINY_SIZE, fit="squash")
     assert build(model, tmp_path / "encoder", preprocess=squashed).preprocess == squashed
+    with pytest.raises(InvalidInput, match=f"got {TINY_SIZE} px; expected 40 px"):
+        build(DEFAULT_BACKBONE, tmp_path / "both", size=40, preprocess=squashed)
     with pytest.raises(Incompatible, match="64 × 64"):
         build(model, tmp_path / "other", preprocess=Preprocess(size=64))
-    with pytest.raises(InvalidInput, match="got 192 px; expected 224 px"):
-        build(DEFAULT_BACKBONE, tmp_path / "lite", preprocess=Preprocess(size=192))
 
 
 def test_a_process_apart_builds_the_same_encoder_silently(model, pictures, tmp_path, capfd):

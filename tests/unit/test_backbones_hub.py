@@ -131,6 +131,12 @@ def test_a_size_can_be_chosen_where_the_model_leaves_it_open(tmp_path):
     assert load(folder, size=40).size == 40
 
 
+def test_the_packaged_networks_take_any_size():
+    backbone = load("efficientnet-lite0", size=64)
+    assert (backbone.size, backbone.dimension) == (64, 1280)
+    assert features_of(backbone, a_picture(64)).shape == (1, 1280)
+
+
 def test_a_size_that_the_model_cannot_take_is_refused_with_it(tmp_path):
     with pytest.raises(Incompatible, match="does not take pictures of 40 × 40"):
         load(save(tmp_path / "model", mean_colour), size=40)

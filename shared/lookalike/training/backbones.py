@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,17 @@ def load_backbone(
     Args:
         backbone: `efficientnet-lite0|1|2`, a preset of `presets.PRESETS`, a TF-Hub handle, or a SavedModel
             folder.
-        size: input side in pixels; None takes the preset's, else the model's own, else 224.
-        pixel_range: model input for a black and a white pixel; None takes the preset's, else (0, 1).
+        size: input side in pixels; None takes the preset's, else the model's own, else 224. The packaged
+            networks take any.
+        pixel_range: model input for a black and a white pixel; None takes the preset's, else (0, 1). The
+            packaged networks have their own and ignore it.
 
     Raises:
         BackboneNotFound: unknown name, no model in the folder, or the handle cannot be downloaded.
         Incompatible: the model does not turn pictures into one vector each.
     """
     if backbone in PACKAGED:
-        return _packaged(backbone)
+        return _packaged(backbone, size)
     preset = PRESETS.get(backbone)
     loaded = _hub_load(preset.handle if preset else backbone)
     function, own_size = _callable_of(loaded, backbone)
@@ -83,10 +85,10 @@ def load_backbone(
     return Backbone(_short_name(backbone), source, side, dimension, features, (loaded, function))
 
 
-def _packaged(name: str) -> Backbone:
+def _packaged(name: str, size: int | None) -> Backbone:
     from lookalike.training.efficientnet_lite import VARIANTS, build, load_weights
 
-    variant = VARIANTS[name]
+    variant = replace(VARIANTS[name], size=size or VARIANTS[name].size)
     model = build(variant, load_weights(name))
 
     def features(pixels: Any) -> Any:

@@ -43,13 +43,15 @@ HELD_OUT_EVERY = 5
 Progress = Callable[[str], None]
 
 
-def build_encoder(
+def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders build`
     backbone: str,
     target: Path,
     *,
     name: str | None = None,
     calibration: Iterable[Pixels] | None = None,
     bound: float = MIN_MEAN_COSINE,
+    require_int8: bool = False,
+    size: int | None = None,
     pixel_range: tuple[float, float] | None = None,
     preprocess: Preprocess | None = None,
     progress: Progress | None = None,
@@ -64,13 +66,15 @@ def build_encoder(
             first 250 are used: four fifths to quantise, one fifth to measure. None: no int8 file is made.
         bound: least mean cosine of int8 to fp32 vectors. Below it only fp32 is kept, and the manifest's
             `details["int8_refused"]` says why.
+        require_int8: raise in place of keeping fp32 only.
+        size: input side in pixels, where the backbone leaves it open.
         pixel_range: the backbone's input for a black and a white pixel; None knows it for presets.
-        preprocess: the way from picture to input, with its size in pixels; None takes the default, at the
-            backbone's size.
+        preprocess: the way from picture to input; None takes the default, at the backbone's size.
         progress: is told what is being done, in a few words.
 
     Raises:
         BackboneNotFound, Incompatible: from `load_backbone`, or LiteRT cannot express the model.
+        EncoderRejected: int8 is below `bound`, and was required.
         InvalidInput: a name, picture or preprocessing that cannot be used, or too few pictures.
         Conflict: `target` holds something.
     """
@@ -78,7 +82,9 @@ def build_encoder(
     _check_name(name)
     _check_target(target)
     tell(f"loading {backbone}")
-    source = load_backbone(backbone, size=preprocess.size if preprocess else None, pixel_range=pixel_range)
+    source = load_backbone(
+        backbone, size=size or (preprocess.size if preprocess else None), pixel_range=pixel_range
+    )
     steps = preprocess or source.preprocess
     if steps.size != source.size:
         raise InvalidInput(
@@ -94,6 +100,8 @@ def build_encoder(
         manifest = _export_fp32(source, folder, name or source.name, steps, tell)
         if pictures is not None:
             manifest = _export_int8(source, folder, manifest, pictures, bound, tell)
+            if require_int8:
+                manifest.precision("int8")
         (folder / MANIFEST_FILE).write_bytes(manifest.dump())
         folder.replace(target)
     tell(f"made {manifest.id}")
