@@ -80,16 +80,14 @@ class Table:
                 storage_options=self._store.lance_options(),
                 metadata_cache_size_bytes=METADATA_CACHE_BYTES,
             )
-        except ValueError as error:
-            if "not found" not in str(error).lower():
-                raise
+        except (OSError, ValueError) as error:  # Lance raises ValueError for whatever keeps it from opening
+            if "was not found" not in str(error):
+                raise self._unavailable(error) from error
             if version is None:
                 return None
             raise StoreUnavailable(
                 f"version {version} of {self._path} is not kept any more", fix="Start again from the newest."
             ) from error
-        except OSError as error:
-            raise self._unavailable(error) from error
         self._check(dataset.schema)
         return dataset
 
@@ -160,12 +158,10 @@ class Table:
             try:
                 return action()
             except (OSError, RuntimeError, ValueError) as error:
-                if not _is_conflict(error):
-                    if isinstance(error, OSError):
+                if attempt == ATTEMPTS or not _is_conflict(error):
+                    if _may_pass(error):
                         raise self._unavailable(error) from error
                     raise
-                if attempt == ATTEMPTS:
-                    raise self._unavailable(error) from error
                 time.sleep(uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt)  # noqa: S311 - no secret
         raise AssertionError("unreachable")
 
@@ -219,8 +215,10 @@ class Table:
     def _guarded(self, action: Callable[[], _Result]) -> _Result:
         try:
             return action()
-        except OSError as error:
-            raise self._unavailable(error) from error
+        except (OSError, ValueError) as error:
+            if _may_pass(error):
+                raise self._unavailable(error) from error
+            raise
 
     # Housekeeping
 
@@ -239,7 +237,7 @@ class Table:
             )
             self.open().cleanup_old_versions(older_than=grace)  # type: ignore[union-attr]
         except (OSError, RuntimeError, ValueError) as error:
-            if not (_is_conflict(error) or isinstance(error, OSError)):
+            if not _may_pass(error):
                 raise
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
@@ -270,6 +268,11 @@ def fragment_target(rows: Sequence[int]) -> int:
     while sum(target <= count < target * LEVEL_FACTOR for count in rows) >= LEVEL_FACTOR:
         target *= LEVEL_FACTOR
     return target
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether trying again may help: a lost race, or a store that fails. Else it is a fault in here."""
+    return isinstance(error, OSError) or "LanceError(IO)" in str(error) or _is_conflict(error)
 
 
 def _is_conflict(error: Exception) -> bool:
