@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from lookalike.api.access import Reader
@@ -28,7 +27,6 @@ router = APIRouter(tags=["reports"])
 MAX_PAGE = 1_000
 MAX_NEIGHBORS_PAGE = 200
 MAX_K = 100
-NEIGHBOR = TypeAdapter(NeighborAnswer)
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="How many entries to pass over.")]
 
 
