@@ -1,0 +1,39 @@
+"""The command tree. Command modules import what they need when they run, so that `--help` stays quick."""
+
+from __future__ import annotations
+
+import typer
+
+from lookalike.cli import (
+    collections,
+    duplicates,
+    encoders,
+    index,
+    keys,
+    maintenance,
+    neighbors,
+    search,
+    serve,
+    snapshot,
+)
+
+app = typer.Typer(
+    help="Find images that look like this one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 110},
+)
+app.command("index")(index.index)
+app.command("search")(search.search)
+app.command("serve")(serve.serve)
+app.command("neighbors")(neighbors.neighbors)
+app.command("duplicates")(duplicates.duplicates)
+app.add_typer(collections.app, name="collections")
+app.add_typer(encoders.app, name="encoders")
+app.add_typer(snapshot.app, name="snapshot")
+app.add_typer(keys.app, name="keys")
+app.command("reconcile")(maintenance.reconcile)
+app.command("stats")(maintenance.stats)
+app.command("rejections")(maintenance.rejections)

@@ -1,0 +1,144 @@
+"""`lookalike collections …`."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Annotated, Any
+
+import typer
+
+from lookalike.cli.options import ForceOption, JsonOption, StoreOption
+from lookalike.types import Engine, Metric
+
+app = typer.Typer(help="Collections: independent sets of images, each with its own encoder and index.")
+
+Name = Annotated[str, typer.Argument(help="The collection.")]
+EncoderOption = Annotated[str | None, typer.Option(help="Id or name of an encoder in the store.")]
+EngineOption = Annotated[Engine | None, typer.Option(help="How a snapshot searches.  [default: annoy]")]
+TreesOption = Annotated[int | None, typer.Option(min=1, help="Annoy's trees.  [default: measured]")]
+SearchKOption = Annotated[int | None, typer.Option(min=1, help="Nodes Annoy inspects.  [default: measured]")]
+RecallOption = Annotated[
+    float | None,
+    typer.Option(min=0.01, max=1.0, help="Recall that measured parameters reach.  [default: 0.95]"),
+]
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """List the collections when no command follows."""
+    if context.invoked_subcommand is None:
+        list_all(store, as_json)
+    elif (source := context.get_parameter_source("store")) and source.name == "COMMANDLINE":
+        raise typer.BadParameter(f"put --store after {context.invoked_subcommand}")
+
+
+@app.command("list")
+def list_all(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """List the collections."""
+    from lookalike.console import Console
+    from lookalike.workspace import Workspace
+
+    collections = Workspace.at(store).collections
+    configs = [collections.get(name) for name in collections.names()]
+    console = Console(as_json=as_json)
+    console.document({"collections": [config.to_json() for config in configs]})
+    console.table(
+        {"collection": "left", "encoder": "left", "metric": "left", "engine": "left", "created": "left"},
+        [(c.name, c.encoder_id, c.metric, c.engine, c.created_at) for c in configs],
+    )
+
+
+@app.command("show")
+def show(name: Name, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Show what a collection is made of."""
+    from lookalike.workspace import Workspace
+
+    _print(Workspace.at(store).collections.get(name).to_json(), as_json)
+
+
+@app.command("create")
+def create(
+    name: Name,
+    encoder: EncoderOption = None,
+    metric: Annotated[Metric, typer.Option(help="How vectors are compared.")] = "cosine",
+    engine: EngineOption = None,
+    n_trees: TreesOption = None,
+    search_k: SearchKOption = None,
+    recall_target: RecallOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a collection. Without --encoder it lives by the store's default one, built if there is none."""
+    from lookalike.collections import CollectionConfig, check_name
+    from lookalike.console import Console
+    from lookalike.default_encoder import default_encoder
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    check_name(name)
+    encoders = workspace.encoders
+    console = Console(as_json=as_json)
+    if encoder:
+        manifest = encoders.get(encoder)
+    else:
+        manifest = default_encoder(encoders, workspace.artifacts, progress=console.note)
+    changes = _given(engine=engine, n_trees=n_trees, search_k=search_k, recall_target=recall_target)
+    workspace.collections.create(CollectionConfig(name, manifest.id, metric, **changes))
+    _print(workspace.collections.get(name).to_json(), as_json)
+
+
+@app.command("update")
+def update(
+    name: Name,
+    encoder: EncoderOption = None,
+    engine: EngineOption = None,
+    n_trees: TreesOption = None,
+    search_k: SearchKOption = None,
+    recall_target: RecallOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change options; they take effect with the next snapshot."""
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    changes = _given(engine=engine, n_trees=n_trees, search_k=search_k, recall_target=recall_target)
+    if encoder:
+        changes["encoder_id"] = workspace.encoders.get(encoder).id
+    if not changes:
+        raise typer.BadParameter("name at least one option to change")
+    _print(workspace.collections.update(name, **changes).to_json(), as_json)
+
+
+@app.command("delete")
+def delete(
+    name: Name, yes: ForceOption = False, store: StoreOption = None, as_json: JsonOption = False
+) -> None:
+    """Remove a collection: its images, metadata, catalogue and snapshots."""
+    from lookalike.console import Console
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    workspace.collections.get(name)
+    if not yes and not typer.confirm(f"Remove {name} and all its images?", err=True):
+        raise typer.Exit(1)
+    # Pictures first: if this is cut short, the collection is still there to be deleted again.
+    workspace.images.delete_folder(name)
+    workspace.collections.delete(name)
+    if (folder := workspace.images.local_path(name)) is not None:
+        shutil.rmtree(folder, ignore_errors=True)  # empty folders, and files under way that no listing shows
+    console = Console(as_json=as_json)
+    console.document({"deleted": name})
+    console.say(f"Deleted {name}.")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _print(fields: dict[str, Any], as_json: bool) -> None:
+    from lookalike.console import Console
+
+    console = Console(as_json=as_json)
+    console.document(fields)
+    console.table({"": "left", "value": "left"}, list(fields.items()), title=str(fields["name"]))

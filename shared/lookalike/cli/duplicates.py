@@ -1,0 +1,76 @@
+"""`lookalike duplicates`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from lookalike.duplicates import DuplicateGroup
+
+
+def duplicates(
+    collection: CollectionOption,
+    min_score: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Least cosine similarity of two duplicates' vectors.")
+    ] = 0.95,
+    max_hash_distance: Annotated[
+        int, typer.Option(min=0, max=31, help="Most bits, of 256, in which their perceptual hashes differ.")
+    ] = 31,
+    by: Annotated[str, typer.Option(metavar="vector|hash|both", help="What to look at.")] = "both",
+    sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the groups.")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find groups of pictures that are the same picture, and say which of each to keep."""
+    if by not in {"vector", "hash", "both"}:
+        raise typer.BadParameter("--by is vector, hash or both")
+    from lookalike.console import Console
+    from lookalike.duplicates import find_duplicates
+    from lookalike.workspace import Workspace
+
+    console = Console(as_json=as_json)
+    workspace = Workspace.at(store)
+    view = workspace.searcher(collection).state().view
+    with console.progress("duplicates", view.count if by != "hash" else 0) as advance:
+        groups = find_duplicates(
+            view,
+            min_score=None if by == "hash" else min_score,
+            max_hash_distance=None if by == "vector" else max_hash_distance,
+            progress=advance,
+        )
+    console.document({"collection": collection, "items": view.count, "groups": list(map(_document, groups))})
+    console.table(
+        {"keep": "left", "duplicate": "left", "score": "right", "bits": "right", "linked by": "left"},
+        [
+            (
+                group.keep if number == 0 else "",
+                other.id,
+                f"{other.score:.3f}",
+                other.hash_distance,
+                _why(other.reasons),
+            )
+            for group in groups
+            for number, other in enumerate(group.members[1:])
+        ],
+    )
+    extra = sum(len(group.members) - 1 for group in groups)
+    console.say(f"{len(groups):,} groups; {extra:,} of {view.count:,} items could go.")
+    if sheet is not None:
+        from lookalike.answer_sheet import AnswerSheet
+
+        drawer = AnswerSheet(workspace.images, workspace.settings, collection)
+        console.note(f"Drew {drawer.write_groups(sheet, f'{collection}: duplicates', groups)}")
+
+
+def _document(group: DuplicateGroup) -> dict[str, Any]:
+    return {"keep": group.keep, "members": [asdict(member) for member in group.members]}
+
+
+def _why(reasons: tuple[str, ...]) -> str:
+    return " and ".join(reasons)

@@ -1,0 +1,138 @@
+"""`lookalike stats`, `reconcile` and `rejections`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from lookalike.ingest import IngestReport
+    from lookalike.workspace import Workspace
+
+
+def stats(
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", metavar="NAME", help="One only.  [default: all]")
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count what each collection holds, and tell what serves it."""
+    from lookalike.console import Console
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    names = workspace.collections.names() if collection is None else [collection]
+    rows = [_stats_of(workspace, name) for name in names]
+    console = Console(as_json=as_json)
+    console.document({"collections": rows})
+    columns = (
+        "collection",
+        "items",
+        "rejected",
+        "removed",
+        "metadata_rows",
+        "in_snapshot",
+        "recall",
+        "encoder",
+    )
+    console.table(
+        {name: "left" if name in {"collection", "encoder"} else "right" for name in columns},
+        [[row[name] for name in columns] for row in rows],
+    )
+
+
+def _stats_of(workspace: Workspace, name: str) -> dict[str, Any]:
+    from lookalike.snapshots import current
+
+    config = workspace.collections.get(name)
+    found = asdict(workspace.catalogue(config).stats())
+    serving = current(workspace.artifacts, name)
+    recall = serving.index.measured.get("recall") if serving and serving.index else None
+    return {
+        "collection": name,
+        "items": found.pop("live"),
+        **found,
+        "snapshot": serving.id if serving else None,
+        "in_snapshot": serving.count if serving else 0,
+        "recall": recall,
+        "engine": config.engine,
+        "metric": config.metric,
+        "encoder": config.encoder_id,
+    }
+
+
+def rejections(
+    collection: CollectionOption,
+    offset: Annotated[int, typer.Option(min=0)] = 0,
+    limit: Annotated[int, typer.Option(min=1)] = 100,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the images that can never become items, and why; and the metadata rows that were skipped."""
+    from lookalike.console import Console
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    catalogue = workspace.catalogue(workspace.collections.get(collection))
+    found = catalogue.rejections(offset, limit)
+    problems = catalogue.metadata_problems()
+    console = Console(as_json=as_json)
+    console.document(
+        {
+            "collection": collection,
+            "rejections": [asdict(rejection) for rejection in found],
+            "metadata_problems": [asdict(problem) for problem in problems],
+        }
+    )
+    console.table(
+        {"image": "left", "reason": "left", "message": "left"},
+        [(rejection.id, rejection.reason, rejection.message) for rejection in found],
+    )
+    if problems:
+        console.table(
+            {"metadata file": "left", "row": "right", "problem": "left"},
+            [(problem.file, problem.row, problem.message) for problem in problems],
+        )
+
+
+def reconcile(
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", metavar="NAME", help="One only.  [default: all]")
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the images with the catalogue and repair what was missed: lost events, a new encoder."""
+    from lookalike.console import Console
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    names = workspace.collections.names() if collection is None else [collection]
+    console = Console(as_json=as_json)
+    rows = []
+    for name in names:
+        report = workspace.ingestor.reconcile(name)
+        rows.append({"collection": name, **_document(report)})
+    console.document({"collections": rows})
+    columns = ("collection", "encoded", "reused", "removed", "rejected", "metadata_files", "failed")
+    console.table(
+        {column: "left" if column == "collection" else "right" for column in columns},
+        [[len(row[c]) if c == "failed" else row[c] for c in columns] for row in rows],
+    )
+    if any(row["failed"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _document(report: IngestReport) -> dict[str, Any]:
+    failed = [{"key": event.key, "reason": str(error)} for event, error in report.failed]
+    problems = [asdict(problem) for problem in report.metadata_problems]
+    counts = ("encoded", "reused", "removed", "rejected", "metadata_files", "metadata_rows")
+    return {name: getattr(report, name) for name in counts} | {
+        "metadata_problems": problems,
+        "failed": failed,
+    }

@@ -1,0 +1,147 @@
+"""`lookalike search`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from lookalike.console import Console
+    from lookalike.filters import Filter
+    from lookalike.search import SearchResult
+    from lookalike.storage import Store
+    from lookalike.types import Match
+
+
+def search(
+    collection: CollectionOption,
+    photo: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The picture to look like.")] = None,
+    item_id: Annotated[str | None, typer.Option("--id", help="Or an item of the collection.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="How many matches.")] = 10,
+    offset: Annotated[int, typer.Option(min=0, help="How many of the best to skip.")] = 0,
+    conditions: Annotated[
+        str | None, typer.Option("--filter", metavar="JSON", help="Conditions on the items' fields.")
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Leave out matches below it.")
+    ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Only the best match of each value.")
+    ] = None,
+    include_self: Annotated[
+        bool, typer.Option("--include-self", help="With --id, keep that item among the matches.")
+    ] = False,
+    sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the query and its matches.")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the images that look most like a picture, or like an item of the collection."""
+    if (photo is None) == (item_id is None):
+        raise typer.BadParameter("give either IMAGE or --id, and not both")
+    from lookalike.console import Console
+    from lookalike.search import Query, QueryPart
+    from lookalike.workspace import Workspace
+
+    part = QueryPart("image", photo.read_bytes()) if photo else QueryPart("id", item_id or "")
+    query = Query(
+        parts=(part,),
+        limit=limit,
+        offset=offset,
+        filter=_parsed(conditions),
+        min_confidence=min_confidence,
+        group_by=group_by,
+        include_self=include_self,
+    )
+    workspace = Workspace.at(store)
+    result = workspace.searcher(collection).search(query)
+    console = Console(as_json=as_json)
+    console.document(_document(result, workspace.images, workspace.settings.url_seconds))
+    _print(console, result)
+    if sheet is not None:
+        from lookalike.answer_sheet import AnswerSheet
+
+        drawer = AnswerSheet(workspace.images, workspace.settings, collection)
+        title = photo.name if photo else str(item_id)
+        drawn = drawer.write_answers(sheet, f"{collection}: what looks like this", [(title, query, result)])
+        console.note(f"Drew {drawn}")
+
+
+def _parsed(conditions: str | None) -> Filter | None:
+    if conditions is None:
+        return None
+    from lookalike.errors import FilterError
+    from lookalike.filters import parse_filter
+
+    try:
+        value = json.loads(conditions)
+    except ValueError as error:
+        raise FilterError(
+            "the filter is not JSON", got=conditions[:200], expected='something like {"price": {"lt": 50}}'
+        ) from error
+    return parse_filter(value)
+
+
+def _document(result: SearchResult, images: Store, url_seconds: int) -> dict[str, Any]:
+    """The HTTP API's answer, except that pictures are where they lie: a file, or a presigned URL."""
+
+    def url(match: Match) -> str:
+        key = f"{result.collection}/images/{match.item.id}"
+        file = images.local_path(key)
+        return file.as_uri() if file else images.sign("GET", key, url_seconds)
+
+    return {
+        "collection": result.collection,
+        "encoder": result.encoder,
+        "snapshot": result.snapshot,
+        "index_time": result.index_time,
+        "took_ms": round(result.took_ms, 3),
+        "results": [
+            {
+                "id": match.item.id,
+                "score": match.score,
+                "distance": match.distance,
+                "confidence": match.confidence,
+                "category": match.item.category,
+                "product_id": match.item.product_id,
+                "metadata": _metadata(match),
+                "image_url": url(match),
+            }
+            for match in result.matches
+        ],
+    }
+
+
+def _metadata(match: Match) -> dict[str, Any]:
+    title = {} if match.item.title is None else {"title": match.item.title}
+    return {**title, **match.item.attributes}
+
+
+def _print(console: Console, result: SearchResult) -> None:
+    console.table(
+        {
+            "#": "right",
+            "id": "left",
+            "score": "right",
+            "confidence": "right",
+            "category": "left",
+            "title": "left",
+        },
+        [
+            (
+                number,
+                match.item.id,
+                f"{match.score:.4f}",
+                None if match.confidence is None else f"{match.confidence:.0%}",
+                match.item.category,
+                match.item.title,
+            )
+            for number, match in enumerate(result.matches, start=1)
+        ],
+    )
+    snapshot = result.snapshot or "no snapshot yet"
+    console.say(f"{len(result.matches)} matches in {result.took_ms:.0f} ms ({result.encoder}, {snapshot})")

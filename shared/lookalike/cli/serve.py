@@ -1,0 +1,34 @@
+"""`lookalike serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lookalike.cli.options import JsonOption, StoreOption
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than loopback need API keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
+    keys: Annotated[
+        bool | None, typer.Option("--keys/--no-keys", help="Ask for API keys.  [default: unless on loopback]")
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the HTTP API over a store. Over a folder, whatever is put into its images folder is ingested."""
+    from lookalike.console import Console
+    from lookalike.local import serve as serve_locally
+    from lookalike.workspace import Workspace
+
+    console = Console(as_json=as_json)
+
+    def announce(url: str) -> None:
+        console.document({"url": url})
+        console.say(f"Serving on {url} until Ctrl-C.")
+
+    serve_locally(Workspace.at(store).settings, host, port, keys_required=keys, announce=announce)

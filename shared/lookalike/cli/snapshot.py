@@ -1,0 +1,79 @@
+"""`lookalike snapshot …`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from lookalike.snapshots import SnapshotManifest
+
+app = typer.Typer(help="Snapshots: what searches run on; built from the catalogue.", no_args_is_help=True)
+
+
+@app.command("build")
+def build(
+    collection: CollectionOption,
+    force: Annotated[bool, typer.Option("--force", help="Build although nothing has changed.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a snapshot of all items and publish it."""
+    from lookalike.console import Console
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    config = workspace.collections.get(collection)
+    console = Console(as_json=as_json)
+    manifest = workspace.build_snapshot(config, progress=console.note, force=force)
+    console.document(summary(manifest))
+    console.say(f"{manifest.id}: {manifest.count:,} items")
+
+
+@app.command("list")
+def list_all(collection: CollectionOption, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """List a collection's snapshots, newest first."""
+    from lookalike.console import Console
+    from lookalike.snapshots import current, list_snapshots
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    workspace.collections.get(collection)
+    serving = current(workspace.artifacts, collection)
+    rows = [
+        {**summary(manifest), "current": serving is not None and manifest.id == serving.id}
+        for manifest in list_snapshots(workspace.artifacts, collection)
+    ]
+    console = Console(as_json=as_json)
+    console.document({"collection": collection, "snapshots": rows})
+    columns = ("id", "current", "items", "engine", "recall", "latency_ms", "encoder", "created_at")
+    console.table(
+        {name: "left" if name in {"id", "current", "engine", "encoder"} else "right" for name in columns},
+        [
+            ["●" if row[name] is True else "" if row[name] is False else row[name] for name in columns]
+            for row in rows
+        ],
+    )
+
+
+def summary(manifest: SnapshotManifest) -> dict[str, Any]:
+    """What `snapshot build` and `list` tell of a snapshot."""
+    index = manifest.index
+    measured: Mapping[str, Any] = index.measured if index else {}
+    return {
+        "id": manifest.id,
+        "collection": manifest.collection,
+        "items": manifest.count,
+        "engine": index.engine if index else None,
+        "metric": manifest.metric,
+        "parameters": dict(index.parameters) if index else {},
+        "recall": measured.get("recall"),
+        "latency_ms": measured.get("latency_ms"),
+        "calibrated": manifest.calibration is not None,
+        "encoder": manifest.encoder_id,
+        "created_at": manifest.created_at,
+    }

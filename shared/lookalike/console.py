@@ -1,0 +1,103 @@
+"""Where a command writes: results to standard output, and everything else to standard error.
+
+Rich is imported when the first line is written, so that `lookalike search --json` does not pay for it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress
+
+Advance = Callable[[int], None]
+Justify = Literal["left", "right"]
+
+
+class Console:
+    """With `as_json`, standard output holds exactly one JSON document; without, it holds text for people."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+
+    def note(self, text: str) -> None:
+        """A line about what happens, to standard error."""
+        _rich(stderr=True).print(text, style="dim", markup=False, highlight=False)
+
+    def warn(self, text: str) -> None:
+        """A line that the user should read, to standard error."""
+        _rich(stderr=True).print(text, style="yellow", markup=False, highlight=False)
+
+    def say(self, text: str) -> None:
+        """A line of the result, to standard output, unless that holds JSON."""
+        if not self.as_json:
+            _rich().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def document(self, data: Mapping[str, Any]) -> None:
+        """The result for machines; nothing unless `as_json`."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+    def table(
+        self, columns: Mapping[str, Justify], rows: Sequence[Sequence[object]], title: str = ""
+    ) -> None:
+        """The result for people; nothing when `as_json`."""
+        if self.as_json:
+            return
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for name, justify in columns.items():
+            table.add_column(name, justify=justify, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
+        _rich().print(table)
+
+    @contextmanager
+    def progress(self, task: str, total: int) -> Iterator[Advance]:
+        """A bar on standard error with rate and remaining time; call what it yields after each step."""
+        with _progress() as progress:
+            number = progress.add_task(task, total=total, rate="")
+
+            def advance(count: int) -> None:
+                progress.advance(number, count)
+                if speed := progress.tasks[0].finished_speed or progress.tasks[0].speed:
+                    progress.update(number, rate=f"{speed:,.0f}/s")
+
+            yield advance
+
+
+def _progress() -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=_rich(stderr=True),
+    )
+
+
+def _rich(*, stderr: bool = False) -> RichConsole:
+    from rich.console import Console as RichConsole
+
+    return RichConsole(stderr=stderr)

@@ -1,0 +1,171 @@
+"""A picture of an answer: the query, then its matches with their scores, one row per search."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lookalike.types import Pixels
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw, ImageFont
+
+    Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+TILE = 208
+GAP = 20
+MARGIN = 36
+TITLE_HEIGHT = 64
+CAPTION_HEIGHT = 74
+MAX_ROWS = 200
+
+Colour = tuple[int, int, int]
+WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
+
+PAPER = (250, 250, 248)
+CARD = (255, 255, 255)
+INK = (28, 30, 34)
+MUTED = (122, 126, 134)
+LINE = (224, 225, 228)
+ACCENT = (20, 110, 220)
+TRACK = (232, 234, 238)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One picture of a sheet.
+
+    Attributes:
+        pixels: (height, width, 3) uint8 sRGB of any size; it is shown whole. None draws an empty card.
+        title: first line below the picture; cut with an ellipsis when it is too long.
+        detail: second line, for example scores.
+        bar: part of a bar to fill, in [0, 1], for example a confidence; None draws no bar.
+        badge: a word on a coloured frame, for example `query`; empty draws a plain frame.
+    """
+
+    pixels: Pixels | None
+    title: str = ""
+    detail: str = ""
+    bar: float | None = None
+    badge: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """The first tile stands apart from the others: it is what they are compared with."""
+
+    first: Tile
+    others: Sequence[Tile]
+
+
+def write_sheet(path: Path, title: str, rows: Sequence[SheetRow]) -> Path:
+    """Draw `rows` below `title` and write the picture as PNG; the file appears whole or not at all.
+
+    Only the first 200 rows are drawn: viewers refuse taller pictures.
+    """
+    sheet = draw_sheet(title, rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f"{path.name}.part")
+    sheet.save(staged, format="PNG")
+    staged.replace(path)
+    return path
+
+
+def draw_sheet(title: str, rows: Sequence[SheetRow]) -> Image.Image:
+    """The sheet as a PIL image; as wide as its longest row."""
+    from PIL import Image, ImageDraw
+
+    drawn = list(rows[:MAX_ROWS])
+    columns = max((1 + len(row.others) for row in drawn), default=1)
+    # The gap after the first tile is wider, so that it reads as the question and not as an answer.
+    width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP + (GAP if columns > 1 else 0)
+    row_height = TILE + CAPTION_HEIGHT + GAP
+    sheet = Image.new("RGB", (width, 2 * MARGIN + TITLE_HEIGHT + len(drawn) * row_height - GAP), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    _write(pen, (MARGIN, MARGIN), title, 28, INK, width - 2 * MARGIN)
+    for number, row in enumerate(drawn):
+        top = MARGIN + TITLE_HEIGHT + number * row_height
+        _draw_tile(sheet, pen, row.first, MARGIN, top)
+        for column, tile in enumerate(row.others, start=1):
+            _draw_tile(sheet, pen, tile, MARGIN + GAP + column * (TILE + GAP), top)
+    return sheet
+
+
+def _draw_tile(sheet: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, left: int, top: int) -> None:
+    frame = (left, top, left + TILE, top + TILE)
+    pen.rounded_rectangle(frame, radius=10, fill=CARD)
+    if tile.pixels is not None:
+        thumbnail = _thumbnail(tile.pixels)
+        at = (left + (TILE - thumbnail.width) // 2, top + (TILE - thumbnail.height) // 2)
+        sheet.paste(thumbnail, at)
+    colour, weight = (ACCENT, 4) if tile.badge else (LINE, 1)
+    pen.rounded_rectangle(frame, radius=10, outline=colour, width=weight)
+    if tile.badge:
+        _draw_badge(pen, tile.badge.upper(), left, top)
+    line = top + TILE + 10
+    _write(pen, (left + 2, line), tile.title, 17, INK, TILE - 4)
+    _write(pen, (left + 2, line + 24), tile.detail, 14, MUTED, TILE - 4)
+    if tile.bar is not None:
+        _draw_bar(pen, tile.bar, left + 2, line + 50)
+
+
+def _draw_badge(pen: ImageDraw.ImageDraw, text: str, left: int, top: int) -> None:
+    text, font = _drawable(text, 13)
+    width = int(pen.textlength(text, font)) + 18
+    pen.rounded_rectangle((left, top, left + width, top + 24), radius=10, fill=ACCENT)
+    pen.text((left + 9, top + 4), text, CARD, font)
+
+
+def _draw_bar(pen: ImageDraw.ImageDraw, part: float, left: int, top: int) -> None:
+    full = TILE - 4
+    pen.rounded_rectangle((left, top, left + full, top + 5), radius=2, fill=TRACK)
+    filled = round(full * min(max(part, 0.0), 1.0))
+    if filled >= 5:
+        pen.rounded_rectangle((left, top, left + filled, top + 5), radius=2, fill=ACCENT)
+
+
+def _thumbnail(pixels: Pixels) -> Image.Image:
+    """The whole picture, fitted into the tile inside its frame; small ones are enlarged up to four times."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels)
+    room = TILE - 16
+    scale = min(room / picture.width, room / picture.height, 4.0)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: Colour, width: int
+) -> None:
+    """`text` on one line, cut with an ellipsis where it would pass `width` pixels."""
+    text, font = _drawable(" ".join(text.split())[:400], size)
+    if pen.textlength(text, font) > width:
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if pen.textlength(f"{text[:middle].rstrip()}…", font) <= width:
+                low = middle
+            else:
+                high = middle - 1
+        text = f"{text[:low].rstrip()}…"
+    pen.text(at, text, colour, font)
+
+
+def _drawable(text: str, size: int) -> tuple[str, Font]:
+    """Pillow's own font where it has the letters, else one of the system, else letters without accents."""
+    from PIL import ImageFont
+
+    plain = ImageFont.load_default(size=size)
+    if all(letter.isascii() or letter in "…·" for letter in text):
+        return text, plain
+    for name in WIDE_FONTS:
+        try:
+            return text, ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    folded = unicodedata.normalize("NFKD", text.replace("–", "-").replace("—", "-"))
+    return folded.encode("ascii", "ignore").decode() or "?", plain

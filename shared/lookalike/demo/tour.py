@@ -1,0 +1,148 @@
+"""What the demo does, step by step.
+
+Environment: `DEMO_IMAGES=FOLDER` shows a folder of the user's own in place of emoji; `DEMO_SERVE=0` stops
+before serving; `LOOKALIKE_STORE` names another store than `demo-store`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lookalike.answer_sheet import AnswerSheet
+from lookalike.console import Console
+from lookalike.demo.emoji import EmojiUnavailable, fetch_pictures, lay_out, read_emoji
+from lookalike.errors import InvalidInput, LookalikeError
+from lookalike.indexing import index_folder
+from lookalike.search import Query, QueryPart, SearchResult
+from lookalike.settings import Settings
+from lookalike.source import Source
+from lookalike.workspace import Workspace
+
+STORE = "demo-store"
+CACHE = Path(".cache") / "demo"
+HOST, PORT = "127.0.0.1", 8000
+MATCHES = 5
+QUERIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One collection of the demo: where its pictures lie, and which of them are asked for."""
+
+    collection: str
+    folder: Path
+    queries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One collection of emoji: Unicode's groups, and titles of those to ask for."""
+
+    collection: str
+    groups: frozenset[str]
+    titles: tuple[str, ...]
+
+
+CHAPTERS = (
+    Chapter("food", frozenset({"Food & Drink"}), ("Red apple", "Wine glass", "Beer mug")),
+    Chapter(
+        "things",
+        frozenset({"Objects", "Travel & Places", "Activities"}),
+        ("Automobile", "Guitar", "Blue book"),
+    ),
+)
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Run the demo; returns the exit code of the process."""
+    console = Console()
+    try:
+        workspace = Workspace(
+            Settings.from_env({**environment}, store=environment.get("LOOKALIKE_STORE") or STORE)
+        )
+        for scene in _scenes(environment.get("DEMO_IMAGES"), console):
+            _play(workspace, scene, console)
+        if environment.get("DEMO_SERVE") != "0":
+            _serve(workspace.settings, console)
+    except LookalikeError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. Run it again to go on from there.\n")
+        return 130
+    return 0
+
+
+def _scenes(own_folder: str | None, console: Console) -> list[Scene]:
+    if own_folder:
+        return [_own_scene(Path(own_folder))]
+    try:
+        pictures = fetch_pictures(CACHE, console.note)
+    except EmojiUnavailable as error:
+        raise EmojiUnavailable(
+            error.problem,
+            got=error.got,
+            fix="Show the demo on a folder of your own pictures: DEMO_IMAGES=path/to/photos make demo",
+        ) from error
+    return [_emoji_scene(chapter, pictures) for chapter in CHAPTERS]
+
+
+def _emoji_scene(chapter: Chapter, pictures: Path) -> Scene:
+    folder = CACHE / chapter.collection
+    emoji = read_emoji(chapter.groups)
+    lay_out(emoji, pictures, folder)
+    files = {one.title: one.file for one in emoji}
+    return Scene(chapter.collection, folder, tuple(files[title] for title in chapter.titles))
+
+
+def _own_scene(folder: Path) -> Scene:
+    found = Source.scan(folder).pictures
+    if not found:
+        raise InvalidInput(
+            "DEMO_IMAGES has no pictures", got=folder, expected="a folder with JPEG, PNG, WebP …"
+        )
+    return Scene("mine", folder, tuple(found[:: max(1, len(found) // QUERIES)][:QUERIES]))
+
+
+def _play(workspace: Workspace, scene: Scene, console: Console) -> None:
+    report = index_folder(workspace, scene.folder, scene.collection, console)
+    console.say(f"\n{scene.collection}: {report.pictures:,} pictures, {report.encoded:,} encoded now")
+    searcher = workspace.searcher(scene.collection)
+    answers = []
+    for item_id in scene.queries:
+        query = Query((QueryPart("id", item_id),), limit=MATCHES)
+        answers.append((searcher.item(item_id).title or item_id, query, searcher.search(query)))
+    _print(console, answers)
+    sheet = Path(workspace.settings.store) / f"{scene.collection}.png"
+    drawer = AnswerSheet(workspace.images, workspace.settings, scene.collection)
+    drawer.write_answers(sheet, f"{scene.collection}: what looks like this?", answers)
+    console.say(f"Contact sheet: {sheet}")
+
+
+def _print(console: Console, answers: list[tuple[str, Query, SearchResult]]) -> None:
+    console.table(
+        {"query": "left", "match": "left", "score": "right", "confidence": "right", "category": "left"},
+        [
+            (
+                name if number == 0 else "",
+                match.item.title or match.item.id,
+                f"{match.score:.3f}",
+                None if match.confidence is None else f"{match.confidence:.0%}",
+                match.item.category,
+            )
+            for name, _, result in answers
+            for number, match in enumerate(result.matches)
+        ],
+    )
+
+
+def _serve(settings: Settings, console: Console) -> None:
+    from lookalike.local import serve
+
+    def announce(url: str) -> None:
+        console.say(f"\nServing on {url} until Ctrl-C. Try: curl {url}/collections")
+
+    serve(settings, HOST, PORT, announce=announce)

@@ -1,0 +1,129 @@
+"""Neighbours of every item: all pairs top-K, one item at a time, so that memory does not grow with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from lookalike.errors import InvalidInput
+from lookalike.search.find import Request, find
+from lookalike.search.loader import State
+from lookalike.types import score_from_distance
+
+MAX_K = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """One of an item's nearest; numbers as in `Match`."""
+
+    id: str
+    product_id: str | None
+    score: float
+    distance: float
+    confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbors:
+    """An item and its nearest others, best first; fewer than K only when no more exist."""
+
+    id: str
+    product_id: str | None
+    neighbors: tuple[Neighbor, ...]
+
+
+def iter_neighbors(state: State, k: int, *, offset: int = 0, limit: int | None = None) -> Iterator[Neighbors]:
+    """Every item of one state of a collection, in the order of rows, with its `k` nearest others.
+
+    Args:
+        state: `Searcher.state()`; all answers come from it, whatever is published meanwhile.
+        k: 1 to 1,000.
+        offset: items to pass over.
+        limit: items at most; None is all.
+
+    Raises:
+        InvalidInput: `k`, `offset` or `limit` is out of range.
+    """
+    if not 1 <= k <= MAX_K:
+        raise InvalidInput("k is out of range", got=k, expected=f"1 to {MAX_K}")
+    if offset < 0 or (limit is not None and limit < 0):
+        raise InvalidInput("a page is out of range", got=f"offset {offset}, limit {limit}")
+    rows = np.flatnonzero(state.view.alive)[offset:][:limit]
+    return (_neighbors_of(state, int(row), k) for row in rows)
+
+
+def write_neighbors(
+    path: Path, collection: str, state: State, k: int, *, progress: Callable[[int], None] | None = None
+) -> int:
+    """Write the neighbours of all items to one JSON file, entry by entry; returns how many items it has.
+
+    The file appears whole or not at all: it is written beside its place under another name, then renamed.
+    `{"collection", "encoder", "snapshot", "metric", "k", "items": [{"id", "product_id", "neighbors": [{"id",
+    "product_id", "score", "distance", "confidence"}]}], "count"}`; one item a line.
+
+    Raises:
+        InvalidInput: `k` is out of range.
+        OSError: the file cannot be written.
+    """
+    entries = iter_neighbors(state, k)
+    head = {
+        "collection": collection,
+        "encoder": state.encoder.id,
+        "snapshot": state.snapshot.manifest.id if state.snapshot else None,
+        "metric": state.view.metric,
+        "k": k,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f"{path.name}.part")
+    try:
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(head)[:-1] + ', "items": [')
+            count = _write_entries(file, entries, progress)
+            file.write(f'\n], "count": {count}}}\n')
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+    return count
+
+
+def _write_entries(
+    file: IO[str], entries: Iterator[Neighbors], progress: Callable[[int], None] | None
+) -> int:
+    count = 0
+    for entry in entries:
+        file.write(",\n" if count else "\n")
+        file.write(json.dumps(asdict(entry), ensure_ascii=False))
+        count += 1
+        if progress:
+            progress(1)
+    return count
+
+
+def _neighbors_of(state: State, row: int, k: int) -> Neighbors:
+    view = state.view
+    # One more than asked for, because the item itself is the nearest, unless others are equal to it.
+    found = find(view, view.vector_at(row), Request(k + 1, view.alive))
+    item = view.item_at(row)
+    near = [
+        pair for pair in zip(found.rows.tolist(), found.distances.tolist(), strict=True) if pair[0] != row
+    ]
+    return Neighbors(
+        item.id, item.product_id, tuple(_neighbor(state, other, distance) for other, distance in near[:k])
+    )
+
+
+def _neighbor(state: State, row: int, distance: float) -> Neighbor:
+    item = state.view.item_at(row)
+    return Neighbor(
+        id=item.id,
+        product_id=item.product_id,
+        score=score_from_distance(distance, state.view.metric),
+        distance=distance,
+        confidence=state.confidence(distance),
+    )

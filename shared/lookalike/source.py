@@ -1,0 +1,117 @@
+"""A folder of pictures on this machine: which of its files are pictures, and which describe them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lookalike.api.names import check_item_id
+from lookalike.errors import InvalidInput
+
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
+    | {".avif", ".heic", ".heif", ".jp2", ".svg"}
+)
+METADATA_SUFFIXES = frozenset({".csv", ".jsonl", ".parquet"})
+LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+# A picture under another name is taken too: the decoder goes by content, and so do users' intentions.
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+EXAMPLES = 5
+
+
+@dataclass(slots=True)
+class Source:
+    """What is to be indexed, by path relative to `folder`, with `/`, in a fixed order.
+
+    Attributes:
+        folder: absolute.
+        pictures: every file that is meant to be a picture, at any depth. Those in formats that lookalike does
+            not read are here too, so that they are rejected by name and not lost in silence.
+        metadata: CSV, JSONL and Parquet files at the top.
+        ignored: how many files were left out: other files, links to elsewhere, names that cannot be ids.
+        examples: the first few of those.
+    """
+
+    folder: Path
+    pictures: list[str] = field(default_factory=list)
+    metadata: list[str] = field(default_factory=list)
+    ignored: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    @classmethod
+    def scan(cls, folder: Path, *, without: tuple[Path, ...] = ()) -> Source:
+        """List `folder`. Hidden files, leftovers of archives and desktops, and `without` are passed.
+
+        Links to files are followed while they stay below `folder`; links to folders are not, since what they
+        lead to is either listed already or not part of `folder`.
+
+        Raises:
+            InvalidInput: `folder` is not a folder that can be read.
+        """
+        if not folder.is_dir():
+            raise InvalidInput("there is no such folder", got=folder, fix="Name a folder of pictures.")
+        source = cls(folder.resolve())
+        outside = {path.resolve() for path in without} - {source.folder}
+        for file in _files(source.folder, outside):
+            source._add(file)
+        return source
+
+    def _add(self, file: Path) -> None:
+        name = file.relative_to(self.folder).as_posix()
+        suffix = file.suffix.lower()
+        if not self._can_hold(file, name):
+            self._ignore(name)
+        elif suffix in PICTURE_SUFFIXES:
+            self.pictures.append(name)
+        elif suffix in METADATA_SUFFIXES and "/" not in name:
+            self.metadata.append(name)
+        elif _looks_like_picture(file):
+            self.pictures.append(name)
+        else:
+            self._ignore(name)
+
+    def _can_hold(self, file: Path, name: str) -> bool:
+        if not file.is_file():  # a broken link, a socket, a device
+            return False
+        if file.is_symlink() and not file.resolve().is_relative_to(self.folder):
+            return False
+        try:
+            check_item_id(name)
+        except InvalidInput:
+            return False
+        return True
+
+    def _ignore(self, name: str) -> None:
+        self.ignored += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(name)
+
+
+def _files(folder: Path, outside: set[Path]) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(
+            name for name in folders if not _is_leftover(name) and Path(parent, name) not in outside
+        )
+        yield from (Path(parent, name) for name in sorted(names) if not _is_leftover(name))
+
+
+def _refuse(error: OSError) -> None:
+    raise InvalidInput(
+        "a folder cannot be read", got=error.filename, fix="Allow reading it, or move it away."
+    ) from error
+
+
+def _is_leftover(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LEFTOVERS
+
+
+def _looks_like_picture(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(16)
+    except OSError:
+        return False
+    container = start[4:12] in (b"ftypavif", b"ftypavis") or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+    return start.startswith(SIGNATURES) or container
