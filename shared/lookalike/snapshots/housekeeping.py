@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from lookalike.errors import Incompatible, SnapshotNotFound
@@ -76,9 +77,8 @@ def remove_snapshot(artifacts: Store, collection: str, snapshot_id: str) -> None
 def _last_written(artifacts: Store, collection: str, snapshot_id: str) -> datetime:
     folder = snapshot_folder(collection, snapshot_id)
     local = artifacts.local_path(folder)
-    if local is None:
-        times = [info.modified for info in artifacts.list(folder)]
-    else:
-        paths = [local, *local.rglob("*")]
-        times = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in paths if path.exists()]
+    times = [info.modified for info in artifacts.list(folder)]
+    for path in (local, *local.iterdir()) if local and local.is_dir() else ():
+        with suppress(FileNotFoundError):  # renamed meanwhile by the build that writes there
+            times.append(datetime.fromtimestamp(path.stat().st_mtime, UTC))
     return max(times, default=datetime.now(UTC))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEPT_IN_CACHE = 2
+OPEN_ATTEMPTS = 3
 STALE_DOWNLOAD_SECONDS = 3_600.0
+PARTIAL = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +105,17 @@ def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> 
         Incompatible: its files and its manifest disagree.
     """
     stored = artifacts.local_path(snapshot_folder(manifest.collection, manifest.id))
-    try:
-        if stored is not None:
-            return _open(manifest, stored)
-        return _open(manifest, _cached(manifest, artifacts, cache))
-    except (FileNotFoundError, ObjectNotFound, Incompatible) as error:
-        # It may have been removed file by file while it was opened.
-        if artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
-            raise
-        raise SnapshotNotFound("the snapshot's files are gone", got=manifest.id) from error
+    for attempt in range(OPEN_ATTEMPTS):
+        try:
+            folder = _cached(manifest, artifacts, cache) if stored is None else stored
+            return _open(manifest, folder)
+        except (FileNotFoundError, ObjectNotFound, Incompatible) as error:
+            if not artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
+                raise SnapshotNotFound("the snapshot's files are gone", got=manifest.id) from error
+            # Another process may have made room in the cache just between finding and opening the files.
+            if stored is not None or folder.is_dir() or attempt == OPEN_ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _open(manifest: SnapshotManifest, folder: Path) -> Snapshot:
@@ -131,7 +137,7 @@ def _cached(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         _make_room(parent)
         # Under another name until it is whole: a folder named by an id can be trusted.
-        staging = Path(tempfile.mkdtemp(prefix=f"{manifest.id}.", suffix=".part", dir=parent))
+        staging = Path(tempfile.mkdtemp(prefix=f"{manifest.id}.", suffix=PARTIAL, dir=parent))
         try:
             stored = snapshot_folder(manifest.collection, manifest.id)
             for name in manifest.files:
@@ -148,11 +154,14 @@ def _cached(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
 def _make_room(parent: Path) -> None:
     """Remove all but the newest snapshot, so that with the next one there are `KEPT_IN_CACHE`."""
     folders = sorted((entry for entry in parent.iterdir() if entry.is_dir()), reverse=True)
-    whole = [folder for folder in folders if folder.suffix != ".part"]
-    abandoned = [
-        folder
-        for folder in folders
-        if folder.suffix == ".part" and folder.stat().st_mtime < time.time() - STALE_DOWNLOAD_SECONDS
-    ]
-    for folder in (*whole[KEPT_IN_CACHE - 1 :], *abandoned):
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in [folder for folder in folders if folder.suffix != PARTIAL][KEPT_IN_CACHE - 1 :]:
+        # Out of the way in one step: whoever opens it now finds all of its files, or none.
+        doomed = folder.with_name(f"{folder.name}.{os.getpid()}{PARTIAL}")
+        with suppress(OSError):  # another process was first
+            folder.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            abandoned = folder.stat().st_mtime < time.time() - STALE_DOWNLOAD_SECONDS
+            if folder.suffix == PARTIAL and abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
