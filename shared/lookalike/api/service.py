@@ -6,16 +6,18 @@ itself reports what changes in it; on one machine the follower is told at once.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lookalike.api.names import check_item_id, image_key, media_type, metadata_key
 from lookalike.collections import CollectionConfig, Collections
-from lookalike.errors import EncoderNotFound, ImageTooLarge, ItemNotFound, ObjectNotFound
+from lookalike.errors import CollectionNotFound, EncoderNotFound, ImageTooLarge, ItemNotFound, ObjectNotFound
 from lookalike.storage import Store
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from lookalike.types import Item, Rejection
 
 DELETE_WAIT_SECONDS = 5.0
+DEFAULT_NAME = "efficientnet-lite0"
 
 
 class Follower(Protocol):
@@ -41,6 +44,9 @@ class Follower(Protocol):
     def collection_changed(self, name: str) -> None:
         """A collection was created, or its configuration changed."""
 
+    def quiet(self, name: str) -> AbstractContextManager[None]:
+        """While the block runs, nothing is published in a collection."""
+
 
 class Silence:
     """The follower where events come from elsewhere."""
@@ -50,6 +56,10 @@ class Silence:
 
     def collection_changed(self, name: str) -> None:
         """Nothing to do."""
+
+    def quiet(self, name: str) -> AbstractContextManager[None]:
+        """Nothing to do."""
+        return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,41 +128,52 @@ class Service:
 
         Raises:
             EncoderNotFound: there is no such encoder, or none at all.
-            UnsupportedMetric: the engine does not compute the metric.
+            UnsupportedMetric, InvalidInput: the engine does not compute the metric, or has no such option.
         """
-        from lookalike.indexes import check_metric
-
         if "encoder_id" in changes:
             changes = changes | {"encoder_id": self.encoders.get(changes["encoder_id"]).id}
-        created = name not in self.collections.names()
-        if created:
-            config = CollectionConfig(name, **({"encoder_id": self._newest_encoder().id} | changes))
-            check_metric(config.engine, config.metric)
+        try:
+            known = self.collections.get(name)
+        except CollectionNotFound:
+            known = None
+        if known is None:
+            encoder_id = changes.get("encoder_id") or self._default_encoder().id
+            config = CollectionConfig(name, **(changes | {"encoder_id": encoder_id}))
+            _check(config)
             self.collections.create(config)
         elif changes:
-            known = self.collections.get(name)
-            check_metric(changes.get("engine", known.engine), changes.get("metric", known.metric))
+            if changes.get("engine", known.engine) != known.engine:
+                # They were chosen for another engine.
+                changes = {"n_trees": None, "search_k": None} | changes
+            _check(replace(known, **changes))
             self.collections.update(name, **changes)
         self.follower.collection_changed(name)
-        return self.state(name), created
+        return self.state(name), known is None
 
     def delete_collection(self, name: str) -> None:
         """Remove a collection: its pictures, its metadata and all that was made of them."""
         self.collections.get(name)
-        # Pictures first: if this is cut short, the collection is still there to be deleted again.
-        self.images.delete_folder(name)
-        self.collections.delete(name)
+        with self.follower.quiet(name):
+            # Pictures first: if this is cut short, the collection is still there to be deleted again.
+            folder = self.images.local_path(name)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            self.images.delete_folder(name)
+            self.collections.delete(name)
         with self._lock:
             self._searchers.pop(name, None)
             self._duplicates.pop(name, None)
 
-    def _newest_encoder(self) -> EncoderManifest:
-        found = sorted(self.encoders.list(), key=lambda manifest: (manifest.created_at, manifest.id))
+    def _default_encoder(self) -> EncoderManifest:
+        """The newest encoder of the default backbone, else the newest."""
+        found = self.encoders.list()
         if not found:
             raise EncoderNotFound(
                 "the store holds no encoder yet", fix="Make one with `lookalike encoders build`."
             )
-        return found[-1]
+        return max(
+            found, key=lambda manifest: (manifest.name == DEFAULT_NAME, manifest.created_at, manifest.id)
+        )
 
     # Searching
 
@@ -271,3 +292,9 @@ class Service:
             groups = find_duplicates(state.view, min_score=min_score, max_hash_distance=max_hash_distance)
             known = self._duplicates[name] = question, groups
         return known[1]
+
+
+def _check(config: CollectionConfig) -> None:
+    from lookalike.indexes import check_options
+
+    check_options(config.engine, config.metric, config.n_trees, config.search_k)

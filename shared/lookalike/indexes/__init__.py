@@ -2,13 +2,14 @@
 
 from lookalike.indexes.base import Index, IndexSpec
 from lookalike.indexes.distance import exact_distances, exact_search, exact_search_many, score_from_distance
-from lookalike.indexes.engines import build_index, check_metric, open_index
+from lookalike.indexes.engines import build_index, check_metric, check_options, open_index
 
 __all__ = [
     "Index",
     "IndexSpec",
     "build_index",
     "check_metric",
+    "check_options",
     "exact_distances",
     "exact_search",
     "exact_search_many",

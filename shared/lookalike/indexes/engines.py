@@ -58,7 +58,8 @@ def build_index(  # noqa: PLR0913 - the options of a build, all but five by name
         InvalidInput: an option is out of range or belongs to another engine; a vector cannot be indexed.
         StoreUnavailable: the disk has no room.
     """
-    _check_options(engine, metric, dimension, n_trees, search_k, recall_target)
+    check_options(engine, metric, n_trees, search_k)
+    _check_ranges(dimension, n_trees, search_k, recall_target)
     spec = _write(engine, metric, vectors, dimension, folder, n_trees, seed)
     if progress:
         progress(f"{engine}: {spec.size:,} vectors of {dimension} dimensions written")
@@ -146,19 +147,21 @@ def _first_effort(spec: IndexSpec) -> int:
     return TUNED_LIMIT * spec.parameters["n_trees"] if "n_trees" in spec.parameters else 16
 
 
-def _check_options(
-    engine: Engine,
-    metric: Metric,
-    dimension: int,
-    n_trees: int | None,
-    search_k: int | None,
-    recall_target: float,
-) -> None:
+def check_options(engine: Engine, metric: Metric, n_trees: int | None, search_k: int | None) -> None:
+    """Whether these options go together, so that a build need not find out.
+
+    Raises:
+        UnsupportedMetric: as `check_metric`.
+        InvalidInput: an option belongs to another engine.
+    """
     check_metric(engine, metric)
     if n_trees is not None and engine != "annoy":
         raise InvalidInput("n_trees is an option of the engine annoy", got=f"engine {engine}")
     if search_k is not None and engine == "exact":
         raise InvalidInput("search_k means nothing to the engine exact, which compares all vectors")
+
+
+def _check_ranges(dimension: int, n_trees: int | None, search_k: int | None, recall_target: float) -> None:
     for name, value in (("dimension", dimension), ("n_trees", n_trees), ("search_k", search_k)):
         if value is not None and value < 1:
             raise InvalidInput(f"{name} is out of range", got=value, expected="at least 1")

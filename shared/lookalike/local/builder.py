@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lookalike.catalogue import Catalogue
@@ -43,6 +44,9 @@ class Builder:
         self._encoders = Encoders(self._artifacts)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._process_of = ""
+        self._here = threading.Lock()
+        self._quiet: set[str] = set()
         self._closing = False
 
     def build_if_needed(self, name: str) -> bool:
@@ -58,7 +62,8 @@ class Builder:
         if not self._needs_build(config, catalogue):
             return False
         if catalogue.stats().live <= SMALL_ITEMS:
-            build(self._settings, name)
+            if not self._build_here(name):
+                return False
         elif not self._build_apart(name):
             return False
         logger.info("%s: a new snapshot is published", name)
@@ -70,9 +75,7 @@ class Builder:
             self._closing = True
             process = self._process
         if process is not None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
+            _end(process)
 
     def _needs_build(self, config: CollectionConfig, catalogue: Catalogue) -> bool:
         try:
@@ -89,21 +92,57 @@ class Builder:
             return True
         return needs_build(catalogue, serving.catalogue, serving.count, self._settings)
 
+    @contextmanager
+    def quiet(self, name: str) -> Iterator[None]:
+        """No build of this collection while the block runs; one under way is ended first."""
+        with self._lock:
+            self._quiet.add(name)
+            process = self._process if self._process_of == name else None
+        try:
+            if process is not None:
+                _end(process)
+            with self._here:
+                pass  # a small build is over in a moment
+            yield
+        finally:
+            with self._lock:
+                self._quiet.discard(name)
+
+    def _build_here(self, name: str) -> bool:
+        with self._here:
+            if self._is_stopped(name):
+                return False
+            build(self._settings, name)
+        return True
+
+    def _is_stopped(self, name: str) -> bool:
+        return self._closing or name in self._quiet
+
     def _build_apart(self, name: str) -> bool:
         command = [sys.executable, "-m", "lookalike.local.builder", name]
         environment = {**os.environ, **self._settings.to_env()}
         with self._lock:
-            if self._closing:
+            if self._is_stopped(name):
                 return False
+            self._process_of = name
             self._process = subprocess.Popen(command, env=environment)  # noqa: S603  # our own module
         try:
             code = self._process.wait()
         finally:
             with self._lock:
                 self._process = None
-        if code and not self._closing:
+        if code and not self._is_stopped(name):
             logger.error("%s: the build of a snapshot ended with code %d", name, code)
         return code == 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _is_outdated(serving: SnapshotManifest, config: CollectionConfig) -> bool:

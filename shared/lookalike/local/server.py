@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -56,15 +56,14 @@ class LocalServer:
         self._reconciling = Lane(
             "reconcile", self._reconcile, every_seconds=RECONCILE_SECONDS, names=self._collections.names
         )
-        self._worker = Worker(self._ingestor, ingested=self._ingested, changed=self._reconciling.request)
+        self._worker = Worker(self._ingestor, ingested=self._ingested)
         self._watcher: Watcher | None = None
         if images.folder is not None:
             self._watcher = Watcher(
                 images.folder, changed=self._worker.objects_changed, unclear=self._reconciling.request
             )
-        self.service = Service(
-            settings, self._encoders, Path(self._cache.name), follower=self._worker if self._watcher else None
-        )
+        follower = self if self._watcher else None
+        self.service = Service(settings, self._encoders, Path(self._cache.name), follower=follower)
         keys = Keys(artifacts) if keys_required else None
         self.app = create_app(self.service, keys=keys, lifespan=self._lifespan)
 
@@ -94,6 +93,22 @@ class LocalServer:
             for part in (self._watcher, self._reconciling, self._worker, self._building):
                 part.close(CLOSE_SECONDS)
         self._cache.cleanup()
+
+    # What the service tells (see `lookalike.api.service.Follower`)
+
+    def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
+        """Ingest soon."""
+        self._worker.objects_changed(keys, wait_seconds=wait_seconds)
+
+    def collection_changed(self, name: str) -> None:
+        """Encode what another encoder asks for, then build what other options ask for."""
+        self._reconciling.request(name)
+
+    def quiet(self, name: str) -> AbstractContextManager[None]:
+        """Publish nothing of a collection that is being deleted."""
+        return self._builder.quiet(name)
+
+    # What the workers do
 
     def _encoder_for(self, config: CollectionConfig) -> Encoder:
         if config.encoder_id not in self._loaded:

@@ -33,15 +33,11 @@ class Worker:
     Args:
         ingestor: does the work.
         ingested: called after each batch with the collection, before those who wait for it go on.
-        changed: called with a collection whose configuration changed.
     """
 
-    def __init__(
-        self, ingestor: Ingestor, *, ingested: Callable[[str], None], changed: Callable[[str], None]
-    ) -> None:
+    def __init__(self, ingestor: Ingestor, *, ingested: Callable[[str], None]) -> None:
         self._ingestor = ingestor
         self._ingested = ingested
-        self._changed = changed
         self._condition = threading.Condition()
         self._pending: dict[str, _Pending] = {}
         self._later: list[tuple[float, str, int]] = []
@@ -60,8 +56,6 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
-    # What the service tells (see `lookalike.api.service.Follower`)
-
     def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
         """Look at `keys` of the images root soon; with `wait_seconds`, return when that is done."""
         done = threading.Event()
@@ -69,10 +63,6 @@ class Worker:
         self._add([(key, 0) for key in keys], [done] if wait_seconds and len(collections) == 1 else [])
         if wait_seconds:
             done.wait(wait_seconds)
-
-    def collection_changed(self, name: str) -> None:
-        """A collection is new, or has another configuration."""
-        self._changed(name)
 
     # The thread
 
