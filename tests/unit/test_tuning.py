@@ -11,7 +11,7 @@ from lookalike.errors import Incompatible, InvalidInput, StoreUnavailable, Unsup
 from lookalike.indexes import IndexSpec, build_index, check_metric, exact_search, open_index
 from lookalike.indexes.annoy_index import _need_room, default_trees
 from lookalike.indexes.base import effort_for
-from lookalike.indexes.tuning import EXACT_SAMPLE, climb, measure, reference, sample_size
+from lookalike.indexes.tuning import EXACT_SAMPLE, climb, measure, reference, sample_size, tune
 
 
 def gaussian(count, dimension=16, seed=0):
@@ -84,29 +84,42 @@ def test_duplicates_do_not_lower_recall(tmp_path):
     assert spec.measured["recall"] == 1
 
 
-def test_the_ladder_doubles_until_the_target_is_surely_reached(weak):
+def test_the_ladder_doubles_until_the_target_is_surely_reached_and_tries_the_middle(weak):
     truth = reference(weak.vectors, "cosine", seed=4)
-    steps = list(climb(weak, truth, 10, 0.8))
+    *steps, middle = climb(weak, truth, 10, 0.8)
     assert [step.effort for step in steps] == [10 * 2**n for n in range(len(steps))]
     assert steps[-1].recall - steps[-1].standard_error >= 0.8
     assert all(step.recall - step.standard_error < 0.8 for step in steps[:-1])
     assert all(low.recall <= high.recall for low, high in pairwise(steps))
+    assert middle.effort == pytest.approx(steps[-1].effort / 2**0.5, abs=1)
+
+
+def test_a_first_step_that_is_enough_is_the_only_one(weak):
+    truth = reference(weak.vectors, "cosine", seed=4)
+    assert [step.effort for step in climb(weak, truth, 1_500, 0.5)] == [1_500]
 
 
 def test_the_ladder_ends_with_an_exact_search(weak):
     steps = list(climb(weak, reference(weak.vectors, "cosine", seed=4), 900, 1.0))
-    assert [step.effort for step in steps] == [900, 1_800, 2_000]
-    assert steps[-1].recall == 1
-    assert steps[-1].sample == EXACT_SAMPLE
+    assert [step.effort for step in steps] == [900, 1_800, 2_000, 1_414]
+    assert steps[2].recall == 1
+    assert steps[2].sample == EXACT_SAMPLE
+
+
+def test_the_least_effort_that_reaches_the_target_is_chosen(weak):
+    chosen = tune(weak, given=None, start=10, target=0.8, seed=4)
+    reached = [s["effort"] for s in chosen["ladder"] if s["recall"] - s["standard_error"] >= 0.8]
+    assert chosen["effort"] == min(reached)
+    assert [s["effort"] for s in chosen["ladder"]] == sorted(s["effort"] for s in chosen["ladder"])
 
 
 def test_the_choice_and_the_way_to_it_are_written_down(tmp_path):
     said = []
     spec = build_index("annoy", "cosine", [gaussian(3_000)], 16, tmp_path, progress=said.append)
-    ladder = spec.measured["ladder"]
+    ladder = {step["effort"]: step for step in spec.measured["ladder"]}
     assert spec.parameters["n_trees"] == 10
-    assert spec.parameters["search_k"] == ladder[-1]["effort"] > ladder[0]["effort"] == 100
-    assert spec.measured["recall"] == ladder[-1]["recall"] >= 0.95
+    assert min(ladder) == 100 < spec.parameters["search_k"]
+    assert spec.measured["recall"] == ladder[spec.parameters["search_k"]]["recall"] >= 0.95
     assert spec.measured["sample"] == 200
     assert spec.measured["latency_ms"] > 0
     assert len(said) == 1 + len(ladder)

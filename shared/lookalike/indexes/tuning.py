@@ -7,6 +7,7 @@ above that of the exact k-th neighbour, so that equal distances do not depend on
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -103,19 +104,28 @@ def measure(index: Index, truth: Reference, effort: int) -> Measurement:
     )
 
 
-def climb(index: Index, truth: Reference, start: int, target: float) -> Iterator[Measurement]:
-    """Measure at `start` and twice as much each time, until `target` is reached.
+def reaches(step: Measurement, target: float) -> bool:
+    """Whether recall is at `target` even one standard error below what was measured.
 
-    Reached means: even one standard error below the measured recall, because the effort is chosen on the
-    same sample on which it is measured. The ladder ends at `index.size`, where the search is exact.
+    The margin is there because an effort is chosen on the same sample on which it is measured.
+    """
+    return step.recall - step.standard_error >= target
+
+
+def climb(index: Index, truth: Reference, start: int, target: float) -> Iterator[Measurement]:
+    """Measure at `start` and twice as much each time until `target` is reached, then once in between.
+
+    The ladder ends at `index.size`, where the search is exact.
     """
     effort = min(start, index.size)
     while True:
         step = measure(index, truth, effort)
         yield step
-        if step.recall - step.standard_error >= target or effort >= index.size:
-            return
+        if reaches(step, target) or effort >= index.size:
+            break
         effort = min(2 * effort, index.size)
+    if effort > start:
+        yield measure(index, truth, round(effort / math.sqrt(2)))
 
 
 def tune(
@@ -138,15 +148,22 @@ def tune(
         progress: told each measurement.
 
     Returns:
-        The last `Measurement`'s fields, `recall_at`, and the `ladder` of all measurements, as plain values.
+        Fields of the chosen `Measurement` (the least effort that reaches the target, or the most that was
+        tried), `recall_at`, and the `ladder` of all measurements in the order of effort, as plain values.
     """
     truth = reference(index.vectors, index.metric, seed=seed)
     steps = [measure(index, truth, given)] if given else climb(index, truth, start, target)
-    ladder = []
+    ladder: list[Measurement] = []
     for step in steps:
-        ladder.append(asdict(step))
+        ladder.append(step)
         if progress:
             progress(
                 f"effort {step.effort}: recall@{truth.recall_at} {step.recall:.3f}, {step.latency_ms:.2f} ms"
             )
-    return {**ladder[-1], "recall_at": truth.recall_at, "ladder": ladder}
+    ladder.sort(key=lambda step: step.effort)
+    chosen = next((step for step in ladder if reaches(step, target)), ladder[-1])
+    return {
+        **asdict(chosen),
+        "recall_at": truth.recall_at,
+        "ladder": [asdict(step) for step in ladder],
+    }
