@@ -22,7 +22,8 @@ Search = Callable[[Vector, int], tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 NEIGHBOURS = 10
 SMALLEST_LABELLED = 50
-SAMPLE = 2_000
+SAMPLE = 1_000
+RANDOM_PAIRS = 1_000
 ERROR_BINS = 15
 FORMAT = 1
 
@@ -124,6 +125,10 @@ def calibrate(
     # Halves are cut between queries, not between pairs: pairs of one query resemble each other.
     second_half = np.repeat(np.arange(len(pairs)) % 2 == 1, [len(s) for s, _ in pairs])
     knots, values = fit_isotonic(scores, same)
+    unrelated, chance = _random_pairs(vectors, labels, labelled, metric, rng)
+    if unrelated < knots[0] and chance < values[0]:
+        # Below all that neighbours show, confidence falls to chance instead of staying where they end.
+        knots, values = np.append(unrelated, knots), np.append(chance, values)
     return Calibration(
         tuple(knots.tolist()),
         tuple(values.tolist()),
@@ -229,6 +234,25 @@ def _pairs_of(
     ]
     pairs = others[:NEIGHBOURS]
     return np.array([s for s, _ in pairs], np.float64), np.array([y for _, y in pairs], bool)
+
+
+def _random_pairs(
+    vectors: Vectors,
+    labels: Sequence[str | None],
+    labelled: NDArray[np.int64],
+    metric: Metric,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Median score of two labelled items drawn at random, and how often they are of one class."""
+    first, second = (rng.choice(labelled, RANDOM_PAIRS) for _ in range(2))
+    first, second = first[first != second], second[first != second]
+    left, right = vectors[first], vectors[second]
+    if metric == "cosine":
+        distances = 1 - np.einsum("ij,ij->i", left, right)
+    else:
+        distances = np.linalg.norm(left - right, ord=2 if metric == "l2" else 1, axis=1)
+    same = sum(labels[a] == labels[b] for a, b in zip(first, second, strict=True))
+    return score_from_distance(float(np.median(distances)), metric), (same + 1) / (len(first) + 2)
 
 
 def _cross_fitted_error(

@@ -356,3 +356,13 @@ def test_any_small_set_of_vectors(engine, metric, data, tmp_path):
     assert len(rows) == min(limit, count)
     np.testing.assert_allclose(distances, np.sort(expected)[: len(rows)], atol=1e-6)
     np.testing.assert_allclose(expected[rows], distances, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_view_that_is_not_what_annoy_reads_is_refused(metric, tmp_path):
+    from lookalike.indexes.annoy_index import _check_view
+
+    _, index = build("annoy", metric, make(60, 8, metric), tmp_path)
+    _check_view(index._forest, index.vectors)
+    with pytest.raises(Incompatible, match=r"vector 0 is not where it is expected; got annoy \d"):
+        _check_view(index._forest, index.vectors[1:])

@@ -99,7 +99,7 @@ def test_confidence_is_right_as_often_as_it_says_on_items_it_never_saw():
     vectors, labels = clustered(1_200)
     calibration = calibrate(vectors, labels, exact(vectors), "cosine")
     assert calibration is not None
-    assert calibration.pairs == 12_000
+    assert calibration.pairs == 10_000
     assert calibration.expected_calibration_error < 0.03
 
     fresh, fresh_labels = clustered(400, seed=2)
@@ -119,6 +119,15 @@ def test_labels_without_meaning_give_the_chance_rate():
     calibration = calibrate(vectors, labels, exact(vectors), "cosine")
     assert calibration is not None
     assert np.interp(0.5, calibration.scores, calibration.probabilities) == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "l1"])
+def test_confidence_falls_to_chance_for_what_is_like_nothing_here(metric):
+    vectors, labels = clustered(600, spread=0.8)
+    calibration = calibrate(vectors, labels, exact(vectors, metric), metric)
+    assert calibration is not None
+    assert calibration(-1) == pytest.approx(1 / 8, abs=0.05)
+    assert calibration(1) > 0.9
 
 
 @pytest.mark.parametrize("metric", ["l2", "l1"])
