@@ -55,8 +55,7 @@ def decode(data: bytes, limits: ImageLimits, *, min_side: int | None = None) -> 
     try:
         header = read_header(data)
         kind = header.format
-        if kind != "AVIF":
-            limits.check_size(header.width, header.height)
+        limits.check_header(header)
         return _decode(header, limits, min_side)
     except ImageRejected:
         raise

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 ORIENTATION = 0x0112
 EXIF_PREFIX = b"Exif\0\0"
+MAX_TAGS = 4_096
+"""Real files have some hundreds."""
 _TYPE_BYTES = {
     1: 1,
     2: 1,
@@ -45,10 +47,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The first directory of a file. `order` is struct's sign of its byte order."""
+    """The first directory of a file, at byte `start`. `order` is struct's sign of its byte order."""
 
     order: str
     big: bool
+    start: int
     entries: Mapping[int, Entry]
     data: bytes
 
@@ -82,19 +85,19 @@ def read_directory(data: bytes) -> Directory:
     big = version == 43
     (start,) = struct.unpack_from(order + ("Q" if big else "L"), data, 8 if big else 4)
     (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    start += 8 if big else 2
+    first = start + (8 if big else 2)
     row = struct.Struct(order + ("HHQ8s" if big else "HHL4s"))
-    if count > 0xFFFF or start + count * row.size > len(data):
-        raise ValueError(f"a directory of {count} tags outside the file")
+    if count > MAX_TAGS or first + count * row.size > len(data):
+        raise ValueError(f"a directory of {count:,} tags in {len(data):,} bytes")
     entries: dict[int, Entry] = {}
-    for position in range(start, start + count * row.size, row.size):
+    for position in range(first, first + count * row.size, row.size):
         tag, kind, length, inline = row.unpack_from(data, position)
         size = _TYPE_BYTES.get(kind, 0) * length
         where = position + row.size - len(inline)
         if size > len(inline):
             (where,) = struct.unpack(order + ("Q" if big else "L"), inline)
         entries.setdefault(tag, Entry(kind, length, data[position : position + row.size], where, size))
-    return Directory(order, big, entries, data)
+    return Directory(order, big, start, entries, data)
 
 
 def exif_orientation(exif: bytes | None) -> int:

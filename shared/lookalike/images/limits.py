@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lookalike.errors import ImageRejected, ImageTooLarge
+from lookalike.images.header import Header
 from lookalike.settings import Settings
+
+FRAMES_PER_PICTURE = 3
+"""Colour and transparency are coded apart, and tiles reach over the edge of the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,21 @@ class ImageLimits:
                 got=f"{count:,} bytes",
                 expected=f"at most {self.max_bytes:,}",
                 fix="Save it smaller, or raise LOOKALIKE_MAX_IMAGE_BYTES.",
+            )
+
+    def check_header(self, header: Header) -> None:
+        """Judge a picture before its decoder runs. Raises as `check_size` does."""
+        for width, height in header.frames or [(header.width, header.height)]:
+            self.check_size(width, height)
+        total = sum(width * height for width, height in header.frames)
+        allowed = FRAMES_PER_PICTURE * self.max_pixels
+        if total > allowed:
+            raise ImageTooLarge(
+                "too_many_pixels",
+                "the frames of the picture have too many pixels together",
+                got=f"{total:,}",
+                expected=f"at most {allowed:,}",
+                fix="Save it again from an image editor, smaller.",
             )
 
     def check_size(self, width: int, height: int) -> None:

@@ -11,7 +11,7 @@ import struct
 from lookalike.images.header import Header, damaged
 from lookalike.images.ifd import ORIENTATION, Directory, read_directory
 
-_WIDTH, _HEIGHT, _SAMPLES, _PLANES = 256, 257, 277, 284
+_WIDTH, _HEIGHT, _COMPRESSION, _SAMPLES, _PLANES = 256, 257, 259, 277, 284
 _STRIPS = (273, 279)
 _TILES = (324, 325)
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
@@ -26,6 +26,8 @@ _PIXEL_TAGS = frozenset(
     )
     for tag in line.split()
 )
+_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32_773, 32_946, 50_000, 50_001})
+"""None, fax, LZW, JPEG, deflate, PackBits, Zstandard, WebP. Not LZMA, whose memory the file decides on."""
 _MAX_NUMBERS = 3 * 65_536
 """Numbers in a tag: the palette of a 16-bit picture is the longest."""
 _MAX_TILE_PIXELS = 16_000_000
@@ -61,6 +63,9 @@ def _check_tags(directory: Directory) -> None:
 
 def _check_layout(directory: Directory, width: int, height: int) -> None:
     """Refuse more strips, tiles or numbers than the picture can have, and tiles of absurd size."""
+    compression = directory.integer(_COMPRESSION, 1)
+    if compression not in _COMPRESSIONS:
+        raise damaged("TIFF", f"compression {compression}")
     planes = directory.integer(_SAMPLES, 1) if directory.integer(_PLANES, 1) == 2 else 1
     tile_width, tile_height = directory.integer(_TILE_WIDTH, 16), directory.integer(_TILE_HEIGHT, 16)
     if not 0 < tile_width * tile_height <= _MAX_TILE_PIXELS:
@@ -73,13 +78,14 @@ def _check_layout(directory: Directory, width: int, height: int) -> None:
 
 
 def _with_pixel_tags(directory: Directory) -> bytes:
-    """The file with a new directory at its end. Offsets in tags count from the file's start, so they hold."""
+    """The file with a shorter directory in the old one's place, and no page after it.
+
+    In its place, so that the file does not grow: a strip that is cut short must not go on in our directory.
+    """
     rows = [entry.raw for tag, entry in sorted(directory.entries.items()) if tag in _PIXEL_TAGS]
-    data = directory.data
-    padding = b"\0" * (-len(data) % 16)
-    start = len(data) + len(padding)
-    order, number = directory.order, "Q" if directory.big else "L"
-    mark = data[: 8 if directory.big else 4] + struct.pack(order + number, start)
-    count = struct.pack(order + ("Q" if directory.big else "H"), len(rows))
-    no_next_page = struct.pack(order + number, 0)
-    return b"".join([mark, memoryview(data)[len(mark) :], padding, count, *rows, no_next_page])
+    order, big = directory.order, directory.big
+    count = struct.pack(order + ("Q" if big else "H"), len(rows))
+    no_next_page = struct.pack(order + ("Q" if big else "L"), 0)
+    block = b"".join([count, *rows, no_next_page])
+    view, start = memoryview(directory.data), directory.start
+    return b"".join([view[:start], block, view[start + len(block) :]])
