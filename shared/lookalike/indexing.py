@@ -82,6 +82,7 @@ def index_folder(
     console: Console,
     *,
     snapshot: bool = True,
+    batch: int = BATCH_FILES,
     **options: Any,
 ) -> IndexReport:
     """Bring the pictures and metadata files of `folder` into a collection, which is made if there is none.
@@ -92,6 +93,7 @@ def index_folder(
         collection: its name.
         console: where progress is shown.
         snapshot: build one if the delta asks for it.
+        batch: pictures that are committed together; what a kill can cost.
         options: fields of `CollectionConfig` for a new collection; without `encoder_id` it lives by the
             default encoder, built if the store has none and calibrated on pictures of `folder`.
 
@@ -105,7 +107,7 @@ def index_folder(
     config = _collection(workspace, collection, options, source, console)
     report = IndexReport(collection, config.encoder_id, len(source.pictures), ignored=source.ignored)
     started = time.monotonic()
-    _ingest(workspace, source, report, console)
+    _ingest(workspace, source, report, console, batch)
     report.seconds = round(time.monotonic() - started, 3)
     serving = current(workspace.artifacts, collection)
     if snapshot and _asks_for_build(workspace, config, serving):
@@ -149,14 +151,16 @@ def _create(
     return workspace.collections.get(name)
 
 
-def _ingest(workspace: Workspace, source: Source, report: IndexReport, console: Console) -> None:
+def _ingest(
+    workspace: Workspace, source: Source, report: IndexReport, console: Console, batch: int
+) -> None:
     intake = Intake(workspace.images, report.collection, source.folder)
     try:
         # Metadata first, so that even the first pictures are found with their fields.
-        for arrivals in _arrivals(intake, source.metadata, "metadata"):
+        for arrivals in _arrivals(intake, source.metadata, "metadata", batch):
             _apply(workspace, arrivals, report)
         with console.progress("indexing", len(source.pictures)) as advance:
-            for arrivals in _arrivals(intake, source.pictures, "images"):
+            for arrivals in _arrivals(intake, source.pictures, "images", batch):
                 _apply(workspace, arrivals, report, advance)
     finally:
         intake.close()
@@ -164,12 +168,12 @@ def _ingest(workspace: Workspace, source: Source, report: IndexReport, console: 
     report.unchanged -= sum("/images/" in failure["key"] for failure in report.failed)
 
 
-def _arrivals(intake: Intake, names: Sequence[str], below: str) -> Iterator[list[Arrival]]:
+def _arrivals(intake: Intake, names: Sequence[str], below: str, batch: int) -> Iterator[list[Arrival]]:
     """Batches as they are taken in; the next one is on its way while the caller works on this one."""
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as ahead:
         pending: Future[list[Arrival]] | None = None
-        for start in range(0, len(names), BATCH_FILES):
-            following = ahead.submit(intake.take, names[start : start + BATCH_FILES], below)
+        for start in range(0, len(names), batch):
+            following = ahead.submit(intake.take, names[start : start + batch], below)
             if pending:
                 yield pending.result()
             pending = following

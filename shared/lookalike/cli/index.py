@@ -26,6 +26,9 @@ def index(
     encoder: Annotated[str | None, typer.Option(help="Of a new collection.  [default: the store's]")] = None,
     metric: Annotated[Metric | None, typer.Option(help="Of a new collection.  [default: cosine]")] = None,
     engine: Annotated[Engine | None, typer.Option(help="Of a new collection.  [default: annoy]")] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, max=256, help="Pictures committed together; what a kill can cost.")
+    ] = 256,
     snapshot: Annotated[bool, typer.Option(help="Build a snapshot if many pictures are new.")] = True,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -41,7 +44,7 @@ def index(
     if encoder:
         given["encoder_id"] = workspace.encoders.get(encoder).id
     console = Console(as_json=as_json)
-    report = index_folder(workspace, source, collection, console, snapshot=snapshot, **given)
+    report = index_folder(workspace, source, collection, console, snapshot=snapshot, batch=batch, **given)
     console.document(asdict(report))
     _tell(console, report)
     if report.failed:

@@ -71,10 +71,11 @@ def _npm_install(home: Path) -> None:
         raise EmojiUnavailable("Node is not installed", fix="Install `lookalike[demo]`.") from error
     arguments = ["install", f"{PACKAGE}@{VERSION}", "--prefix", str(home)]
     # Nobody else's scripts run here; retries are few, so that a machine without a registry learns it soon.
-    quick = ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=30000"]
+    quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=30000"]
+    safe = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     try:
         ran = npm(
-            [*arguments, *quick],
+            [*arguments, *quick, *safe],
             return_completed_process=True,
             capture_output=True,
             text=True,
