@@ -181,7 +181,7 @@ def test_agrees_with_plain_python(
     if way == "index":  # as for a large collection: ask the index first, and for more when too few are left
         monkeypatch.setattr(finding, "EXACT_FLOATS", 0)
         monkeypatch.setattr(finding, "EXACT_FACTOR", 1)
-        monkeypatch.setattr(finding, "FIRST_FETCH", 4)
+        monkeypatch.setattr(finding, "SPARE", -0.8)
         monkeypatch.setattr(finding, "FETCH_GROWTH", 2)
     chance = random.Random(f"{engine} {way} {metric}")
     store = Store(str(tmp_path / "store"))

@@ -32,7 +32,7 @@ from lookalike.snapshots import (
     read_pointer,
     table_of,
 )
-from lookalike.snapshots.columns import ColumnsWriter, item_at, read_columns
+from lookalike.snapshots.columns import ColumnsWriter, ItemReader, read_columns
 from lookalike.snapshots.pointer import Pointer, pointer_path, swap_pointer
 from lookalike.storage import Store
 from lookalike.types import ENGINES, METRICS, Item
@@ -68,7 +68,7 @@ def test_items_come_back_as_they_were(tmp_path: Path) -> None:
         Item("b.jpg", None, None, None, {}, 0, 0, None, None),
     ]
     table = written(tmp_path, items)
-    assert [item_at(table, row) for row in range(2)] == items
+    assert [ItemReader(table).item_at(row) for row in range(2)] == items
     assert table["id"].num_chunks == 1
 
 

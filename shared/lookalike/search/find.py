@@ -7,24 +7,28 @@ at. Either way as many rows come back as were asked for, whenever so many exist.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lookalike.search.view import Distances, Mask, Rows, View
+from lookalike.search.view import Distances, Groups, Mask, Rows, View
 from lookalike.types import Vector
 
 EXACT_FLOATS = 4_000_000
 """Allowed rows × dimension up to which looking at every row costs a few milliseconds at most."""
-EXACT_FACTOR = 16
+EXACT_FACTOR = 256
 """Looking at every allowed row is preferred once the index would be asked for one in so many of them: it
-reads rows in order, while an index visits many times the rows that it returns, all over its file."""
-FIRST_FETCH = 32
+reads rows in order, while an index visits many times the rows that it returns, all over its file. On
+100,000 × 256, annoy is the faster one up to some 256 results (`python -m bench.search`)."""
+GATHER_COST = 3
+"""Looking at chosen rows costs so much more than at as many in a row."""
 FETCH_GROWTH = 4
-SPARE = 1.5
-"""Over-fetch beyond what the share of allowed rows predicts."""
+SPARE = 0.5
+"""Over-fetch beyond what the share of allowed rows predicts; the smaller the share, the more of it."""
+GROUP_SPARE = 3
+"""Rows fetched for one group at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +46,21 @@ class Request:
     Attributes:
         needed: how many of the best rows.
         allowed: rows that may be in the answer; bool, one per row of the view.
-        groups: numbers of which only the best row each may be in the answer (`View.groups`).
+        groups: only the best row of each may be in the answer.
         passes: whether a distance is good enough; once False for a distance, False for all larger ones.
     """
 
     needed: int
     allowed: Mask
-    groups: NDArray[np.int64] | None = None
+    groups: Groups | None = None
     passes: Callable[[float], bool] | None = None
 
 
 def find(view: View, vector: Vector, request: Request) -> Found:
     """The best allowed rows of `view` for `vector`, shape (d,) float32."""
     needed = min(request.needed, int(np.count_nonzero(request.allowed)))
+    if request.groups is not None:
+        needed = min(needed, request.groups.count)
     fresh = view.nearest(
         vector, view.base + np.flatnonzero(request.allowed[view.base :]), needed, request.groups
     )
@@ -69,7 +75,7 @@ def find(view: View, vector: Vector, request: Request) -> Found:
         if enough or horizon == np.inf or (request.passes and not request.passes(horizon)):
             break
         if request.groups is not None:
-            needed = min(needed, np.unique(request.groups[request.allowed]).size)
+            needed = min(needed, np.unique(request.groups.numbers[request.allowed]).size)
     return Found(best.rows[:passing], best.distances[:passing])
 
 
@@ -77,21 +83,26 @@ def _rounds(
     view: View, vector: Vector, request: Request, needed: int
 ) -> Iterator[tuple[Rows, Distances, float]]:
     """Ever more candidates of the snapshot: allowed rows, distances, and how far they are complete."""
-    stored = np.flatnonzero(request.allowed[: view.base])
+    allowed = request.allowed[: view.base]
+    count = int(np.count_nonzero(allowed))
     index = view.snapshot.index if view.snapshot else None
-    if index is not None and stored.size * vector.size > EXACT_FLOATS:
-        fetch = FIRST_FETCH
-        while fetch * stored.size < needed * view.base * SPARE:
-            fetch *= FETCH_GROWTH
-        while fetch * EXACT_FACTOR < stored.size:
+    if index is not None and count * vector.size > EXACT_FLOATS:
+        # No more than needed: an index takes longer the more is asked of it.
+        share = count / view.base
+        fetch = math.ceil(needed / share * (1 + SPARE * (1 - share)))
+        if request.groups is not None:
+            # Where most groups are asked for, some are sure to have no row near by.
+            fetch = view.base if 2 * needed > request.groups.count else fetch * GROUP_SPARE
+        while fetch * EXACT_FACTOR < min(view.base, count * GATHER_COST):
             rows, distances = index.search(vector, fetch)
-            kept = request.allowed[rows]
+            kept = allowed[rows]
             yield rows[kept], distances[kept], float(distances[-1]) if rows.size else -np.inf
             fetch *= FETCH_GROWTH
+    stored = np.flatnonzero(allowed)
     yield *view.nearest(vector, stored, needed, request.groups), np.inf
 
 
-def _ranked(view: View, rows: Rows, distances: Distances, groups: NDArray[np.int64] | None) -> Found:
+def _ranked(view: View, rows: Rows, distances: Distances, groups: Groups | None) -> Found:
     """`rows` by distance, then id; only the best of each group."""
     order = np.lexsort((rows, distances))
     rows, distances = rows[order], distances[order]
@@ -102,7 +113,7 @@ def _ranked(view: View, rows: Rows, distances: Distances, groups: NDArray[np.int
         stop = int(np.searchsorted(distances, distances[at], "right"))
         rows[start:stop] = sorted(rows[start:stop].tolist(), key=view.id_at)
     if groups is not None:
-        _, firsts = np.unique(groups[rows], return_index=True)
+        _, firsts = np.unique(groups.numbers[rows], return_index=True)
         firsts.sort()
         rows, distances = rows[firsts], distances[firsts]
     return Found(rows, distances)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_left
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,20 @@ Mask = NDArray[np.bool_]
 
 BLOCK_FLOATS = 1 << 17
 """Numbers gathered at once for exact search: few enough to stay in a core's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows that belong together.
+
+    Attributes:
+        numbers: int64, shape (size of the view,): equal for rows of one group. Rows that stand alone have
+            numbers of their own, below 0.
+        count: how many groups there are, the rows that stand alone among them.
+    """
+
+    numbers: NDArray[np.int64]
+    count: int
 
 
 class View:
@@ -63,7 +78,7 @@ class View:
             for id_, item in delta.items.items()
             if id_ not in self._delta_rows and (row := self.known[id_]) is not None and self.alive[row]
         }
-        self._groups: dict[str, NDArray[np.int64]] = {}
+        self._groups: dict[str, Groups] = {}
 
     def _locate(self, known: dict[str, int | None]) -> dict[str, int | None]:
         """Rows in the snapshot of all ids that the delta touches; looks up only the ones not `known`."""
@@ -155,14 +170,16 @@ class View:
         mask[self._fresh_rows] = evaluate(filter_, self._fresh, self.fields)
         return mask
 
-    def groups(self, field: str) -> NDArray[np.int64]:
-        """A number per row, equal where the values of `field` are; int64, shape (size,).
+    def groups(self, field: str) -> Groups:
+        """Which rows belong together because they have the same value of `field`.
 
-        Rows without a value have numbers of their own, below 0. Raises FilterError: no such field.
+        Raises:
+            FilterError: there is no such field.
         """
         name = resolve_field(field, self.fields)
         if name not in self._groups:
-            self._groups[name] = self._numbered(name)
+            numbers = self._numbered(name)
+            self._groups[name] = Groups(numbers, np.unique(numbers[self.alive]).size)
         return self._groups[name]
 
     def _numbered(self, name: str) -> NDArray[np.int64]:
@@ -188,7 +205,7 @@ class View:
     # Distances
 
     def nearest(
-        self, vector: Vector, rows: Rows, needed: int, groups: NDArray[np.int64] | None = None
+        self, vector: Vector, rows: Rows, needed: int, groups: Groups | None = None
     ) -> tuple[Rows, Distances]:
         """The rows nearest to `vector`, found by looking at every one of `rows`.
 
@@ -196,7 +213,7 @@ class View:
             vector: shape (d,), float32.
             rows: ascending; all of the snapshot, or all of the delta.
             needed: how many are needed; more come back where distances are as good as equal.
-            groups: from `groups`: that many groups are needed.
+            groups: if given, that many groups are needed, and only the best row of each.
 
         Returns:
             Rows and their distances (float32, from float64 arithmetic), in no order.
@@ -209,17 +226,16 @@ class View:
             assert self.snapshot is not None
             vectors, first = self.snapshot.vectors, 0
         scanned = _scan(vector, vectors, rows - first, self.metric)
-        close = rows[
-            scanned <= _reach(scanned, needed, None if groups is None else groups[rows], self.metric)
-        ]
+        numbers = None if groups is None else groups.numbers[rows]
+        close = rows[_close(scanned, needed, numbers, self.metric)]
         chosen, distances = refined(vector, vectors, close - first, self.metric, close.size)
         return chosen + first, distances
 
 
 def _scan(vector: Vector, vectors: Vectors, rows: Rows, metric: Metric) -> Distances:
     """Distances to `rows`, in their order, at memory speed."""
-    if rows.size == len(vectors):
-        return exact_distances(vector, vectors, metric)
+    if rows.size * 2 > len(vectors):
+        return exact_distances(vector, vectors, metric)[rows]
     distances = np.empty(rows.size, np.float32)
     for start in range(0, rows.size, max(1, BLOCK_FLOATS // vector.size)):
         some = rows[start : start + max(1, BLOCK_FLOATS // vector.size)]
@@ -227,12 +243,20 @@ def _scan(vector: Vector, vectors: Vectors, rows: Rows, metric: Metric) -> Dista
     return distances
 
 
-def _reach(distances: Distances, needed: int, groups: NDArray[np.int64] | None, metric: Metric) -> float:
-    """How far the best `needed` rows or groups reach at most, once rounding is taken away."""
-    if groups is not None:
-        order = np.argsort(distances)
-        _, firsts = np.unique(groups[order], return_index=True)
-        distances = distances[order[firsts]]
-    place = min(needed, len(distances)) - 1
-    last = float(np.partition(distances, place)[place])
-    return last + 2 * ROUNDING * (1.0 if metric == "cosine" else last)
+def _close(distances: Distances, needed: int, groups: NDArray[np.int64] | None, metric: Metric) -> Mask:
+    """Which rows may be among the best `needed` rows or groups, once rounding is taken away."""
+    own, best = (distances, distances) if groups is None else _best_of_groups(distances, groups)
+    place = min(needed, best.size) - 1
+    last = np.partition(best, place)[place]
+    margin = 2 * ROUNDING * (1.0 if metric == "cosine" else float(last))
+    return np.asarray((distances <= last + margin) & (distances <= own + margin), bool)
+
+
+def _best_of_groups(distances: Distances, groups: NDArray[np.int64]) -> tuple[Distances, Distances]:
+    """The least distance in each row's group, and the least of every group."""
+    grouped = groups >= 0
+    best = np.full(int(groups.max(initial=0)) + 1, np.inf, np.float32)
+    np.minimum.at(best, groups[grouped], distances[grouped])
+    own = distances.copy()
+    own[grouped] = best[groups[grouped]]
+    return own, np.concatenate([best[np.isfinite(best)], distances[~grouped]])

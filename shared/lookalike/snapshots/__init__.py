@@ -1,7 +1,7 @@
 """Snapshots: immutable, published search structures, and the one pointer that says which of them serves."""
 
 from lookalike.snapshots.build import build_snapshot
-from lookalike.snapshots.columns import attribute_types, item_at, table_of
+from lookalike.snapshots.columns import ItemReader, attribute_types, table_of
 from lookalike.snapshots.housekeeping import collect_garbage, current, list_snapshots
 from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
@@ -9,6 +9,7 @@ from lookalike.snapshots.snapshot import Snapshot, open_snapshot, read_manifest
 
 __all__ = [
     "BuildOptions",
+    "ItemReader",
     "LabelStatistics",
     "Pointer",
     "Snapshot",
@@ -17,7 +18,6 @@ __all__ = [
     "build_snapshot",
     "collect_garbage",
     "current",
-    "item_at",
     "list_snapshots",
     "open_snapshot",
     "pointer_path",

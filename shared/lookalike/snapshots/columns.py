@@ -113,17 +113,33 @@ def attribute_types(schema: pa.Schema) -> dict[str, AttributeType]:
     }
 
 
-def item_at(table: pa.Table, row: int) -> Item:
-    """The item in row `row`. Attributes without a value are left out."""
-    own: dict[str, Any] = {}
-    attributes: dict[str, Attribute] = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        value = column[row].as_py()
-        if not name.startswith(ATTRIBUTE_PREFIX):
-            own[name] = value
-        elif value is not None:
-            attributes[name.removeprefix(ATTRIBUTE_PREFIX)] = value
-    return Item(**own, attributes=attributes)
+class ItemReader:
+    """Single rows of a table made here, as items: no part of Arrow that costs more than the row itself."""
+
+    def __init__(self, table: pa.Table) -> None:
+        columns = {name: _flat(table[name]) for name in table.column_names}
+        self._ids = columns["id"]
+        self._own = [(name, columns[name]) for name in ITEM_COLUMNS]
+        self._attributes = [
+            (name.removeprefix(ATTRIBUTE_PREFIX), column)
+            for name, column in columns.items()
+            if name.startswith(ATTRIBUTE_PREFIX)
+        ]
+
+    def id_at(self, row: int) -> str:
+        """The id in row `row`."""
+        return str(self._ids[row])
+
+    def item_at(self, row: int) -> Item:
+        """The item in row `row`. Attributes without a value are left out."""
+        own: dict[str, Any] = {name: column[row].as_py() for name, column in self._own}
+        values = ((name, column[row].as_py()) for name, column in self._attributes)
+        return Item(**own, attributes={name: value for name, value in values if value is not None})
+
+
+def _flat(column: pa.ChunkedArray[Any]) -> Any:
+    """The column's only chunk, if it has but one: a row of it is found without a search."""
+    return column.chunk(0) if column.num_chunks == 1 else column
 
 
 def _conform(tables: Sequence[pa.Table]) -> list[pa.Table]:

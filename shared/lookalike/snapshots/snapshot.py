@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import Incompatible, ObjectNotFound, SnapshotNotFound
 from lookalike.indexes import Index, open_index
-from lookalike.snapshots.columns import item_at, read_columns
+from lookalike.snapshots.columns import ItemReader, read_columns
 from lookalike.snapshots.manifest import COLUMNS_FILE, MANIFEST_FILE, SnapshotManifest
 from lookalike.storage import Store
 from lookalike.types import Item, Vectors
@@ -33,6 +33,7 @@ class Snapshot:
 
     manifest: SnapshotManifest
     items: pa.Table
+    rows: ItemReader
     index: Index
 
     @property
@@ -47,11 +48,11 @@ class Snapshot:
 
     def id_at(self, row: int) -> str:
         """The id in row `row`."""
-        return str(self.items["id"][row])
+        return self.rows.id_at(row)
 
     def item_at(self, row: int) -> Item:
         """The item in row `row`."""
-        return item_at(self.items, row)
+        return self.rows.item_at(row)
 
     def row_of(self, item_id: str) -> int | None:
         """The row of `item_id`, or None."""
@@ -60,11 +61,10 @@ class Snapshot:
 
     def first_row_from(self, item_id: str) -> int:
         """The first row whose id is not less than `item_id`; `size` if there is none."""
-        ids = self.items["id"]
         low, high = 0, self.size
         while low < high:
             middle = (low + high) // 2
-            if str(ids[middle]) < item_id:
+            if self.rows.id_at(middle) < item_id:
                 low = middle + 1
             else:
                 high = middle
@@ -126,7 +126,7 @@ def _open(manifest: SnapshotManifest, folder: Path) -> Snapshot:
             got=f"{items.num_rows} rows",
             expected=f"{manifest.count} items",
         )
-    return Snapshot(manifest, items, open_index(manifest.index, folder))
+    return Snapshot(manifest, items, ItemReader(items), open_index(manifest.index, folder))
 
 
 def _cached(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
