@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fixtures.s3_server import s3_server
 
 from lookalike.storage import Store
 
@@ -14,17 +15,11 @@ from lookalike.storage import Store
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """URL of an S3 server that lives as long as the tests."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
+    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("NO_PROXY", "127.0.0.1")
-        yield f"http://{host}:{port}"
-    server.stop()
+        yield endpoint
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -497,6 +498,28 @@ def test_whoever_follows_the_deltas_sees_the_whole(
         follower.follow(catalogue.delta(follower.version))
         assert follower.items == everything(catalogue)
         assert {name: follower.vectors[name] for name in follower.items} == all_vectors(catalogue)
+
+
+def test_who_follows_beside_racing_writers_misses_nothing(catalogue: Catalogue, artifacts: Store) -> None:
+    """A commit that lost a race and came later must be in the next delta, not in one already read."""
+
+    def write(writer: int) -> None:
+        own = Catalogue(artifacts, "food", "tiny-1", DIMENSION)
+        for step in range(8):
+            put(own, f"{step + 1:02x}{writer}", f"{writer}-{step}", "shared")
+
+    reader = Reader()
+    with ThreadPoolExecutor(3) as pool:
+        writers = [pool.submit(write, writer) for writer in range(3)]
+        while not all(writer.done() for writer in writers):
+            reader.follow(catalogue.delta(reader.version))
+            catalogue.compact()
+        for writer in writers:
+            writer.result()
+    reader.follow(catalogue.delta(reader.version))
+    assert len(reader.items) == 25
+    assert reader.items == everything(catalogue)
+    assert reader.vectors == all_vectors(catalogue)
 
 
 # Cheap looks

@@ -43,7 +43,7 @@ class ItemRow:
     ingested_at: str = ""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class CatalogueVersion:
     """Versions of a catalogue's three tables; 0 where a table does not exist yet."""
 
