@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import uuid
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +17,8 @@ from lookalike.api.problems import problem_response
 from lookalike.errors import Forbidden
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LINGER_SECONDS = 1.0
+DRAINED_BYTES = 256 * 1024
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -43,26 +47,67 @@ class Envelope:
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
-
-        async def send_dressed(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                dress = MutableHeaders(scope=message)
-                dress["X-Request-Id"] = request_id
-                for name, value in SAFE_HEADERS.items():
-                    dress.setdefault(name, value)
-            await send(message)
-
+        exchange = _Exchange(receive, send, request_id, drained=not _has_long_body(headers))
         try:
             if self._loopback_only:
                 _require_loopback(headers)
-            await self._app(scope, receive, send_dressed)
+            await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
-            if started:
+            if exchange.started:
                 raise  # too late for another answer; the server closes the connection
-            await problem_response(Request(scope), error)(scope, receive, send_dressed)
+            await problem_response(Request(scope), error)(scope, exchange.receive, exchange.send)
+
+
+class _Exchange:
+    """One request and its response, as they pass."""
+
+    def __init__(self, receive: Receive, send: Send, request_id: str, *, drained: bool) -> None:
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id
+        self._drained = drained
+        self.started = False
+
+    async def receive(self) -> Message:
+        """Pass on a piece of the request."""
+        message = await self._receive()
+        self._drained = self._drained or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass on a piece of the response, dressed."""
+        if message["type"] == "http.response.start":
+            self._dress(message)
+        elif not self._drained and not message.get("more_body", False):
+            # A connection closed under a client that still sends takes the answer with it.
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)
+
+    def _dress(self, start: Message) -> None:
+        self.started = True
+        headers = MutableHeaders(scope=start)
+        headers["X-Request-Id"] = self._request_id
+        for name, value in SAFE_HEADERS.items():
+            headers.setdefault(name, value)
+        if not self._drained:
+            # Else the server would go on to read, and throw away, a body that nobody wants.
+            headers["Connection"] = "close"
+
+    async def _linger(self) -> None:
+        """Read on for a moment, so that the client gets to read its answer (RFC 9112 §9.6)."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while (await self._receive()).get("more_body", False):
+                    pass
+
+
+def _has_long_body(headers: Headers) -> bool:
+    announced = headers.get("content-length", "")
+    if announced.isdigit():
+        return int(announced) > DRAINED_BYTES
+    return "transfer-encoding" in headers
 
 
 def is_loopback(host: str) -> bool:
