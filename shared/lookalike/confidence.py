@@ -106,8 +106,8 @@ def calibrate(
         seed: of their choice, and of the halves that measure the error.
 
     Returns:
-        None where the labels cannot say: fewer than 50 labelled items or 50 pairs, fewer than 2 classes, no
-        pair of the same class, or none of different classes.
+        None where the labels cannot say: fewer than 50 labelled items or 50 pairs, fewer than 2 classes, or
+        no pair of the same class.
     """
     labelled = np.array([i for i, label in enumerate(labels) if label is not None], dtype=np.int64)
     if len(labelled) < SMALLEST_LABELLED or len({labels[i] for i in labelled}) < 2:
@@ -120,7 +120,7 @@ def calibrate(
         return None
     scores = np.concatenate([s for s, _ in pairs])
     same = np.concatenate([y for _, y in pairs])
-    if same.all() or not same.any():
+    if not same.any():
         return None
     # Halves are cut between queries, not between pairs: pairs of one query resemble each other.
     second_half = np.repeat(np.arange(len(pairs)) % 2 == 1, [len(s) for s, _ in pairs])

@@ -15,7 +15,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from lookalike.encoders import Encoders
+from lookalike.filters import parse_filter
+from lookalike.storage import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -62,8 +68,6 @@ def test_commands_run(page: Path, documented_folder: Path) -> None:
 
 
 def test_filters_in_the_documentation_are_filters() -> None:
-    from lookalike.filters import parse_filter
-
     examples = [json.loads(body) for page in PAGES for body in blocks(page, "json filter")]
     assert len(examples) >= 3
     for example in examples:
@@ -73,9 +77,6 @@ def test_filters_in_the_documentation_are_filters() -> None:
 @pytest.fixture
 def documented_folder(tmp_path: Path, default_encoder_folder: Path) -> Path:
     """What the pages say a reader has: pictures, their metadata, a picture to ask with, an encoder."""
-    import numpy as np
-    from PIL import Image
-
     random = np.random.default_rng(0)
     rows = ["file,title,product_id,price,brand"]
     for category, colour in (("shoes", (180, 40, 40)), ("hats", (40, 60, 180))):
@@ -89,7 +90,5 @@ def documented_folder(tmp_path: Path, default_encoder_folder: Path) -> Path:
             rows.append(f"{category}/{number}.jpg,{category} {number},{category}-{number // 2},{10 + number},{brand}")
     (tmp_path / "photos" / "metadata.csv").write_text("\n".join(rows) + "\n", "utf-8")
     shutil.copy(tmp_path / "photos" / "shoes" / "0.jpg", tmp_path / "query.jpg")
-    shutil.copytree(
-        default_encoder_folder, tmp_path / "store" / "artifacts" / "encoders" / default_encoder_folder.name
-    )
+    Encoders(Store(str(tmp_path / "store" / "artifacts"))).add(default_encoder_folder)
     return tmp_path

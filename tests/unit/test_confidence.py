@@ -173,11 +173,16 @@ def test_absent_where_labels_cannot_say():
     assert calibrate(vectors, labels[:49] + [None] * 151, search, "cosine") is None
     # Every item its own class: no pair of one class.
     assert calibrate(vectors, [str(row) for row in range(200)], search, "cosine") is None
-    # Two far apart classes: no pair of different classes.
-    apart = unit(np.concatenate([np.ones((60, 4)), -np.ones((60, 4))]) + 0.001 * np.arange(120)[:, None])
-    two = ["a"] * 60 + ["b"] * 60
-    assert calibrate(apart, two, exact(apart), "cosine") is None
     assert calibrate(vectors, labels, search, "cosine") is not None
+
+
+def test_classes_far_apart_are_confident_near_and_at_chance_far():
+    # No neighbour is of another class; random pairs say what a low score means.
+    apart = unit(np.concatenate([np.ones((60, 4)), -np.ones((60, 4))]) + 0.001 * np.arange(120)[:, None])
+    calibration = calibrate(apart, ["a"] * 60 + ["b"] * 60, exact(apart), "cosine")
+    assert calibration is not None
+    assert 0.99 < calibration(1.0) < 1
+    assert calibration(-1.0) < 0.6
 
 
 def test_json_round_trip_and_another_format():

@@ -172,8 +172,8 @@ def _group(
     best = members[0][1]
     described = []
     for item, row in members:
-        both = places[best] >= 0 and places[row] >= 0
-        pair = hashes[[places[best]]], hashes[[places[row]]]
+        pair = (places[best], places[row])
+        apart = int(hamming(hashes[[pair[0]]], hashes[[pair[1]]])[0]) if min(pair) >= 0 else None
         described.append(
             DuplicateMember(
                 id=item.id,
@@ -181,7 +181,7 @@ def _group(
                 width=item.width,
                 height=item.height,
                 score=round(_cosine(view.vector_at(best), view.vector_at(row)), 6),
-                hash_distance=int(hamming(*pair)[0]) if both else None,
+                hash_distance=apart,
                 reasons=links.reasons(row),
             )
         )
