@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from lookalike.cli.options import ForceOption, JsonOption, StoreOption
+from lookalike.errors import InvalidInput
 from lookalike.types import Engine, Metric
 
 app = typer.Typer(help="Collections: independent sets of images, each with its own encoder and index.")
@@ -120,8 +122,8 @@ def delete(
 
     workspace = Workspace.at(store)
     workspace.collections.get(name)
-    if not yes and not typer.confirm(f"Remove {name} and all its images?", err=True):
-        raise typer.Exit(1)
+    if not yes and not _agreed(f"Remove {name} and all its images? [y/N] "):
+        raise InvalidInput("nothing was removed without a yes", fix="Answer y, or pass --yes.")
     # Pictures first: if this is cut short, the collection is still there to be deleted again.
     workspace.images.delete_folder(name)
     workspace.collections.delete(name)
@@ -130,6 +132,13 @@ def delete(
     console = Console(as_json=as_json)
     console.document({"deleted": name})
     console.say(f"Deleted {name}.")
+
+
+def _agreed(question: str) -> bool:
+    """Ask on standard error, because standard output may have to be one JSON document."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _given(**options: Any) -> dict[str, Any]:
