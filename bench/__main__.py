@@ -5,7 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("recall", "encode", "query", "coldstart", "indexing", "engines", "growth", "freshness")
+NAMES = (
+    "recall",
+    "images",
+    "encode",
+    "query",
+    "search",
+    "coldstart",
+    "indexing",
+    "engines",
+    "growth",
+    "freshness",
+)
 
 
 def main(names: list[str]) -> int:

@@ -105,8 +105,9 @@ def test_a_rejection_can_be_shown_to_a_user(file: HostileFile) -> None:
 
 def test_threads_get_what_one_thread_gets() -> None:
     alone = [end_of(file) for file in CORPUS]
+    data = [file.data for file in CORPUS]
     with ThreadPoolExecutor(4) as pool:
-        assert [_summary(got) for got in pool.map(lambda file: outcome(file.data), CORPUS)] == alone
+        assert [_summary(got) for got in pool.map(outcome, data)] == alone
 
 
 @pytest.mark.parametrize("cut", range(1, 20))

@@ -128,7 +128,7 @@ def to_srgb(image: Image, profile: bytes | None) -> Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
     """The conversion from `profile` to sRGB; None if the profile is damaged, or for another kind of picture.
 

@@ -25,9 +25,9 @@ VERSION = 1
 """Changes with anything here or in `decode` that changes the numbers an encoder sees."""
 
 HEADROOM = 1.4
-"""How many times larger than needed a reduced picture stays. Measured against full-size decoding, 224 px,
-bicubic: 1.0 moves pixels by 2.9 of 255 on average where detail is finest, 1.4 by 1.6, 2.0 by 0.8. At 1.4 a
-12-megapixel photo still decodes at 1/8."""
+"""How many times larger than needed a reduced picture stays. Against full-size decoding (224 px, bicubic),
+where detail is finest, 1.0 moves pixels by 2.9 of 255 on average, 1.4 by 1.6, 2.0 by 0.8; the default encoder's
+vectors then have a cosine of 0.993 at 1.0, and 0.9994 at 1.4. At 1.4, 12 megapixels still decode at 1/8."""
 
 REDUCING_GAP = 3.0
 """Pillow averages whole cells before it interpolates, down to this many times the output."""
