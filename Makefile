@@ -35,7 +35,7 @@ bench: $(READY)  ## print the tables that the docs quote
 	$(BIN)/python -m bench
 
 lock: $(READY)  ## resolve the newest versions again; writes no download address
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
 	  --no-header --upgrade --all-extras pyproject.toml --output-file requirements.lock
 
 clean:  ## remove everything that was made here

@@ -22,7 +22,9 @@ def run_index(source: Path, store: Path) -> tuple[float, dict[str, object]]:
     """Seconds and the report of one `lookalike index` in a process of its own."""
     command = [sys.executable, "-m", "lookalike.cli", "index", str(source), "--collection", "bench"]
     started = time.perf_counter()
-    ran = subprocess.run([*command, "--store", str(store), "--json"], check=True, capture_output=True, text=True)
+    ran = subprocess.run(
+        [*command, "--store", str(store), "--json"], check=True, capture_output=True, text=True
+    )
     return time.perf_counter() - started, json.loads(ran.stdout)
 
 

@@ -30,7 +30,8 @@ LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
 def blocks(page: Path, kind: str) -> list[str]:
-    return [match["body"] for match in FENCE.finditer(page.read_text("utf-8")) if match["kind"].strip() == kind]
+    found = FENCE.finditer(page.read_text("utf-8"))
+    return [match["body"] for match in found if match["kind"].strip() == kind]
 
 
 def commands(page: Path) -> list[str]:
@@ -40,10 +41,8 @@ def commands(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
-    missing = [
-        target for target in LINK.findall(page.read_text("utf-8")) if not (page.parent / target).resolve().exists()
-    ]
-    assert missing == []
+    targets = LINK.findall(page.read_text("utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
@@ -87,7 +86,8 @@ def documented_folder(tmp_path: Path, default_encoder_folder: Path) -> Path:
             pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).resize((96, 96)).save(folder / f"{number}.jpg")
             brand = ("Ama", "Bolt")[number % 2]
-            rows.append(f"{category}/{number}.jpg,{category} {number},{category}-{number // 2},{10 + number},{brand}")
+            name, product = f"{category}/{number}.jpg", f"{category}-{number // 2}"
+            rows.append(f"{name},{category} {number},{product},{10 + number},{brand}")
     (tmp_path / "photos" / "metadata.csv").write_text("\n".join(rows) + "\n", "utf-8")
     shutil.copy(tmp_path / "photos" / "shoes" / "0.jpg", tmp_path / "query.jpg")
     Encoders(Store(str(tmp_path / "store" / "artifacts"))).add(default_encoder_folder)

@@ -11,37 +11,19 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lookalike.errors import InvalidInput, ObjectNotFound, StoreUnavailable
+from lookalike.errors import InvalidInput, ObjectNotFound
+from lookalike.storage.folder import list_files, lock_file
+from lookalike.storage.objects import Blob, ObjectInfo, check_name, info_of, store_errors
 
 if TYPE_CHECKING:
     from lookalike.settings import Settings
 
 S3_SCHEME = "s3://"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """What a listing says of an object. `path` is relative to the store."""
-
-    path: str
-    size: int
-    etag: str
-    modified: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """An object's bytes with the ETag that they had."""
-
-    data: bytes
-    etag: str
 
 
 class Store:
@@ -114,7 +96,7 @@ class Store:
         """
         import obstore
 
-        with _errors(path):
+        with store_errors(path):
             found = obstore.get(self._store, path)
             return Blob(bytes(found.bytes()), str(found.meta["e_tag"]))
 
@@ -129,7 +111,7 @@ class Store:
         import obstore
 
         options: Any = {"version": version} if version else {}
-        with _errors(path):
+        with store_errors(path):
             found = obstore.get(self._store, path, options=options)
             if found.meta["size"] > max_bytes:
                 return None
@@ -142,7 +124,7 @@ class Store:
 
         options: Any = {"if_none_match": etag} if etag else {}
         try:
-            with _errors(path):
+            with store_errors(path):
                 found = obstore.get(self._store, path, options=options)
                 return Blob(bytes(found.bytes()), str(found.meta["e_tag"]))
         except NotModifiedError:
@@ -152,8 +134,8 @@ class Store:
         """Size, ETag and time of the object at `path`. Raises ObjectNotFound."""
         import obstore
 
-        with _errors(path):
-            return _info(obstore.head(self._store, path))
+        with store_errors(path):
+            return info_of(obstore.head(self._store, path))
 
     def exists(self, path: str) -> bool:
         """Whether there is an object at `path`."""
@@ -168,38 +150,19 @@ class Store:
         import obstore
 
         if self.folder is not None:
-            yield from self._list_folder(prefix)
+            yield from list_files(self.folder, prefix)
             return
-        with _errors(prefix):
+        with store_errors(prefix):
             for chunk in obstore.list(self._store, prefix=prefix.rstrip("/") or None, chunk_size=1_000):
-                yield from (_info(meta) for meta in chunk)
+                yield from (info_of(meta) for meta in chunk)
 
     def list_folders(self, prefix: str = "") -> Sequence[str]:
         """Names of the folders directly below `prefix`, sorted."""
         import obstore
 
-        with _errors(prefix):
+        with store_errors(prefix):
             found = obstore.list_with_delimiter(self._store, prefix=prefix.rstrip("/") or None)
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found["common_prefixes"])
-
-    def _list_folder(self, prefix: str) -> Iterator[ObjectInfo]:
-        assert self.folder is not None
-        for parent, folders, names in os.walk(self.folder / prefix):
-            folders.sort()
-            for name in sorted(names):
-                file = Path(parent) / name
-                path = file.relative_to(self.folder).as_posix()
-                if _is_staging(name) or not _is_spellable(path):
-                    continue
-                try:
-                    status = file.stat()
-                except FileNotFoundError:
-                    continue
-                # As obstore gives them, so that a listing and a read can be compared.
-                microseconds = status.st_mtime_ns // 1_000
-                etag = f'"{status.st_ino:x}-{microseconds:x}-{status.st_size:x}"'
-                modified = EPOCH + timedelta(microseconds=microseconds)
-                yield ObjectInfo(path, status.st_size, etag, modified)
 
     # Writing
 
@@ -212,8 +175,8 @@ class Store:
         """
         import obstore
 
-        _check_name(path)
-        with _errors(path):
+        check_name(path)
+        with store_errors(path):
             return str(obstore.put(self._store, path, data)["e_tag"])
 
     def create(self, path: str, data: bytes) -> bool:
@@ -221,9 +184,9 @@ class Store:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        _check_name(path)
+        check_name(path)
         try:
-            with _errors(path):
+            with store_errors(path):
                 obstore.put(self._store, path, data, mode="create")
         except AlreadyExistsError:
             return False
@@ -242,7 +205,7 @@ class Store:
         if self.folder is not None:
             return self._replace_in_folder(path, data, etag)
         try:
-            with _errors(path):
+            with store_errors(path):
                 obstore.put(self._store, path, data, mode={"e_tag": etag})
         except (PreconditionError, ObjectNotFound):
             return False
@@ -263,7 +226,7 @@ class Store:
         import obstore
 
         try:
-            with _errors(path):
+            with store_errors(path):
                 obstore.delete(self._store, path)
         except ObjectNotFound:
             return
@@ -280,7 +243,7 @@ class Store:
         import obstore
 
         staged = target.with_name(f"{target.name}.{os.getpid()}.part")
-        with _errors(path), staged.open("wb") as file:
+        with store_errors(path), staged.open("wb") as file:
             for chunk in obstore.get(self._store, path).stream(min_chunk_size=STREAM_CHUNK_BYTES):
                 file.write(chunk)
         staged.replace(target)
@@ -295,7 +258,7 @@ class Store:
         """A URL that lets anyone GET or PUT `path` for `seconds`. On S3 only."""
         import obstore
 
-        with _errors(path):
+        with store_errors(path):
             return str(obstore.sign(self._store, method, path, timedelta(seconds=seconds)))
 
     @property
@@ -326,56 +289,8 @@ class Store:
         Raises:
             StoreUnavailable: not free within `seconds` (-1 waits for ever).
         """
-        from filelock import FileLock, Timeout
-
         if self.folder is None:
             yield
             return
-        target = self.folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(target, timeout=seconds):
-                yield
-        except Timeout as error:
-            raise StoreUnavailable(f"{path} is locked by another process") from error
-
-
-@contextmanager
-def _errors(path: str) -> Iterator[None]:
-    """Translate obstore's exceptions into ours."""
-    from obstore import exceptions
-
-    try:
-        yield
-    except (exceptions.NotFoundError, FileNotFoundError) as error:
-        raise ObjectNotFound("no object at this path", got=path) from error
-    except (exceptions.NotModifiedError, exceptions.AlreadyExistsError, exceptions.PreconditionError):
-        raise
-    except (exceptions.InvalidPathError, ValueError) as error:
-        raise InvalidInput(
-            "the store cannot hold an object of this name",
-            got=repr(path),
-            expected="no control characters, no '..'",
-        ) from error
-    except exceptions.BaseError as error:
-        raise StoreUnavailable(f"the store failed at {path}: {str(error)[:300]}") from error
-
-
-def _info(meta: Any) -> ObjectInfo:
-    return ObjectInfo(str(meta["path"]), int(meta["size"]), str(meta["e_tag"]), meta["last_modified"])
-
-
-def _check_name(path: str) -> None:
-    # obstore refuses the others; an empty one would be the prefix itself on S3.
-    if not path.strip("/"):
-        raise InvalidInput("an object needs a name", got=repr(path))
-
-
-def _is_staging(name: str) -> bool:
-    """Files that a store writes beside the object before it renames them into place, and locks."""
-    _, mark, number = name.rpartition("#")
-    return bool(mark and number.isdigit()) or name.endswith((".part", ".lock"))
-
-
-def _is_spellable(path: str) -> bool:
-    return path.isprintable() and "//" not in path
+        with lock_file(self.folder / path, seconds=seconds):
+            yield
