@@ -113,6 +113,13 @@ def test_another_process_sees_changes_after_the_refresh_time(store):
         theirs.check(created.key, "read")
 
 
+def test_a_key_that_another_process_made_works_soon(store, monkeypatch):
+    monkeypatch.setattr("lookalike.api.keys.NEW_KEY_SECONDS", 0)
+    ours = Keys(store, refresh_seconds=3_600)
+    assert ours.list() == []
+    ours.check(Keys(store).create("new").key, "read")
+
+
 def test_between_refreshes_the_store_is_not_asked(store):
     keys = Keys(store, refresh_seconds=3_600)
     key = keys.create("shop").key

@@ -34,6 +34,8 @@ KEYS_PATH = "keys.json"
 FORMAT = 1
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 SECRET_BYTES = 32
+NEW_KEY_SECONDS = 0.5
+"""An unknown key may be a new one; whoever tries many makes the store be asked no oftener than this."""
 SWAP_ATTEMPTS = 20
 MAX_NAME_CHARACTERS = 100
 _PREFIX = "lk"
@@ -79,7 +81,8 @@ _NOBODY = _Record("", "", (), "", "00" * 16, "00" * 32)
 class Keys:
     """The API keys of one artifacts root. Safe to share between threads.
 
-    A change made by another process is seen after at most `refresh_seconds`.
+    A key that another process made works after `NEW_KEY_SECONDS`; one that it revoked is refused after at
+    most `refresh_seconds`.
     """
 
     def __init__(self, artifacts: Store, *, refresh_seconds: float = 5.0) -> None:
@@ -118,12 +121,12 @@ class Keys:
 
     def list(self) -> list[KeyInfo]:
         """Every key that works, oldest first."""
-        records = self._refresh(force=True).values()
+        records = self._refresh(older_than=0).values()
         return sorted((record.info for record in records), key=lambda info: (info.created_at, info.id))
 
     def revoke(self, id: str) -> KeyInfo:
         """Make the key of this id stop working. Raises NotFound."""
-        found = self._refresh(force=True).get(id)
+        found = self._refresh(older_than=0).get(id)
         if found is None:
             raise NotFound("no API key of this id", got=id, fix="`lookalike keys list` shows the ids.")
         self._change(lambda records: {other: record for other, record in records.items() if other != id})
@@ -140,7 +143,7 @@ class Keys:
             raise Unauthenticated("this needs an API key", expected="Authorization: Bearer <key>", fix=_FIX)
         prefix, _, rest = key.partition("_")
         id, _, secret = rest.partition("_")
-        record = self._refresh().get(id, _NOBODY)
+        record = self._refresh().get(id) or self._refresh(older_than=NEW_KEY_SECONDS).get(id, _NOBODY)
         # One comparison in constant time, whether or not the id exists (hmac.compare_digest).
         matches = hmac.compare_digest(_hash(secret, record.salt), record.hash)
         if not matches or prefix != _PREFIX or record is _NOBODY:
@@ -151,10 +154,11 @@ class Keys:
             )
         return record.info
 
-    def _refresh(self, *, force: bool = False) -> dict[str, _Record]:
+    def _refresh(self, *, older_than: float | None = None) -> dict[str, _Record]:
+        """The keys, read again if that was done longer ago than `older_than`, or else `refresh_seconds`."""
         with self._lock:
             now = time.monotonic()
-            if force or now - self._read_at >= self._refresh_seconds:
+            if now - self._read_at >= (self._refresh_seconds if older_than is None else older_than):
                 try:
                     if blob := self._artifacts.get_if_changed(KEYS_PATH, self._etag):
                         self._records, self._etag = _parse(blob.data), blob.etag
@@ -165,9 +169,9 @@ class Keys:
 
     def _change(self, change: Callable[[dict[str, _Record]], dict[str, _Record]]) -> None:
         for _ in range(SWAP_ATTEMPTS):
-            records = self._refresh(force=True)
+            records = self._refresh(older_than=0)
             if self._artifacts.replace(KEYS_PATH, _render(change(records)), etag=self._etag):
-                self._refresh(force=True)
+                self._refresh(older_than=0)
                 return
         raise Conflict("the API keys kept changing while they were written", fix="Try again.")
 
