@@ -111,6 +111,17 @@ def test_reduced_decoding_moves_the_input_little(kind: str, fit: str, size: int)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
+def test_no_size_puts_the_edge_outside(orientation: int) -> None:
+    """The whole of a reduced, turned picture is cut at its very edge, where rounding could overshoot."""
+    exif = made.png_chunk(b"eXIf", made.exif(orientation).removeprefix(b"Exif\0\0"))
+    preprocess = Preprocess(size=8, crop_fraction=1.0, fit="squash", interpolation="box")
+    for width in range(12, 200, 7):
+        data = made.png_insert(saved("PNG", np.full((97, width, 3), 90, np.uint8)), exif)
+        for min_side in (3, 5, 11):
+            assert (model_input(decode(data, LIMITS, min_side=min_side), preprocess) == 90).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_picture_gives_the_upright_input(orientation: int) -> None:
     scene = draw_scene(3, 700)[:500]
     stored = np.asarray(_as_stored(Image.fromarray(scene), orientation))

@@ -26,8 +26,8 @@ VERSION = 1
 
 HEADROOM = 1.4
 """How many times larger than needed a reduced picture stays. Against full-size decoding (224 px, bicubic),
-where detail is finest, 1.0 moves pixels by 2.9 of 255 on average, 1.4 by 1.6, 2.0 by 0.8; the default encoder's
-vectors then have a cosine of 0.993 at 1.0, and 0.9994 at 1.4. At 1.4, 12 megapixels still decode at 1/8."""
+where detail is finest, 1.0 moves pixels by 2.9 of 255 on average, 1.4 by 1.6, 2.0 by 0.8; the default
+encoder's vectors have a cosine of 0.993 at 1.0, 0.9994 at 1.4. At 1.4, 12 megapixels still decode at 1/8."""
 
 REDUCING_GAP = 3.0
 """Pillow averages whole cells before it interpolates, down to this many times the output."""
@@ -123,7 +123,13 @@ def resample(
 
     left, top, right, bottom = image.content
     across, down = (right - left) / image.width, (bottom - top) / image.height
-    cut = (left + box[0] * across, top + box[1] * down, left + box[2] * across, top + box[3] * down)
+    # Rounding may put an edge 1e-14 outside, which Pillow refuses.
+    cut = (
+        max(left + box[0] * across, 0.0),
+        max(top + box[1] * down, 0.0),
+        min(left + box[2] * across, image.image.width),
+        min(top + box[3] * down, image.image.height),
+    )
     resized = image.image.resize(size, Resampling[interpolation.upper()], box=cut, reducing_gap=REDUCING_GAP)
     return np.asarray(resized)
 
