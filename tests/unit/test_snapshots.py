@@ -458,7 +458,8 @@ def test_kill_9_at_any_moment_leaves_a_valid_pointer(shelf: Shelf) -> None:
         assert open_snapshot(manifest, shelf.artifacts, shelf.work).row_of(ids(100)[99]) == 99
     final = shelf.build(force=True, wait=False, grace_seconds=0)
     assert list_snapshots(shelf.artifacts, NAME) == [final]
-    assert os.listdir(Path(shelf.artifacts.url) / FOLDER) == [final.id]  # noqa: PTH208
+    assert [folder.name for folder in (Path(shelf.artifacts.url) / FOLDER).iterdir()] == [final.id]
+    assert not [left for left in shelf.work.iterdir() if left.is_dir()]
 
 
 def _wait_for_a_build(shelf: Shelf, before: SnapshotManifest | None) -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +32,7 @@ Progress = Callable[[str], None]
 """Told what is being done now, in a few words."""
 
 GRACE_SECONDS = 3_600.0
-STALE_WORK_SECONDS = 86_400.0
+WORK_PREFIX = "build-"
 
 
 def build_snapshot(
@@ -196,29 +195,34 @@ def _manifest(
 @contextmanager
 def _only_one(artifacts: Store, collection: str, *, wait: bool) -> Iterator[None]:
     """Builds of one collection do not overlap on one machine. On S3 they may; the newest wins."""
-    lock = artifacts.lock(f"collections/{collection}/build.lock", seconds=-1 if wait else 0)
-    try:
-        lock.__enter__()
-    except StoreUnavailable as error:
-        raise Conflict(
-            "another build of this collection is under way", got=collection, fix="Wait for it to end."
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            lock = artifacts.lock(f"collections/{collection}/build.lock", seconds=-1 if wait else 0)
+            stack.enter_context(lock)
+        except StoreUnavailable as error:
+            raise Conflict(
+                "another build of this collection is under way", got=collection, fix="Wait for it to end."
+            ) from error
         yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 @contextmanager
 def _work_folder(job: _Job, work_dir: Path) -> Iterator[Path]:
-    """A folder for this build. What killed builds of the collection left there is removed first."""
-    prefix = f"build-{job.config.name}-"
-    for left in work_dir.glob(f"{prefix}*"):
-        if left.stat().st_mtime < time.time() - STALE_WORK_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
-    folder = work_dir / f"{prefix}{job.id}"
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """A folder for this build. What killed builds left in `work_dir` is removed first."""
+    from filelock import FileLock, Timeout
+
+    work_dir.mkdir(parents=True, exist_ok=True)
+    for left in work_dir.glob(f"{WORK_PREFIX}*.lock"):
+        with suppress(Timeout), FileLock(left, timeout=0):  # free: its holder ended, however it ended
+            if left.with_suffix("").exists():
+                shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+                left.unlink(missing_ok=True)
+    folder = work_dir / f"{WORK_PREFIX}{job.id}"
+    lock = folder.with_suffix(".lock")
+    with FileLock(lock):
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
