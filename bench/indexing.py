@@ -1,7 +1,7 @@
-"""Indexing rate of `lookalike index`, from a folder of photos to committed vectors: `python -m bench.indexing`.
+"""Indexing rate of `lookalike index`, from a folder of photos to a snapshot: `python -m bench.indexing`.
 
-The default encoder is built beforehand and not counted; copying, decoding, hashing, encoding, committing and the
-first snapshot are. A second run over the same folder shows what resuming costs.
+The default encoder is built beforehand and not counted; copying, decoding, hashing, encoding, committing
+and the first snapshot are. A second run over the same folder shows what resuming costs.
 """
 
 from __future__ import annotations

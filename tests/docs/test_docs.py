@@ -1,8 +1,9 @@
 """Every command in the documentation runs, and every link in it leads somewhere.
 
-A fenced block marked `console` is a session: lines that start with `$ ` are run, in order, in one fresh folder per
-page. What a page may rely on: a folder `photos/` with pictures in category folders and a `metadata.csv`, a picture
-`query.jpg`, and a store that has the default encoder. Blocks marked `json filter` are parsed as filters.
+A fenced block marked `console` is a session: lines that start with `$ ` are run, in order, in one fresh
+folder per page. What a page may rely on: a folder `photos/` with pictures in category folders and a
+`metadata.csv`, a picture `query.jpg`, and a store that has the default encoder. Blocks marked `json filter`
+are parsed as filters.
 """
 
 from __future__ import annotations
