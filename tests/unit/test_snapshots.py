@@ -260,6 +260,14 @@ def test_files_of_another_snapshot_are_refused(shelf: Shelf) -> None:
     open_snapshot(first, shelf.artifacts, shelf.work)
 
 
+@pytest.mark.parametrize("content", [b"", b"ARROW1", b"no arrow at all" * 100])
+def test_columns_that_are_no_arrow_file(shelf: Shelf, content: bytes) -> None:
+    manifest = shelf.build()
+    shelf.artifacts.put(f"{FOLDER}/{manifest.id}/items.arrow", content)
+    with pytest.raises(Incompatible, match=r"items\.arrow cannot be read"):
+        open_snapshot(manifest, shelf.artifacts, shelf.work)
+
+
 def test_a_snapshot_that_is_gone(shelf: Shelf) -> None:
     with pytest.raises(SnapshotNotFound):
         read_manifest(shelf.artifacts, NAME, "none")
@@ -270,6 +278,30 @@ def test_a_snapshot_that_is_gone(shelf: Shelf) -> None:
 
 
 # Publishing
+
+
+class Damaging(Store):
+    """A folder store whose disk turns over a bit in the middle of every file of one name."""
+
+    damaged = ""
+
+    def put(self, path: str, data: bytes | Path) -> str:
+        content = bytearray(data.read_bytes() if isinstance(data, Path) else data)
+        if self.damaged and path.endswith(self.damaged):
+            content[len(content) // 2] ^= 0x10
+        return super().put(path, bytes(content))
+
+
+@pytest.mark.parametrize("name", ["index.annoy", "items.arrow", "snapshot.json"])
+def test_what_comes_back_damaged_is_not_published(shelf: Shelf, name: str) -> None:
+    shelf.put(["only"], unit_vectors(1, 16))
+    good = shelf.build()
+    shelf.artifacts = Damaging(shelf.artifacts.url)
+    shelf.artifacts.damaged = name
+    with pytest.raises(Incompatible):
+        shelf.build(force=True)
+    assert current(shelf.artifacts, NAME) == good
+    assert list_snapshots(shelf.artifacts, NAME) == [good]
 
 
 def test_the_pointer_remembers_what_it_replaced(shelf: Shelf) -> None:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from lookalike.errors import Incompatible
 from lookalike.filters import ATTRIBUTE_PREFIX
 from lookalike.types import Attribute, Item
 
@@ -68,12 +69,20 @@ def read_columns(path: Path) -> pa.Table:
     """The table in an `items.arrow`, mapped into memory.
 
     Raises:
-        OSError: there is no such file, or it is not one (Arrow's errors).
+        FileNotFoundError: there is no such file.
+        Incompatible: it is not such a file, or damaged.
     """
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()
+    try:
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_file(source).read_all()
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, OSError) as error:
+        raise Incompatible(
+            f"{path.name} cannot be read: {error}", expected="an Arrow IPC file", fix="Build a new snapshot."
+        ) from error
 
 
 def table_of(items: Sequence[Item], types: Mapping[str, AttributeType] | None = None) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from lookalike.indexes import exact_distances
 from lookalike.snapshots.housekeeping import remove_snapshot
 from lookalike.snapshots.manifest import MANIFEST_FILE, SnapshotManifest
 from lookalike.snapshots.pointer import Pointer, swap_pointer
-from lookalike.snapshots.snapshot import Snapshot, open_snapshot, read_manifest, snapshot_folder
+from lookalike.snapshots.snapshot import (
+    Snapshot,
+    fetch_snapshot,
+    open_snapshot,
+    read_manifest,
+    snapshot_folder,
+)
 from lookalike.storage import Store
 from lookalike.types import Vector
 
@@ -55,7 +62,7 @@ def publish(
             artifacts.put(f"{stored}/{name}", folder / name)
         artifacts.put(f"{stored}/{MANIFEST_FILE}", manifest.dump())
         say("verifying")
-        _verify(manifest, artifacts, folder / "verify", probes)
+        _verify(manifest, artifacts, folder, probes)
         say("publishing")
         Collections(artifacts).get(manifest.collection)  # a deleted collection is not to come back
         published = swap_pointer(
@@ -72,20 +79,31 @@ def publish(
 
 
 def _verify(
-    manifest: SnapshotManifest, artifacts: Store, cache: Path, probes: list[tuple[str, Vector]]
+    manifest: SnapshotManifest, artifacts: Store, folder: Path, probes: list[tuple[str, Vector]]
 ) -> None:
-    """Open the snapshot as a reader will, from the store, and look up what is known to be in it."""
+    """Open the snapshot as a reader will, from the store; look up what must be in it, compare every byte."""
     stored = read_manifest(artifacts, manifest.collection, manifest.id)
-    snapshot = open_snapshot(stored, artifacts, cache)
+    snapshot = open_snapshot(stored, artifacts, folder / "verify")
     for item_id, vector in probes:
         row = snapshot.row_of(item_id)
         if row is None or _moved(vector, snapshot, row):
-            raise Incompatible(
-                f"snapshot {manifest.id} read back from the store is not what was written",
-                got="no row" if row is None else f"another vector in row {row}",
-                expected=f"the vector of {item_id!r}",
-                fix="Build again; if it happens again, the store returns damaged files.",
-            )
+            got = "no row" if row is None else f"another vector in row {row}"
+            raise _damaged(manifest, got, f"the vector of {item_id!r}")
+    copies = fetch_snapshot(stored, artifacts, folder / "verify")
+    for name in manifest.files:
+        if not filecmp.cmp(folder / name, copies / name, shallow=False):
+            raise _damaged(manifest, f"another {name}", "the same bytes")
+    if stored != manifest:
+        raise _damaged(manifest, f"another {MANIFEST_FILE}", "the same fields")
+
+
+def _damaged(manifest: SnapshotManifest, got: str, expected: str) -> Incompatible:
+    return Incompatible(
+        f"snapshot {manifest.id} read back from the store is not what was written",
+        got=got,
+        expected=expected,
+        fix="Build again; if it happens again, the store returns damaged files.",
+    )
 
 
 def _moved(vector: Vector, snapshot: Snapshot, row: int) -> bool:

@@ -104,16 +104,16 @@ def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> 
         SnapshotNotFound: its files are gone; by now another one is current.
         Incompatible: its files and its manifest disagree.
     """
-    stored = artifacts.local_path(snapshot_folder(manifest.collection, manifest.id))
+    folder = cache
     for attempt in range(OPEN_ATTEMPTS):
         try:
-            folder = _cached(manifest, artifacts, cache) if stored is None else stored
+            folder = fetch_snapshot(manifest, artifacts, cache)
             return _open(manifest, folder)
         except (FileNotFoundError, ObjectNotFound, Incompatible) as error:
             if not artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
                 raise SnapshotNotFound("the snapshot's files are gone", got=manifest.id) from error
             # Another process may have made room in the cache just between finding and opening the files.
-            if stored is not None or folder.is_dir() or attempt == OPEN_ATTEMPTS - 1:
+            if folder.is_dir() or attempt == OPEN_ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
@@ -129,8 +129,16 @@ def _open(manifest: SnapshotManifest, folder: Path) -> Snapshot:
     return Snapshot(manifest, items, ItemReader(items), open_index(manifest.index, folder))
 
 
-def _cached(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
-    """The folder with the snapshot's files, downloaded unless they are there."""
+def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
+    """The folder with the snapshot's files: where it lies, or below `cache`, downloaded if it is not there.
+
+    Raises:
+        ObjectNotFound: a file is gone from the store.
+        StoreUnavailable: the store does not answer.
+    """
+    stored = artifacts.local_path(snapshot_folder(manifest.collection, manifest.id))
+    if stored is not None:
+        return stored
     parent = cache / "snapshots" / manifest.collection
     target = parent / manifest.id
     if not target.is_dir():
@@ -139,9 +147,9 @@ def _cached(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
         # Under another name until it is whole: a folder named by an id can be trusted.
         staging = Path(tempfile.mkdtemp(prefix=f"{manifest.id}.", suffix=PARTIAL, dir=parent))
         try:
-            stored = snapshot_folder(manifest.collection, manifest.id)
+            source = snapshot_folder(manifest.collection, manifest.id)
             for name in manifest.files:
-                artifacts.download(f"{stored}/{name}", staging / name)
+                artifacts.download(f"{source}/{name}", staging / name)
             staging.rename(target)
         except OSError:
             if not target.is_dir():  # otherwise another thread or process was first
