@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
 
@@ -13,9 +14,14 @@ import numpy as np
 from lookalike.errors import InvalidInput
 from lookalike.search.find import Request, find
 from lookalike.search.loader import State
+from lookalike.search.view import View
 from lookalike.types import score_from_distance
 
 MAX_K = 1_000
+REMEMBERED = 4_096
+
+Label = tuple[str, str | None]
+"""An item's id and its product id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,9 @@ def iter_neighbors(state: State, k: int, *, offset: int = 0, limit: int | None =
     if offset < 0 or (limit is not None and limit < 0):
         raise InvalidInput("a page is out of range", got=f"offset {offset}, limit {limit}")
     rows = np.flatnonzero(state.view.alive)[offset:][:limit]
-    return (_neighbors_of(state, int(row), k) for row in rows)
+    # Neighbours come up again and again; how many are remembered does not depend on the collection.
+    label = lru_cache(REMEMBERED)(partial(_label, state.view))
+    return (_neighbors_of(state, int(row), k, label) for row in rows)
 
 
 def write_neighbors(
@@ -105,24 +113,27 @@ def _write_entries(
     return count
 
 
-def _neighbors_of(state: State, row: int, k: int) -> Neighbors:
+def _label(view: View, row: int) -> Label:
+    item = view.item_at(row)
+    return item.id, item.product_id
+
+
+def _neighbors_of(state: State, row: int, k: int, label: Callable[[int], Label]) -> Neighbors:
     view = state.view
     # One more than asked for, because the item itself is the nearest, unless others are equal to it.
     found = find(view, view.vector_at(row), Request(k + 1, view.alive))
-    item = view.item_at(row)
     near = [
         pair for pair in zip(found.rows.tolist(), found.distances.tolist(), strict=True) if pair[0] != row
     ]
     return Neighbors(
-        item.id, item.product_id, tuple(_neighbor(state, other, distance) for other, distance in near[:k])
+        *label(row), tuple(_neighbor(state, *label(other), distance) for other, distance in near[:k])
     )
 
 
-def _neighbor(state: State, row: int, distance: float) -> Neighbor:
-    item = state.view.item_at(row)
+def _neighbor(state: State, item_id: str, product_id: str | None, distance: float) -> Neighbor:
     return Neighbor(
-        id=item.id,
-        product_id=item.product_id,
+        id=item_id,
+        product_id=product_id,
         score=score_from_distance(distance, state.view.metric),
         distance=distance,
         confidence=state.confidence(distance),

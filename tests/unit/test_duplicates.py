@@ -155,6 +155,14 @@ def test_groups_by_vector_and_by_hash_say_why_and_what_to_keep(shelf: Shelf) -> 
     )
 
 
+def test_pictures_without_features_can_be_duplicates_too(shelf: Shelf) -> None:
+    vector = unit_vectors(1, 16)[0]
+    put(shelf, "one", vector, None)
+    put(shelf, "two", vector, None)
+    (group,) = find_duplicates(shelf.searcher().state().view)
+    assert [(member.id, member.hash_distance) for member in group.members] == [("one", None), ("two", None)]
+
+
 def test_each_kind_of_link_can_be_left_out(shelf: Shelf) -> None:
     vectors, hashes = unit_vectors(3, 16), some_hashes(9, seed=2)
     put(shelf, "hash-1", vectors[0], hashes[0])

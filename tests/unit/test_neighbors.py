@@ -118,8 +118,11 @@ def test_a_file_that_is_cut_off_never_takes_its_place(shelf: Shelf, tmp_path: Pa
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_memory_does_not_grow_with_the_answers(tmp_path: Path, tiny_encoder_folder: Path) -> None:
+def test_memory_does_not_grow_with_the_answers(
+    tmp_path: Path, tiny_encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Four times the items cost some bytes each while one is looked for; kept answers cost thousands."""
+    monkeypatch.setattr("lookalike.neighbors.REMEMBERED", 100)  # both collections are larger than that
     peaks = {}
     for count in (150, 600):
         store = Store(str(tmp_path / f"{count}" / "artifacts"))
