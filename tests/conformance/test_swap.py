@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -26,7 +26,7 @@ from lookalike.images import ImageLimits, read_image
 from lookalike.search import Query, QueryPart, Searcher, SearchResult
 from lookalike.settings import Settings
 from lookalike.storage import Store
-from lookalike.types import Vectors
+from lookalike.types import Vector, Vectors
 
 THREADS = 50
 PICTURES = 24
@@ -171,3 +171,39 @@ def seen_by(results: list[SearchResult], snapshot_id: str) -> None:
     while sum(result.snapshot == snapshot_id for result in results) < 50:
         assert time.monotonic() < deadline, "the snapshot did not come to serve"
         time.sleep(0.01)
+
+
+class Trap:
+    """A vector that does something when a search first looks at it."""
+
+    def __init__(self, vector: Vector, spring: Callable[[], object]) -> None:
+        self._vector = vector
+        self._spring = spring
+
+    def __array__(self, dtype: object = None, copy: object = None) -> Vector:
+        self._spring()
+        return self._vector
+
+
+def test_a_search_ends_in_the_state_it_began_in(world: World) -> None:
+    for number in range(6):
+        world.upload(number)
+    before = world.build()
+    first, second = world.encoders
+    searcher = world.shelf.searcher()
+    searcher.refresh(force=True)
+
+    def swap() -> None:
+        world.switch(second)
+        world.upload(6)
+        world.build()
+        assert searcher.refresh(force=True)
+        assert searcher.status().encoder == second
+
+    trap = QueryPart("vector", Trap(world.vectors[first][0], swap))  # type: ignore[arg-type]
+    image = QueryPart("image", world.pictures[0])
+    result = searcher.search(Query((trap, image), limit=6))
+    assert (result.snapshot, result.encoder) == (before, first)
+    assert result.matches[0].distance == pytest.approx(0, abs=1e-4)
+    world.check(0, Query((trap,), limit=6), result)
+    assert searcher.search(Query((image,), limit=7)).encoder == second
