@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from PIL import Image
 from lookalike.cli import main
 from lookalike.encoders import Encoders
 from lookalike.storage import Store
+from lookalike.training.apart import QUIET
 
 NAME = "shop"
 PICTURES = 24
@@ -285,6 +287,22 @@ def test_encoders_are_added_listed_and_compared(shop: Shell, photos: Path, tiny_
     shop.json("encoders", "compare", "unknown", "-c", NAME, code=1)
 
 
+def test_an_encoder_is_built_from_a_saved_model(shell: Shell, photos: Path) -> None:
+    model = shell.base / "model"
+    program = (
+        f"from pathlib import Path; from fixtures.encoders import *; save_tiny_model(Path({str(model)!r}))"
+    )
+    tests = str(Path(__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **QUIET, "PYTHONPATH": tests}, check=True
+    )
+    made = shell.json("encoders", "build", model, "--name", "mine", "--calibrate", photos)
+    assert (made["name"], set(made["precisions"])) == ("mine", {"fp32", "int8"})
+    assert "quantising" in shell.error
+    assert made["id"] in {known["id"] for known in shell.json("encoders", "list")["encoders"]}
+    assert shell.json("index", photos, "-c", NAME, "--encoder", "mine")["encoder"] == made["id"]
+
+
 def test_snapshots_are_built_when_something_changed_or_when_forced(shop: Shell) -> None:
     first = shop.json("snapshot", "list", "-c", NAME)["snapshots"][0]
     assert (first["items"], first["current"], first["engine"]) == (PICTURES, True, "annoy")
@@ -381,6 +399,13 @@ def test_wrong_usage_is_exit_code_2(shell: Shell, arguments: list[str]) -> None:
     assert shell.json(*arguments, code=2)["error"]["type"] == "UsageError"
     assert shell.run(*arguments, code=2) == ""
     assert "--help" in shell.error
+
+
+@pytest.mark.parametrize("arguments", [[], ["keys"]])
+def test_without_a_command_the_help_is_shown(shell: Shell, arguments: list[str]) -> None:
+    assert main(arguments) == 2
+    out, error = shell.capture.readouterr()
+    assert (out, error.split()[:2]) == ("", ["Usage:", "lookalike"])
 
 
 def test_an_option_on_the_group_is_not_lost_in_silence(shell: Shell) -> None:

@@ -34,8 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(FAILED, as_json, type(error).__name__, _os_message(error), {})
     except TyperException as error:
-        hint = f"{error.format_message()} Try `lookalike --help`, or `--help` after the command."
-        return _fail(error.exit_code, as_json, "UsageError", hint, {})
+        message = error.format_message()
+        if not message.startswith("Usage:"):  # without arguments, the message is the whole help
+            message += " Try `lookalike --help`, or `--help` after the command."
+        return _fail(error.exit_code, as_json, "UsageError", message, {})
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(code: int, as_json: bool, kind: str, message: str, parts: dict[str, Any]) -> int:
     if as_json:
         sys.stdout.write(json.dumps({"error": {"type": kind, "message": message, **parts}}, indent=2) + "\n")
-    sys.stderr.write(f"{message}\n" if code == INTERRUPTED else f"Error: {message}\n")
+    plain = code == INTERRUPTED or message.startswith("Usage:")
+    sys.stderr.write(f"{message}\n" if plain else f"Error: {message}\n")
     return code
 
 

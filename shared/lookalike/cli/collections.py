@@ -12,7 +12,7 @@ from lookalike.cli.options import ForceOption, JsonOption, StoreOption
 from lookalike.errors import InvalidInput
 from lookalike.types import Engine, Metric
 
-app = typer.Typer(help="Collections: independent sets of images, each with its own encoder and index.")
+app = typer.Typer(help="Sets of images, each with its own encoder and index.")
 
 Name = Annotated[str, typer.Argument(help="The collection.")]
 EncoderOption = Annotated[str | None, typer.Option(help="Id or name of an encoder in the store.")]

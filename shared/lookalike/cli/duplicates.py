@@ -27,7 +27,7 @@ def duplicates(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find groups of pictures that are the same picture, and say which of each to keep."""
+    """Find pictures that are the same, and say which to keep."""
     if by not in {"vector", "hash", "both"}:
         raise typer.BadParameter("--by is vector, hash or both")
     from lookalike.console import Console

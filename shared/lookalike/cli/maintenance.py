@@ -73,7 +73,7 @@ def rejections(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the images that can never become items, and why; and the metadata rows that were skipped."""
+    """List images that can never become items, and why. And the metadata rows that were skipped."""
     from lookalike.console import Console
     from lookalike.workspace import Workspace
 
@@ -107,7 +107,7 @@ def reconcile(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the images with the catalogue and repair what was missed: lost events, a new encoder."""
+    """Repair what the catalogue missed: lost events, a new encoder."""
     from lookalike.console import Console
     from lookalike.workspace import Workspace
 

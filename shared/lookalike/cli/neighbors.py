@@ -19,7 +19,7 @@ def neighbors(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the nearest others of every item to one JSON file."""
+    """Write every item's nearest others to one JSON file."""
     from lookalike.console import Console
     from lookalike.neighbors import write_neighbors
     from lookalike.workspace import Workspace

@@ -40,7 +40,7 @@ def search(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the images that look most like a picture, or like an item of the collection."""
+    """Find the images that look most like a picture or an item."""
     if (photo is None) == (item_id is None):
         raise typer.BadParameter("give either IMAGE or --id, and not both")
     from lookalike.console import Console
