@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -70,4 +71,8 @@ def create_app(service: Service, *, keys: Keys | None, lifespan: Lifespan | None
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    return problem_response(request, error)
+    response = problem_response(request, error)
+    if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        methods = openapi.allowed_methods(request.app, request.scope["path"])
+        response.headers["Allow"] = ", ".join(methods) or response.headers["Allow"]
+    return response

@@ -83,15 +83,15 @@ async def read_json(request: Request, type_: type[T] | TypeAdapter[T]) -> T:
 def parse_json(data: bytes, type_: type[T] | TypeAdapter[T]) -> T:
     """`data` as `type_`, strictly. Raises as `read_json`."""
     adapter = type_ if isinstance(type_, TypeAdapter) else TypeAdapter(type_)
-    return validate(json_value(data), adapter, strict=True)
+    return validate(json_value(data, "the body"), adapter, strict=True)
 
 
-def json_value(data: bytes | str) -> Any:
+def json_value(data: bytes | str, noun: str) -> Any:
     """The JSON value that `data` spells; NaN and lone surrogates are none. Raises InvalidInput."""
     try:
         return from_json(data, allow_inf_nan=False)
     except ValueError as error:
-        raise InvalidInput(f"the body is not JSON: {error}") from error
+        raise InvalidInput(f"{noun} is not JSON: {error}") from error
 
 
 def validate(value: object, adapter: TypeAdapter[T], *, strict: bool) -> T:
@@ -154,7 +154,10 @@ async def read_form(
 
 def _parse_nested(fields: Mapping[str, str], model: type[BaseModel]) -> dict[str, Any]:
     nested = {name for name in fields if name in model.model_fields and name in {"filter", "query"}}
-    return {name: json_value(text) if name in nested else text for name, text in fields.items()}
+    return {
+        name: json_value(text, f"the field {name}") if name in nested else text
+        for name, text in fields.items()
+    }
 
 
 def _check_announced(request: Request, max_bytes: int) -> None:

@@ -5,6 +5,7 @@ It cannot know the bodies that `bodies` reads, the problem documents, nor the he
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,19 @@ def json_body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any
 def reference(model: type[BaseModel]) -> dict[str, Any]:
     """A reference to the schema of `model`."""
     return {"$ref": f"{REFERENCE}{model.__name__}"}
+
+
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """The methods documented for a path: FastAPI's own 405 knows of one operation only."""
+    paths = app.openapi()["paths"]
+    matching = [template for template in paths if _pattern(template).fullmatch(path)]
+    # An id may hold slashes, so that several match; the longest says most.
+    return sorted(method.upper() for method in paths[max(matching, key=len)]) if matching else []
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    parts = (".+" if part == "{id}" else "[^/]+" if part[:1] == "{" else part for part in template.split("/"))
+    return re.compile("/".join(parts), re.DOTALL)
 
 
 def install(app: FastAPI, bodies: list[type[BaseModel]]) -> None:
@@ -130,8 +144,7 @@ def _as_form(schema: dict[str, Any]) -> None:
         if "anyOf" in of:  # a form cannot say null
             properties[name] = {**of.pop("anyOf")[0], **of}
             properties[name].pop("default", None)
-    for branch in schema["oneOf"]:
-        branch["properties"] = {name: {"type": "string"} for name in branch["required"]}
+    schema["oneOf"] = [{"required": branch["required"]} for branch in schema["oneOf"]]
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,9 +6,9 @@ the same fields with the same bounds.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lookalike.api.names import MAX_ID_BYTES
 from lookalike.types import Attribute, Engine, Metric
@@ -19,6 +19,18 @@ MAX_PARTS = 8
 MAX_UPLOADS = 100
 MAX_TEXT_CHARACTERS = 1_000
 MAX_FIELDS = 100
+
+
+def _whole(given: object) -> object:
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+# JSON Schema counts 40.0 among the integers.
+WHOLE = BeforeValidator(_whole)
+Trees = Annotated[int, Field(ge=1, le=10_000), WHOLE]
+Candidates = Annotated[int, Field(ge=1, le=100_000_000), WHOLE]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), WHOLE]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), WHOLE]
 
 IMAGE_TYPES = Literal[
     "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff", "image/avif"
@@ -43,8 +55,8 @@ class CollectionBody(Body):
     )
     metric: Metric | None = None
     engine: Engine | None = None
-    n_trees: int | None = Field(None, ge=1, le=10_000, description="null: chosen by measurement.")
-    search_k: int | None = Field(None, ge=1, le=100_000_000, description="null: chosen by measurement.")
+    n_trees: Trees | None = Field(None, description="null: chosen by measurement.")
+    search_k: Candidates | None = Field(None, description="null: chosen by measurement.")
     recall_target: float | None = Field(None, gt=0, le=1, description="Part of the exact top 10 to find.")
 
 
@@ -76,8 +88,8 @@ class QueryPartBody(Body):
 class SearchOptions(Body):
     """How many matches to return, and which."""
 
-    limit: int = Field(10, ge=1, le=MAX_LIMIT)
-    offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    limit: Limit = 10
+    offset: Offset = 0
     filter: dict[str, Any] | None = Field(
         None,
         description="Conditions on an item's fields, joined by and; `any` and `not` nest them.",

@@ -9,15 +9,21 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from lookalike.api.follower import Follower, Silence
 from lookalike.api.names import check_item_id, image_key, media_type, metadata_key
 from lookalike.collections import CollectionConfig, Collections
-from lookalike.errors import CollectionNotFound, EncoderNotFound, ImageTooLarge, ItemNotFound, ObjectNotFound
+from lookalike.errors import (
+    CollectionNotFound,
+    EncoderNotFound,
+    ImageTooLarge,
+    ItemNotFound,
+    NotReady,
+    ObjectNotFound,
+)
 from lookalike.storage import Store
 
 if TYPE_CHECKING:
@@ -32,34 +38,6 @@ if TYPE_CHECKING:
 
 DELETE_WAIT_SECONDS = 5.0
 DEFAULT_NAME = "efficientnet-lite0"
-
-
-class Follower(Protocol):
-    """Hears of changes that this process made, where no bucket reports them."""
-
-    def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
-        """Objects of the images root were written or removed; return once that is searched, or it took
-        longer than `wait_seconds`."""
-
-    def collection_changed(self, name: str) -> None:
-        """A collection was created, or its configuration changed."""
-
-    def quiet(self, name: str) -> AbstractContextManager[None]:
-        """While the block runs, nothing is published in a collection."""
-
-
-class Silence:
-    """The follower where events come from elsewhere."""
-
-    def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
-        """Nothing to do."""
-
-    def collection_changed(self, name: str) -> None:
-        """Nothing to do."""
-
-    def quiet(self, name: str) -> AbstractContextManager[None]:
-        """Nothing to do."""
-        return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +185,10 @@ class Service:
 
     def item(self, name: str, item_id: str) -> Item:
         """One item. Raises ItemNotFound with the nearest ids."""
-        return self.searcher(name).item(check_item_id(item_id))
+        try:
+            return self.searcher(name).item(check_item_id(item_id))
+        except NotReady as error:
+            raise ItemNotFound("no such item; the collection is empty", got=repr(item_id)) from error
 
     def delete_item(self, name: str, item_id: str) -> None:
         """Remove an item's picture and what its upload said of it. Raises ItemNotFound."""
@@ -275,7 +256,10 @@ class Service:
         """Items `offset` to `offset + limit` in a fixed order, each with its `k` nearest others."""
         from lookalike.neighbors import iter_neighbors
 
-        state = self.searcher(name).state()
+        try:
+            state = self.searcher(name).state()
+        except NotReady:
+            return NeighborsPage(self.collections.get(name).encoder_id, None, [])
         entries = list(iter_neighbors(state, k, offset=offset, limit=limit))
         return NeighborsPage(
             state.encoder.id, state.snapshot.manifest.id if state.snapshot else None, entries
@@ -285,7 +269,10 @@ class Service:
         """Groups of duplicates, the largest first; the last answer of each collection is kept."""
         from lookalike.duplicates import find_duplicates
 
-        state = self.searcher(name).state()
+        try:
+            state = self.searcher(name).state()
+        except NotReady:
+            return []
         question = (state.etag, state.fingerprint, min_score, max_hash_distance)
         known = self._duplicates.get(name)
         if known is None or known[0] != question:

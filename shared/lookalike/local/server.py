@@ -94,7 +94,7 @@ class LocalServer:
                 part.close(CLOSE_SECONDS)
         self._cache.cleanup()
 
-    # What the service tells (see `lookalike.api.service.Follower`)
+    # What the service tells (see `lookalike.api.follower`)
 
     def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
         """Ingest soon."""

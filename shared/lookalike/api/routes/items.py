@@ -39,7 +39,7 @@ async def similar(
     """The same as a search by `id`."""
     service = service_of(request)
     gate: Gate = request.app.state.gate
-    filter_ = None if options.filter is None else json_value(options.filter)
+    filter_ = None if options.filter is None else json_value(options.filter, "the parameter filter")
     given = options.model_dump() | {"filter": filter_}
     query = query_of(validate(given, OPTIONS, strict=True), (QueryPart("id", id),))
     async with gate.admit() as place, place.work():

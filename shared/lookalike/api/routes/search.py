@@ -37,15 +37,18 @@ REQUESTS = TypeAdapter(SearchRequest)
 FORMS = TypeAdapter(SearchForm)
 FILE_MARK = "file"  # stands for the form's file while the other fields are checked
 
+SMALL_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAFklEQVR42mM4oaFBEmIY1TCqYfhqAAB8"
+    "MxgQ+iSj5QAAAABJRU5ErkJggg=="
+)
 BODY = json_body(
     reference(SearchRequest),
     {
         "by id": {"id": "shoes/0001.jpg", "limit": 5},
-        "by image": {"image": "iVBORw0KGgo=", "limit": 5},
+        "by image": {"image": SMALL_PNG, "limit": 5},
         "with a filter": {
             "id": "shoes/0001.jpg",
             "filter": {"category": "shoes", "price": {"gte": 10, "lt": 50}, "brand": {"in": ["a", "b"]}},
-            "min_confidence": 0.5,
             "group_by": "product_id",
         },
         "a mix": {"query": [{"id": "shoes/0001.jpg"}, {"id": "shoes/0002.jpg", "weight": 0.5}]},
