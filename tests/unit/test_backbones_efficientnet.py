@@ -40,6 +40,10 @@ def classifier(lite, weights):
     return lite.build(lite.VARIANTS["efficientnet-lite0"], weights, classify=True)
 
 
+def logits_of(model, picture: np.ndarray) -> np.ndarray:
+    return np.asarray(model((picture[None].astype(np.float32) - 127) / 128, training=False))[0]
+
+
 class Reference:
     """The network once more, written from the paper with numpy only; (h, w, c) in, logits out.
 
@@ -91,13 +95,13 @@ class Reference:
 @pytest.mark.parametrize("picture", [draw_clock(224), draw_scene(3, 224)], ids=["clock", "scene"])
 def test_logits_agree_with_the_reference(weights, classifier, picture):
     expected = Reference(weights).logits(picture)
-    logits = np.asarray(classifier(picture[None].astype(np.float32), training=False))[0]
+    logits = logits_of(classifier, picture)
     assert np.abs(logits - expected).max() < 1e-3 * np.abs(expected).max()
     assert logits.argmax() == expected.argmax()
 
 
 def test_a_drawn_clock_is_a_clock(classifier):
-    logits = np.asarray(classifier(draw_clock(224)[None].astype(np.float32), training=False))[0]
+    logits = logits_of(classifier, draw_clock(224))
     assert {ANALOG_CLOCK, WALL_CLOCK} == set(np.argsort(logits)[-2:])
 
 
@@ -106,8 +110,8 @@ def test_a_drawn_clock_is_a_clock(classifier):
 def test_photographed_fruit_is_recognised(classifier, fruit, expected):
     files = sorted((PHOTOS / "grocery" / fruit).glob("*.jpg"))[:10]
     photos = [Image.open(file).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC) for file in files]
-    logits = np.asarray(classifier(np.stack(photos).astype(np.float32), training=False))
-    assert np.mean([expected in row for row in np.argsort(logits)[:, -5:]]) >= 0.7
+    best = [np.argsort(logits_of(classifier, np.asarray(photo)))[-5:] for photo in photos]
+    assert np.mean([expected in five for five in best]) >= 0.7
 
 
 @pytest.mark.parametrize("name", list(PUBLISHED_PARAMETERS))
@@ -119,12 +123,12 @@ def test_every_variant_takes_its_weights_and_has_the_published_size(lite, name):
     assert round(counted / 1e6, 1) == PUBLISHED_PARAMETERS[name]
     used = sum(len(layer.weights) for layer in model.layers)
     assert used == len([key for key in loaded if not key.endswith("num_batches_tracked")])
-    logits = np.asarray(model(draw_clock(variant.size)[None].astype(np.float32), training=False))[0]
+    logits = logits_of(model, draw_clock(variant.size))
     assert logits.argmax() in {ANALOG_CLOCK, WALL_CLOCK}
 
 
 def test_features_are_what_the_classifier_sees(lite, weights, classifier):
     features = lite.build(lite.VARIANTS["efficientnet-lite0"], weights)
-    picture = draw_scene(5, 224)[None].astype(np.float32)
-    logits = np.asarray(features(picture, training=False)) @ weights["_fc.weight"].T + weights["_fc.bias"]
-    np.testing.assert_allclose(logits, np.asarray(classifier(picture, training=False)), atol=1e-3)
+    picture = draw_scene(5, 224)
+    logits = logits_of(features, picture) @ weights["_fc.weight"].T + weights["_fc.bias"]
+    np.testing.assert_allclose(logits, logits_of(classifier, picture), atol=1e-3)

@@ -19,9 +19,9 @@ from lookalike.training.presets import DEFAULT_BACKBONE
 
 pytestmark = [
     pytest.mark.xdist_group("tensorflow"),
-    pytest.mark.filterwarnings(
-        "ignore:Statistics for quantized inputs"
-    ),  # none are needed: they are measured
+    # The debugger uses the old interpreter; the converter misses statistics that it then measures itself.
+    pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated"),
+    pytest.mark.filterwarnings("ignore:Statistics for quantized inputs"),
     pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs lookalike[train]"),
 ]
 
@@ -101,12 +101,13 @@ def test_with_calibration_int8_is_made_and_measured(model, pictures, tmp_path):
 def test_int8_weights_and_activations_are_integers(model, pictures, tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 
-    build(model, tmp_path / "encoder", calibration=pictures)
+    manifest = build(model, tmp_path / "encoder", calibration=pictures)
     interpreter = Interpreter(str(tmp_path / "encoder" / "encoder.int8.tflite"))
     interpreter.allocate_tensors()
     kinds = [np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()]
-    assert kinds.count("int8") > 5
-    assert kinds.count("float32") == 2  # the input and the output
+    # Float are the input, the output, and what stayed so because 8 bits could not hold it.
+    assert kinds.count("float32") <= 2 + 3 * manifest.details["float_layers"]
+    assert kinds.count("int8") > 2 * kinds.count("float32")
 
 
 def test_int8_that_departs_too_far_is_refused_and_fp32_kept(tmp_path):
@@ -226,9 +227,10 @@ def test_the_default_encoder_has_an_int8_file_within_the_bound(default_encoder_f
     fp32, int8 = (
         opened(default_encoder_folder, precision).encode(pictures) for precision in ("fp32", "int8")
     )
-    assert manifest.precisions["int8"].mean_cosine_to_fp32 >= 0.97
-    assert np.mean(np.sum(fp32 * int8, axis=1)) >= 0.95
-    assert manifest.precisions["int8"].size_bytes < manifest.precisions["fp32"].size_bytes / 3
+    assert manifest.precisions["int8"].mean_cosine_to_fp32 >= 0.98
+    assert np.mean(np.sum(fp32 * int8, axis=1)) >= 0.97
+    assert manifest.default_precision == "int8"  # on both sides, so a picture is at distance 0 from itself
+    assert manifest.precisions["int8"].size_bytes < manifest.precisions["fp32"].size_bytes / 2
 
 
 def test_the_default_encoder_knows_a_picture_again(default_encoder):

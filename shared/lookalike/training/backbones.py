@@ -60,24 +60,24 @@ def load_backbone(
             folder.
         size: input side in pixels; None takes the preset's, else the model's own, else 224. The packaged
             networks take any.
-        pixel_range: model input for a black and a white pixel; None takes the preset's, else (0, 1). The
-            packaged networks have their own and ignore it.
+        pixel_range: model input for a black and a white pixel; None takes the preset's or the packaged
+            network's, else (0, 1).
 
     Raises:
         BackboneNotFound: unknown name, no model in the folder, or the handle cannot be downloaded.
         Incompatible: the model does not turn pictures into one vector each.
     """
     if backbone in PACKAGED:
-        return _packaged(backbone, size)
+        return _packaged(backbone, size, pixel_range)
     preset = PRESETS.get(backbone)
     loaded = _hub_load(preset.handle if preset else backbone)
     function, own_size = _callable_of(loaded, backbone)
     side = size or (preset.size if preset else own_size) or FALLBACK_SIZE
-    black, white = pixel_range or (preset.pixel_range if preset else UNIT_RANGE)
+    scaled = _normaliser(pixel_range or (preset.pixel_range if preset else UNIT_RANGE))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, side, side, 3), tf.float32)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def features(pixels: Any) -> Any:
-        return function(pixels * ((white - black) / WHITE) + black)
+        return function(scaled(pixels))
 
     dimension = _checked_dimension(features, side, backbone)
     # A folder's path says nothing on another machine.
@@ -85,16 +85,34 @@ def load_backbone(
     return Backbone(_short_name(backbone), source, side, dimension, features, (loaded, function))
 
 
-def _packaged(name: str, size: int | None) -> Backbone:
-    from lookalike.training.efficientnet_lite import VARIANTS, build, load_weights
+def _packaged(name: str, size: int | None, pixel_range: tuple[float, float] | None) -> Backbone:
+    from lookalike.training.efficientnet_lite import PIXEL_RANGE, VARIANTS, build, load_weights
 
     variant = replace(VARIANTS[name], size=size or VARIANTS[name].size)
     model = build(variant, load_weights(name))
 
+    scaled = _normaliser(pixel_range or PIXEL_RANGE)
+
     def features(pixels: Any) -> Any:
-        return model(pixels, training=False)
+        return model(scaled(pixels), training=False)
 
     return Backbone(name, name, variant.size, int(model.output_shape[-1]), features, model)
+
+
+def _normaliser(pixel_range: tuple[float, float]) -> TensorFunction:
+    """0..255 → `pixel_range`, linearly.
+
+    As a 1 × 1 depthwise convolution with a bias, because that is one operation with exact 8-bit steps once it
+    is quantised; a product and a sum are two, each of which rounds, and the first layer amplifies it.
+    """
+    black, white = pixel_range
+    kernel = tf.constant((white - black) / WHITE, tf.float32, (1, 1, 3, 1))
+    bias = tf.constant(black, tf.float32, (3,))
+
+    def scaled(pixels: Any) -> Any:
+        return tf.nn.bias_add(tf.nn.depthwise_conv2d(pixels, kernel, (1, 1, 1, 1), "VALID"), bias)
+
+    return scaled
 
 
 def _hub_load(handle: str) -> Any:

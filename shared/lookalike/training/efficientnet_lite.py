@@ -2,7 +2,7 @@
 
 The network is that of google's tpu repository (`efficientnet_lite_builder.py`): EfficientNet (Tan and Le,
 https://arxiv.org/abs/1905.11946) with ReLU6, without squeeze-and-excite, and with stem and head that do not
-grow. Layers are named after the checkpoint's, so that weights and parts can be found by name.
+grow. Layers are named after the checkpoint's, less a leading underscore, so that parts can be found by name.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ BATCH_NORM_EPSILON = 1e-3
 STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 CLASSES = 1000
-PIXEL_MEAN = 127.0
-PIXEL_SCALE = 128.0
+PIXEL_RANGE = (-127 / 128, 1.0)
+"""What the network takes for a black and a white pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +113,17 @@ def build(variant: Variant, weights: Weights, *, classify: bool = False) -> kera
         classify: give the 1000 ImageNet logits in place of the features.
 
     Returns:
-        A model of (n, size, size, 3) float32 RGB in 0..255 → (n, 1280) features or (n, 1000) logits.
+        A model of (n, size, size, 3) float32 RGB in `PIXEL_RANGE` → (n, 1280) features or (n, 1000) logits.
     """
     pixels = keras.Input((variant.size, variant.size, 3), name="pixels")
-    x = keras.layers.Rescaling(1 / PIXEL_SCALE, -PIXEL_MEAN / PIXEL_SCALE, name="normalise")(pixels)
-    x = _convolution(x, STEM_FILTERS, 3, "_conv_stem", stride=2)
-    x = _norm(x, "_bn0")
+    x = _convolution(pixels, STEM_FILTERS, 3, "conv_stem", stride=2)
+    x = _norm(x, "bn0")
     for number, block in enumerate(blocks(variant)):
-        x = _inverted_residual(x, block, f"_blocks.{number}")
-    x = _norm(_convolution(x, HEAD_FILTERS, 1, "_conv_head"), "_bn1")
+        x = _inverted_residual(x, block, f"blocks.{number}")
+    x = _norm(_convolution(x, HEAD_FILTERS, 1, "conv_head"), "bn1")
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
     if classify:
-        x = keras.layers.Dense(CLASSES, name="_fc")(x)
+        x = keras.layers.Dense(CLASSES, name="fc")(x)
     model = keras.Model(pixels, x)
     for layer in model.layers:
         if layer.weights:
@@ -159,14 +158,15 @@ def _norm(x: Any, name: str, *, activate: bool = True) -> Any:
 
 def _layer_weights(layer: Any, weights: Weights) -> list[np.ndarray[Any, Any]]:
     """The checkpoint's arrays for one layer, in Keras' order and axes."""
+    name = f"_{layer.name}"  # a SavedModel cannot hold a name that starts with an underscore
     if isinstance(layer, keras.layers.BatchNormalization):
-        return [weights[f"{layer.name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
-    kernel = weights[f"{layer.name}.weight"]
+        return [weights[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+    kernel = weights[f"{name}.weight"]
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return [kernel.transpose(2, 3, 0, 1)]  # (channel, 1, h, w) → (h, w, channel, 1)
     if isinstance(layer, keras.layers.Conv2D):
         return [kernel.transpose(2, 3, 1, 0)]  # (out, in, h, w) → (h, w, in, out)
-    return [kernel.T, weights[f"{layer.name}.bias"]]
+    return [kernel.T, weights[f"{name}.bias"]]
 
 
 def _scaled_filters(filters: int, width: float) -> int:
