@@ -178,7 +178,7 @@ def serve(
             fix="Make one with `lookalike keys create NAME`.",
         )
     local = LocalServer(settings, keys_required=required)
-    with _listen(host, port) as listening:
+    with listen(host, port) as listening:
         if announce is not None:
             announce(_url(host, listening))
         config = uvicorn.Config(
@@ -202,12 +202,15 @@ def _keys_required(host: str, wanted: bool | None) -> bool:
     return not is_loopback(host) if wanted is None else wanted
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises InvalidInput: it cannot be bound."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = socket.socket(family, kind)
+        # With the protocol named, asyncio sends small packets at once (TCP_NODELAY); without, every answer
+        # would wait 40 ms for an acknowledgement.
+        listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(2048)
