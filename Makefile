@@ -19,7 +19,7 @@ demo: $(READY)  ## set up, build two collections, search them, draw the answers,
 	$(BIN)/python -m lookalike.demo
 
 test: $(READY)  ## set up and run every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -11,9 +11,8 @@ import pytest
 from fixtures.pictures import draw_clock, draw_scene
 from PIL import Image
 
-# One worker pays for TensorFlow; it is imported by the tests, not by their collection.
+# TensorFlow is imported by the tests, not by their collection, which every worker repeats.
 pytestmark = [
-    pytest.mark.xdist_group("tensorflow"),
     pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs lookalike[train]"),
 ]
 PHOTOS = Path(os.environ.get("LOOKALIKE_DATA", Path(__file__).parents[3] / "shared" / "data"))

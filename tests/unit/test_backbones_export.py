@@ -18,7 +18,6 @@ from lookalike.training.apart import build_encoder_apart
 from lookalike.training.presets import DEFAULT_BACKBONE
 
 pytestmark = [
-    pytest.mark.xdist_group("tensorflow"),
     # The debugger uses the old interpreter; the converter misses statistics that it then measures itself.
     pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated"),
     pytest.mark.filterwarnings("ignore:Statistics for quantized inputs"),

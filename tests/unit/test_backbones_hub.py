@@ -15,7 +15,6 @@ from lookalike.errors import BackboneNotFound, Incompatible
 from lookalike.training.presets import PACKAGED, PRESETS
 
 pytestmark = [
-    pytest.mark.xdist_group("tensorflow"),
     pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs lookalike[train]"),
 ]
 SIDE = 16
