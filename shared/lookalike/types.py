@@ -84,5 +84,5 @@ class Match:
 
 
 def score_from_distance(distance: float, metric: Metric) -> float:
-    """Higher is better, and monotone in `distance`: cosine → 1 − d in [−1, 1]; l2, l1 → 1 / (1 + d) in (0, 1]."""
+    """Better when higher, monotone: cosine → 1 − d, in [−1, 1]; l2 and l1 → 1 / (1 + d), in (0, 1]."""
     return 1.0 - distance if metric == "cosine" else 1.0 / (1.0 + distance)
