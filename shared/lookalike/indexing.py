@@ -151,9 +151,7 @@ def _create(
     return workspace.collections.get(name)
 
 
-def _ingest(
-    workspace: Workspace, source: Source, report: IndexReport, console: Console, batch: int
-) -> None:
+def _ingest(workspace: Workspace, source: Source, report: IndexReport, console: Console, batch: int) -> None:
     intake = Intake(workspace.images, report.collection, source.folder)
     try:
         # Metadata first, so that even the first pictures are found with their fields.
