@@ -11,7 +11,14 @@ from fixtures.encoders import TINY_DIMENSION, TINY_SIZE, save_tiny_model
 from fixtures.pictures import draw_scene
 
 from lookalike.encoders import Encoder, EncoderManifest, Encoders
-from lookalike.errors import BackboneNotFound, Conflict, EncoderRejected, Incompatible, InvalidInput
+from lookalike.errors import (
+    BackboneNotFound,
+    Conflict,
+    EncoderRejected,
+    Incompatible,
+    InvalidInput,
+    LookalikeError,
+)
 from lookalike.images import Preprocess
 from lookalike.storage import Store
 from lookalike.training.apart import build_encoder_apart
@@ -207,6 +214,14 @@ def test_errors_of_a_process_apart_arrive_whole(tmp_path):
         build_encoder_apart("nothing", tmp_path / "encoder")
     assert caught.value.got == "'nothing'"
     assert caught.value.expected
+
+
+def test_a_process_apart_that_dies_says_what_it_wrote(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('no room for TensorFlow')\n")
+    with pytest.raises(LookalikeError, match="died; got no room for TensorFlow"):
+        build_encoder_apart(model, tmp_path / "encoder")
+    assert not (tmp_path / "encoder").exists()
 
 
 def test_the_default_encoder_agrees_with_its_network(default_encoder_folder):

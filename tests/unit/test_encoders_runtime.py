@@ -147,8 +147,10 @@ def test_a_process_that_encodes_imports_no_tensorflow(tiny_encoder_folder, tmp_p
         heavy = {"tensorflow", "keras", "pyarrow", "lance", "fastapi"} & set(sys.modules)
         assert not heavy, heavy
     """
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script, str(tiny_encoder_folder)],
         check=True,
         env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
     )
+    assert (done.stdout, done.stderr) == (b"", b"")  # a library must not write on its user's terminal

@@ -18,6 +18,9 @@ from lookalike.types import Pixels, Precision, Vector, Vectors
 
 SMALLEST_LENGTH = 1e-12
 
+_first_open = threading.Lock()
+_announced = False
+
 
 class Encoder:
     """One model file, ready to run. Safe to share between threads.
@@ -129,9 +132,10 @@ class _Interpreter:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            # By path, not content: the weights are mapped, so interpreters and processes share them.
-            self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _unannounced():
+                # By path, not content: the weights are mapped, so interpreters and processes share them.
+                self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise Incompatible(f"LiteRT cannot run {path}: {str(error)[:300]}") from error
         source = self._interpreter.get_input_details()[0]
@@ -152,6 +156,33 @@ class _Interpreter:
         self._interpreter.invoke()
         vector: Vector = self._interpreter.get_tensor(self._result)[0]
         return vector
+
+
+@contextmanager
+def _unannounced() -> Iterator[None]:
+    """Keep LiteRT's announcement of its first interpreter off the terminal, for which it has no switch.
+
+    It comes from C++, once in a process, on file descriptor 2; so it is stopped there, and only that once.
+    Real failures are Python exceptions, and pass.
+    """
+    global _announced  # noqa: PLW0603  # once in a process is what it is about
+    if _announced:
+        yield
+        return
+    with _first_open:
+        try:
+            terminal = os.dup(2)
+        except OSError:  # closed: nothing to protect
+            yield
+            return
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+            _announced = True
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def unit_length(vectors: Vectors) -> Vectors:

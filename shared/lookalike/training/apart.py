@@ -14,7 +14,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -53,8 +54,11 @@ def build_encoder_apart(
         request["calibration"] = None
         if calibration is not None:
             request["calibration"] = str(_save_pictures(calibration, Path(scratch)))
-        with (Path(scratch) / "stderr").open("w+", encoding="utf-8", errors="replace") as noise:
-            for message in _converse(request, noise):
+        with (
+            (Path(scratch) / "stderr").open("w+", encoding="utf-8", errors="replace") as noise,
+            closing(_converse(request, noise)) as messages,
+        ):
+            for message in messages:
                 if "progress" in message and progress:
                     progress(message["progress"])
                 elif "error" in message:
@@ -66,7 +70,7 @@ def build_encoder_apart(
             raise LookalikeError("the process that builds the encoder died", got=tail.strip() or "no message")
 
 
-def _converse(request: dict[str, Any], noise: IO[str]) -> Iterator[dict[str, Any]]:
+def _converse(request: dict[str, Any], noise: IO[str]) -> Generator[dict[str, Any], None, None]:
     """Start the child, and yield what it says."""
     command = [sys.executable, "-m", "lookalike.training.apart"]
     with subprocess.Popen(  # noqa: S603  # our own module, and nothing of the request is in the command
@@ -84,6 +88,7 @@ def _converse(request: dict[str, Any], noise: IO[str]) -> Iterator[dict[str, Any
                 json.dump(request, pipe)
             for line in child.stdout:
                 yield json.loads(line)
+            child.wait()  # it closed its output early: let it write why
         finally:
             child.kill()
 
