@@ -1,0 +1,140 @@
+"""A whole query, warm: from the bytes of a 640-px JPEG to JSON: `python -m bench.query [--items 100000]`.
+
+The request goes through the real app in this process, one at a time, with one thread for the encoder; the
+vectors are synthetic, of the default encoder's dimension, and the encoder is the real one. The parts are
+measured by themselves on the same photos; `the rest` is what HTTP, validation and threads add to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.growth import put
+from bench.stage import add_default_encoder, multipart, photos, post, query_jpeg
+from bench.vectors import embedding_like
+from lookalike.api.app import create_app
+from lookalike.api.routes.shapes import search_answer
+from lookalike.api.service import Service
+from lookalike.catalogue import Catalogue
+from lookalike.collections import CollectionConfig, Collections
+from lookalike.encoders import EncoderManifest, Encoders
+from lookalike.images import ImageLimits, decode, model_input
+from lookalike.search import Query, QueryPart
+from lookalike.settings import Settings
+from lookalike.snapshots import build_snapshot
+from lookalike.storage import Store
+from lookalike.types import Vectors
+
+NAME = "bench"
+PHOTOS = 20
+ROUNDS = 15
+TARGET_MS = 15.0
+
+
+def stage(settings: Settings, manifest: EncoderManifest, vectors: Vectors, scratch: Path) -> None:
+    """A collection with a snapshot of `vectors`."""
+    artifacts = Store.artifacts(settings)
+    config = CollectionConfig(NAME, manifest.id)
+    Collections(artifacts).create(config)
+    catalogue = Catalogue(artifacts, NAME, manifest.id, manifest.dimension)
+    for start in range(0, len(vectors), 5_000):
+        put(catalogue, start, vectors[start : start + 5_000])
+    built = build_snapshot(artifacts, config, catalogue, work_dir=scratch)
+    assert built.index is not None
+    print(
+        f"engine {config.engine}, {built.index.parameters}, recall@10 {built.index.measured['recall']:.3f}\n"
+    )
+
+
+def timed(work: Callable[[Any], object], inputs: list[Any]) -> list[float]:
+    """Milliseconds of each call, all rounds over all inputs."""
+    work(inputs[0])
+    took = []
+    for _ in range(ROUNDS):
+        for given in inputs:
+            started = time.perf_counter()
+            work(given)
+            took.append((time.perf_counter() - started) * 1e3)
+    return took
+
+
+def parts(service: Service, queries: list[bytes]) -> dict[str, list[float]]:
+    """What the steps of a query cost by themselves."""
+    searcher = service.searcher(NAME)
+    encoder = searcher.state().encoder.get()
+    limits = ImageLimits.from_settings(service.settings)
+    preprocess = encoder.manifest.preprocess
+
+    def decoded(data: bytes) -> Any:
+        return model_input(decode(data, limits, min_side=preprocess.min_side), preprocess)
+
+    pixels = [decoded(data) for data in queries]
+    asked = [Query(parts=(QueryPart("vector", encoder.encode_one(each)),)) for each in pixels]
+    answers = [searcher.search(query) for query in asked]
+    return {
+        "decode": timed(decoded, queries),
+        "encode": timed(encoder.encode_one, pixels),
+        "index, items, confidence": timed(searcher.search, asked),
+        "serialise": timed(
+            lambda answer: search_answer(answer, "http://localhost").model_dump_json(), answers
+        ),
+    }
+
+
+def wholes(app: Any, queries: list[bytes]) -> dict[str, list[float]]:
+    """Whole requests, as a form and as JSON."""
+    path = f"/collections/{NAME}/search"
+    texts = [json.dumps({"image": base64.b64encode(data).decode()}).encode() for data in queries]
+    forms = [multipart(data) for data in queries]
+
+    def ask(loop: asyncio.AbstractEventLoop, body: bytes, content_type: str) -> None:
+        status, answer = loop.run_until_complete(post(app, path, body, content_type))
+        assert status == 200, answer[:500]
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        return {
+            "whole, form": timed(lambda form: ask(loop, *form), forms),
+            "whole, JSON": timed(lambda text: ask(loop, text, "application/json"), texts),
+        }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=100_000)
+    items: int = parser.parse_args(argv).items
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        settings = Settings(store=str(scratch / "store"), threads=1)
+        found = photos(scratch / "photos")
+        manifest = add_default_encoder(settings, found)
+        print(f"{items:,} items × {manifest.dimension}, encoder {manifest.id} {manifest.default_precision}")
+        stage(settings, manifest, embedding_like(items, manifest.dimension), scratch / "work")
+        service = Service(settings, Encoders(Store.artifacts(settings)), scratch / "cache")
+        chosen = np.linspace(0, len(found) - 1, PHOTOS).astype(int)
+        queries = [query_jpeg(found[number]) for number in chosen]
+        rows = wholes(create_app(service, keys=None), queries) | parts(service, queries)
+        medians = {name: statistics.median(took) for name, took in rows.items()}
+        steps = ("decode", "encode", "index, items, confidence", "serialise")
+        print(f"{'step':26} {'median ms':>9} {'p95 ms':>8}")
+        for name, took in rows.items():
+            print(f"{name:26} {medians[name]:9.2f} {np.percentile(took, 95):8.2f}")
+        print(f"{'the rest, form':26} {medians['whole, form'] - sum(medians[step] for step in steps):9.2f}")
+        print(f"\ntarget: ≤ {TARGET_MS:.0f} ms median; as a form {medians['whole, form']:.1f} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
