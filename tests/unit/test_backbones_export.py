@@ -80,6 +80,16 @@ def test_the_export_computes_what_the_model_computes(model, pictures, tmp_path):
     np.testing.assert_allclose(opened(tmp_path / "encoder").encode(pictures), expected, atol=1e-5)
 
 
+def test_the_length_of_vectors_can_be_kept(model, pictures, tmp_path):
+    from lookalike.training.backbones import load_backbone
+
+    manifest = build(model, tmp_path / "encoder", normalized=False, calibration=pictures)
+    assert not manifest.vector("image").normalized
+    assert 0.98 <= manifest.precisions["int8"].mean_cosine_to_fp32 <= 1
+    expected = np.asarray(load_backbone(model).features(np.stack(pictures).astype(np.float32)))
+    np.testing.assert_allclose(opened(tmp_path / "encoder", "fp32").encode(pictures), expected, atol=1e-5)
+
+
 def test_without_calibration_only_fp32_is_made_and_said(model, tmp_path):
     manifest = build(model, tmp_path / "encoder")
     assert list(manifest.precisions) == ["fp32"]

@@ -69,7 +69,7 @@ class Encoder:
             images: n pictures as `images.model_input` makes them: (size, size, 3), uint8, sRGB.
 
         Returns:
-            (n, dimension), float32, each row of unit length.
+            (n, dimension), float32, each row of unit length (unless the manifest says `normalized: false`).
 
         Raises:
             InvalidInput: a picture has another shape or dtype.
@@ -79,10 +79,10 @@ class Encoder:
             for row, image in enumerate(images):
                 self._check_image(image)
                 vectors[row] = interpreter.run(image)
-        return unit_length(vectors)
+        return unit_length(vectors) if self.manifest.vector("image").normalized else vectors
 
     def encode_one(self, image: Pixels) -> Vector:
-        """The vector of one picture: (dimension,), float32, unit length. See `encode`."""
+        """The vector of one picture: (dimension,), float32. See `encode`."""
         vector: Vector = self.encode([image])[0]
         return vector
 

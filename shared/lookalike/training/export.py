@@ -26,7 +26,7 @@ from lookalike.encoders.manifest import (
     content_id,
     file_sha256,
 )
-from lookalike.encoders.runtime import Encoder
+from lookalike.encoders.runtime import Encoder, unit_length
 from lookalike.errors import Conflict, InvalidInput
 from lookalike.images import DecodedImage, Preprocess, model_input
 from lookalike.training.backbones import Backbone, load_backbone
@@ -54,6 +54,7 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
     size: int | None = None,
     pixel_range: tuple[float, float] | None = None,
     preprocess: Preprocess | None = None,
+    normalized: bool = True,
     progress: Progress | None = None,
 ) -> EncoderManifest:
     """Export `backbone` to the folder `target`, which appears whole or not at all.
@@ -70,6 +71,7 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         size: input side in pixels, where the backbone leaves it open.
         pixel_range: the backbone's input for a black and a white pixel; None knows it for presets.
         preprocess: the way from picture to input; None takes the default, at the backbone's size.
+        normalized: scale vectors to unit length. If not, they keep their own, for metrics l2 and l1 only.
         progress: is told what is being done, in a few words.
 
     Raises:
@@ -97,7 +99,8 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as staging:
         folder = Path(staging) / "encoder"
         folder.mkdir()
-        manifest = _export_fp32(source, folder, name or source.name, steps, tell)
+        vector = VectorSpec("image", source.dimension, normalized)
+        manifest = _export_fp32(source, folder, name or source.name, steps, vector, tell)
         if pictures is not None:
             manifest = _export_int8(source, folder, manifest, pictures, bound, tell)
             if require_int8:
@@ -109,7 +112,7 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
 
 
 def _export_fp32(
-    source: Backbone, folder: Path, name: str, preprocess: Preprocess, tell: Progress
+    source: Backbone, folder: Path, name: str, preprocess: Preprocess, vector: VectorSpec, tell: Progress
 ) -> EncoderManifest:
     tell("converting to LiteRT fp32")
     return _identified(
@@ -118,7 +121,7 @@ def _export_fp32(
             name=name,
             backbone=source.source,
             preprocess=preprocess,
-            vectors=(VectorSpec("image", source.dimension),),
+            vectors=(vector,),
             precisions={"fp32": _write_model(folder, "fp32", to_fp32(source.features, source.size))},
             default_precision="fp32",
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -166,7 +169,7 @@ def _export_int8(
 
 def _mean_cosine(manifest: EncoderManifest, folder: Path, pictures: Sequence[Pixels]) -> float:
     fp32, int8 = (
-        Encoder(manifest, folder / MODEL_FILES[precision], precision).encode(pictures)
+        unit_length(Encoder(manifest, folder / MODEL_FILES[precision], precision).encode(pictures))
         for precision in ("fp32", "int8")
     )
     return float(np.mean(np.sum(fp32 * int8, axis=1)))
