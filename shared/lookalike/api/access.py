@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from lookalike.api.keys import Keys
 from lookalike.types import Scope
@@ -19,22 +20,18 @@ def presented_key(request: Request) -> str | None:
 
 
 class Requires:
-    """Lets a request pass if the app has no keys at all, or its key has the scope.
-
-    A plain function call inside FastAPI's thread pool: keys may have to be read from the store again.
-    """
+    """Lets a request pass if the app has no keys at all, or its key has the scope."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> None:
         """Raises Unauthenticated or Forbidden."""
         keys: Keys | None = request.app.state.keys
         if keys is not None:
-            keys.check(presented_key(request), self.scope)
+            # In a thread, because the keys may have to be read from the store again.
+            await run_in_threadpool(keys.check, presented_key(request), self.scope)
 
 
 Reader = Annotated[None, Depends(Requires("read"))]
 Writer = Annotated[None, Depends(Requires("write"))]
-READ = Depends(Requires("read"))
-WRITE = Depends(Requires("write"))

@@ -33,6 +33,7 @@ from lookalike.search.query import Query, QueryPart
 
 router = APIRouter(tags=["search"])
 ENVELOPE_BYTES = 64 * 1024  # what may surround a picture in a body: other fields, boundaries
+QUICK_BYTES = 512 * 1024  # what is parsed in less time than a thread takes to wake up and answer
 REQUESTS = TypeAdapter(SearchRequest)
 FORMS = TypeAdapter(SearchForm)
 FILE_MARK = "file"  # stands for the form's file while the other fields are checked
@@ -82,6 +83,8 @@ async def _read_query(request: Request, max_image_bytes: int, hold: Hold) -> Que
     if require_type(request, JSON_TYPE, FORM_TYPE) == JSON_TYPE:
         max_bytes = max_image_bytes * 4 // 3 + ENVELOPE_BYTES
         data = await read_body(request, max_bytes, hold)
+        if len(data) <= QUICK_BYTES:
+            return _query_of_json(data)
         # In a thread: parsing and base64 of many megabytes would hold up everybody else.
         return await run_in_threadpool(_query_of_json, data)
     max_bytes = max_image_bytes + ENVELOPE_BYTES
