@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,14 @@ def test_commands_run(page: Path, documented_folder: Path) -> None:
             check=False,
         )
         assert ran.returncode == 0, f"{page.name}: $ {command}\n{ran.stdout}\n{ran.stderr}"
+
+
+def test_the_documented_layers_are_the_enforced_ones() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = "\n".join(contracts[0]["layers"])
+    assert f"```\n{layers}\n```" in (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
 def test_filters_in_the_documentation_are_filters() -> None:
