@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,6 +225,31 @@ def test_errors_of_a_process_apart_arrive_whole(tmp_path):
         build_encoder_apart("nothing", tmp_path / "encoder")
     assert caught.value.got == "'nothing'"
     assert caught.value.expected
+
+
+def test_without_tensorflow_it_says_what_to_install(tmp_path):
+    """In a Python that has this library and numpy, and nothing else."""
+    import subprocess
+
+    import lookalike
+
+    for package in (Path(lookalike.__file__).parent, Path(np.__file__).parent):
+        (tmp_path / package.name).symlink_to(package)
+        if (libraries := package.with_name(f"{package.name}.libs")).is_dir():
+            (tmp_path / libraries.name).symlink_to(libraries)
+    script = """if True:
+        from pathlib import Path
+        from lookalike.errors import Incompatible
+        from lookalike.training.apart import build_encoder_apart
+        try:
+            build_encoder_apart("efficientnet-lite0", Path("encoder"))
+        except Incompatible as error:
+            print(error)
+    """
+    command = [sys.executable, "-S", "-c", script]
+    environment = {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "lookalike[train]" in done.stdout
 
 
 def test_a_process_apart_that_dies_says_what_it_wrote(model, tmp_path, monkeypatch):

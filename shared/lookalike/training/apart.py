@@ -9,6 +9,7 @@ Parent and child speak JSON: one request on the child's standard input, then lin
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ import numpy as np
 
 from lookalike import errors
 from lookalike.encoders.manifest import EncoderManifest
-from lookalike.errors import LookalikeError
+from lookalike.errors import Incompatible, LookalikeError
 from lookalike.images import Preprocess
 from lookalike.types import Pixels
 
@@ -47,7 +48,13 @@ def build_encoder_apart(
 
     Raises:
         LookalikeError: as `build_encoder` does; and if the process died, with the end of what it wrote.
+        Incompatible: also when TensorFlow is not installed.
     """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise Incompatible(
+            "building an encoder needs TensorFlow, which is not installed",
+            fix="Install lookalike[train], or add an encoder that was built elsewhere.",
+        )
     with tempfile.TemporaryDirectory(prefix="lookalike-build-") as scratch:
         request: dict[str, Any] = {"backbone": backbone, "target": str(target), "options": options}
         request["preprocess"] = preprocess.to_json() if preprocess else None
