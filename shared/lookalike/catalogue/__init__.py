@@ -9,6 +9,7 @@ from lookalike.catalogue.rows import (
     ItemRow,
     MetadataFile,
     MetadataProblem,
+    MetadataVersion,
 )
 from lookalike.catalogue.sequencer import normalise_sequencer, sequencer_after
 
@@ -21,6 +22,7 @@ __all__ = [
     "ItemRow",
     "MetadataFile",
     "MetadataProblem",
+    "MetadataVersion",
     "normalise_sequencer",
     "sequencer_after",
 ]

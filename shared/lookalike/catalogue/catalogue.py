@@ -27,6 +27,7 @@ from lookalike.catalogue.rows import (
     ItemRow,
     MetadataFile,
     MetadataProblem,
+    MetadataVersion,
 )
 from lookalike.catalogue.sequencer import normalise_sequencer
 from lookalike.catalogue.tables import VERSION_GRACE, Table
@@ -132,8 +133,18 @@ class Catalogue:
         Raises:
             StoreUnavailable: nothing was written; try again.
         """
-        head = schemas.head_of(file, normalise_sequencer(sequencer), etag, table)
-        self._tables.metadata.upsert(schemas.metadata_table(head, table.rows if table else []))
+        self.put_metadata_files([MetadataVersion(file, sequencer, table, etag)])
+
+    def put_metadata_files(self, versions: Sequence[MetadataVersion]) -> None:
+        """The same for many files in one commit. Of two versions of a file the newer one is taken.
+
+        Raises:
+            StoreUnavailable: nothing was written; try again.
+        """
+        ordered = sorted(versions, key=lambda version: normalise_sequencer(version.sequencer))
+        newest = {version.file: version for version in ordered}
+        if newest:
+            self._tables.metadata.upsert(schemas.metadata_tables(list(newest.values())))
 
     # What is known
 
@@ -153,9 +164,9 @@ class Catalogue:
         """Those of `ids` that have a vector, sorted, and their vectors: shape (n, dimension), float32."""
         return reading.read_vectors(self._tables, ids)
 
-    def metadata_files(self) -> dict[str, MetadataFile]:
-        """Metadata files by name, removed ones included."""
-        return self._tables.files()
+    def metadata_files(self, names: Sequence[str] | None = None) -> dict[str, MetadataFile]:
+        """Metadata files of these names (None: all), removed ones included, by name."""
+        return self._tables.files(names=names)
 
     def metadata_problems(self) -> list[MetadataProblem]:
         """Rows and cells of the present metadata files that could not be used."""

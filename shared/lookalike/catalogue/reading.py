@@ -12,7 +12,7 @@ import numpy as np
 from lookalike.catalogue.merge import NOTHING, Cells, item_of, merge_metadata
 from lookalike.catalogue.rows import CatalogueBatch, CatalogueVersion, Delta, ItemRow, MetadataFile
 from lookalike.catalogue.schemas import METADATA_CELLS, item_rows, metadata_files, vectors_array
-from lookalike.catalogue.tables import CHANGED, Table
+from lookalike.catalogue.tables import CHANGED, LOOKUP_IDS, Table, quoted
 from lookalike.types import Item, Vectors
 
 ITEM_COLUMNS = ("id", "sequencer", "status", "width", "height", "perceptual_hash", "ingested_at")
@@ -38,9 +38,16 @@ class Tables:
         items, metadata = self.items.version(), self.metadata.version()
         return CatalogueVersion(items, metadata, self.vectors.version())
 
-    def files(self, version: int | None = None) -> dict[str, MetadataFile]:
-        """Heads of the metadata files, removed ones included, by name."""
-        return metadata_files(self.metadata.read(("file", "attributes"), IS_HEAD, version=version))
+    def files(
+        self, version: int | None = None, *, names: Collection[str] | None = None
+    ) -> dict[str, MetadataFile]:
+        """Heads of the metadata files of these names (None: of all), removed ones included, by name."""
+        condition = IS_HEAD
+        if names is not None:
+            if len(names) > LOOKUP_IDS:
+                return {name: file for name, file in self.files(version).items() if name in set(names)}
+            condition += f" AND file IN ({', '.join(map(quoted, names))})" if names else " AND false"
+        return metadata_files(self.metadata.read(("file", "attributes"), condition, version=version))
 
 
 def scan(tables: Tables, version: CatalogueVersion) -> Iterator[CatalogueBatch]:
@@ -120,7 +127,10 @@ def read_vectors(tables: Tables, ids: Sequence[str], version: int | None = None)
 def cells_of(tables: Tables, ids: Sequence[str], version: int | None = None) -> dict[str, Cells]:
     """Merged metadata of some items; those of which no file speaks are absent."""
     rows = tables.metadata.lookup(ids, METADATA_COLUMNS, column="id", version=version)
-    return merge_metadata(rows, tables.files(version)) if rows.num_rows else {}
+    if not rows.num_rows:
+        return {}
+    names = rows.column("file").unique().to_pylist()
+    return merge_metadata(rows, tables.files(version, names=names))
 
 
 def _items(rows: Collection[ItemRow], cells: dict[str, Cells]) -> list[Item]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lookalike.metadata import RowProblem
+from lookalike.metadata import MetadataTable, RowProblem
 from lookalike.types import Item, ItemStatus, Vectors
 
 
@@ -104,6 +104,16 @@ class MetadataFile:
     rows: int = 0
     problems: tuple[RowProblem, ...] = ()
     ingested_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataVersion:
+    """One version of a metadata file, to be committed. `table`: its content; None: it was removed."""
+
+    file: str
+    sequencer: str
+    table: MetadataTable | None
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.catalogue.rows import ItemRow, MetadataFile
+from lookalike.catalogue.rows import ItemRow, MetadataFile, MetadataVersion
+from lookalike.catalogue.sequencer import normalise_sequencer
 from lookalike.metadata import MetadataRow, MetadataTable, RowProblem
 from lookalike.types import Vectors
 
@@ -130,6 +131,17 @@ def metadata_table(head: MetadataFile, rows: Sequence[MetadataRow]) -> Any:
         "attributes": [json.dumps(facts), *(json.dumps(dict(row.attributes)) for row in rows)],
     }
     return pa.table(columns, schema=metadata_schema())
+
+
+def metadata_tables(versions: Sequence[MetadataVersion]) -> Any:
+    """The rows of several files, one version of each, as one Arrow table."""
+    import pyarrow as pa
+
+    tables = []
+    for version in versions:
+        head = head_of(version.file, normalise_sequencer(version.sequencer), version.etag, version.table)
+        tables.append(metadata_table(head, version.table.rows if version.table else []))
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def metadata_files(table: Any) -> dict[str, MetadataFile]:

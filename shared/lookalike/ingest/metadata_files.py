@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from lookalike.catalogue import Catalogue, MetadataProblem, normalise_sequencer
+from lookalike.catalogue import Catalogue, MetadataProblem, MetadataVersion, normalise_sequencer
 from lookalike.errors import LookalikeError, MetadataError, ObjectNotFound
 from lookalike.ingest.keys import metadata_key
 from lookalike.ingest.report import IngestReport
 from lookalike.metadata import MAX_METADATA_BYTES, MetadataTable, RowProblem, read_metadata
 from lookalike.storage import Store
 from lookalike.types import ObjectEvent
+
+GROUP_ROWS = 10_000
 
 
 class MetadataFiles:
@@ -24,32 +26,38 @@ class MetadataFiles:
         if not events:
             return
         try:
-            known = {name: file.sequencer for name, file in catalogue.metadata_files().items()}
+            found = catalogue.metadata_files(list(events))
         except LookalikeError as error:
             report.failed += [(event, error) for event in events.values()]
             return
+        known = {name: file.sequencer for name, file in found.items()}
+        group: list[MetadataVersion] = []
+        rows = 0
         for name, event in events.items():
             if known.get(name, "") >= normalise_sequencer(event.sequencer):
                 report.unchanged += 1
                 continue
             try:
-                self._apply_one(catalogue, name, event, report)
+                group.append(self._version(name, event))
             except ObjectNotFound:
                 report.missing += 1
+                continue
             except LookalikeError as error:
                 report.failed.append((event, error))
+                continue
+            # Uploads bring one small file each, and share a commit; large files are not held together.
+            table = group[-1].table
+            rows += 1 + len(table.rows) if table else 1
+            if rows >= GROUP_ROWS:
+                _commit(catalogue, group, events, report)
+                group, rows = [], 0
+        _commit(catalogue, group, events, report)
 
-    def _apply_one(self, catalogue: Catalogue, name: str, event: ObjectEvent, report: IngestReport) -> None:
+    def _version(self, name: str, event: ObjectEvent) -> MetadataVersion:
         if event.kind == "removed":
-            catalogue.put_metadata(name, event.sequencer, None)
-        else:
-            table, etag = self._read(name, event)
-            catalogue.put_metadata(name, event.sequencer, table, etag=etag)
-            report.metadata_rows += len(table.rows)
-            report.metadata_problems += [
-                MetadataProblem(name, problem.row, problem.message) for problem in table.problems
-            ]
-        report.metadata_files += 1
+            return MetadataVersion(name, event.sequencer, None)
+        table, etag = self._read(name, event)
+        return MetadataVersion(name, event.sequencer, table, etag)
 
     def _read(self, name: str, event: ObjectEvent) -> tuple[MetadataTable, str]:
         key = metadata_key(event.collection, name)
@@ -61,3 +69,24 @@ class MetadataFiles:
             return read_metadata(name, blob.data), blob.etag
         except MetadataError as error:
             return MetadataTable([], [RowProblem(0, str(error))]), blob.etag
+
+
+def _commit(
+    catalogue: Catalogue,
+    group: Sequence[MetadataVersion],
+    events: Mapping[str, ObjectEvent],
+    report: IngestReport,
+) -> None:
+    try:
+        catalogue.put_metadata_files(group)
+    except LookalikeError as error:
+        report.failed += [(events[version.file], error) for version in group]
+        return
+    for version in group:
+        report.metadata_files += 1
+        if version.table is not None:
+            report.metadata_rows += len(version.table.rows)
+            report.metadata_problems += [
+                MetadataProblem(version.file, problem.row, problem.message)
+                for problem in version.table.problems
+            ]

@@ -103,8 +103,11 @@ class Observer:
             )
             for row in rows.values()
         }
-        if ids is None or any(place and place.kind == "metadata" for place in places):
-            for file in self._catalogue.metadata_files().values():
+        names = (
+            None if keys is None else [place.name for place in places if place and place.kind == "metadata"]
+        )
+        if names is None or names:
+            for file in self._catalogue.metadata_files(names).values():
                 known[metadata_key(self._collection, file.name)] = Known(
                     file.sequencer, file.etag, removed=file.removed
                 )
