@@ -211,7 +211,7 @@ def test_what_failed_is_tried_again_but_not_for_ever(quick_retries, whole):
     for failures, attempts in ((1, 2), (2, 3), (9, 3)):
         flaky = Flaky(failures=failures, error=StoreUnavailable("away"), whole=whole)
         ingested = []
-        ingest = Worker(flaky, ingested=ingested.append)
+        ingest = Worker(flaky, ingested=ingested.append, unknown=pytest.fail)
         ingest.start()
         ingest.objects_changed(["c/images/a.jpg"])
         eventually(lambda flaky=flaky, attempts=attempts: len(flaky.seen) == attempts)
@@ -222,17 +222,19 @@ def test_what_failed_is_tried_again_but_not_for_ever(quick_retries, whole):
 
 def test_keys_of_a_collection_that_is_gone_are_dropped(quick_retries):
     flaky = Flaky(failures=9, error=CollectionNotFound("gone"), whole=True)
-    ingest = Worker(flaky, ingested=lambda _: None)
+    unknown = []
+    ingest = Worker(flaky, ingested=pytest.fail, unknown=unknown.append)
     ingest.start()
     ingest.objects_changed(["gone/images/a.jpg"], wait_seconds=10)
     time.sleep(0.1)
     ingest.close(10)
     assert len(flaky.seen) == 1
+    assert unknown == ["gone"]
 
 
 def test_many_keys_are_taken_in_batches_and_who_waits_waits_for_the_last():
     flaky = Flaky(failures=0, error=StoreUnavailable(""), whole=True)
-    ingest = Worker(flaky, ingested=lambda _: None)
+    ingest = Worker(flaky, ingested=lambda _: None, unknown=pytest.fail)
     keys = [f"c/images/{number}.jpg" for number in range(150)]
     seen_when_done = []
 
@@ -242,13 +244,37 @@ def test_many_keys_are_taken_in_batches_and_who_waits_waits_for_the_last():
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    eventually(lambda: ingest._pending)
+    eventually(lambda: ingest._urgent)
     ingest.start()
     waiting.join()
     assert seen_when_done == [len(keys)]
     assert [key for batch in flaky.seen for key in batch] == keys
     assert max(len(batch) for batch in flaky.seen) == worker.BATCH_KEYS
     ingest.close(10)
+
+
+def test_uploads_and_dropped_files_take_turns():
+    flaky = Flaky(failures=0, error=StoreUnavailable(""), whole=True)
+    ingest = Worker(flaky, ingested=lambda _: None, unknown=pytest.fail)
+    ingest.notice([f"c/images/dropped/{number}.jpg" for number in range(200)])
+    for collection in ("c", "d", "e"):
+        ingest.objects_changed([f"{collection}/images/upload.jpg"])
+    ingest.start()
+    eventually(lambda: sum(map(len, flaky.seen)) == 203)
+    ingest.close(10)
+    assert [len(batch) for batch in flaky.seen] == [1, 64, 1, 64, 1, 64, 8]
+
+
+def test_a_folder_that_is_no_collection_is_hinted_at_once(settings, caplog):
+    with running(settings) as server:
+        for name in ("a.jpg", "b.jpg"):
+            folder = server.images / "stray" / "images"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(jpeg(1))
+            eventually(lambda: "PUT /collections/stray" in caplog.text)
+        server.create("stray")
+        server.wait_for("stray", "a.jpg", "b.jpg")
+    assert caplog.text.count("PUT /collections/stray") == 1
 
 
 # The builder

@@ -20,9 +20,11 @@ from lookalike.errors import (
     CollectionNotFound,
     EncoderNotFound,
     ImageTooLarge,
+    Incompatible,
     ItemNotFound,
     NotReady,
     ObjectNotFound,
+    SnapshotNotFound,
 )
 from lookalike.storage import Store
 
@@ -60,7 +62,7 @@ class NeighborsPage:
 
 @dataclass(frozen=True, slots=True)
 class CollectionState:
-    """A collection's configuration and the snapshot that serves it; None before the first."""
+    """A collection's configuration and the snapshot that serves it; None if there is none to read."""
 
     config: CollectionConfig
     snapshot: SnapshotManifest | None
@@ -95,7 +97,12 @@ class Service:
         """One collection. Raises CollectionNotFound."""
         from lookalike.snapshots import current
 
-        return CollectionState(self.collections.get(name), current(self.artifacts, name))
+        config = self.collections.get(name)
+        try:
+            return CollectionState(config, current(self.artifacts, name))
+        except (SnapshotNotFound, Incompatible):
+            # Its files are gone or of another version. That is the searcher's to say; this must go on.
+            return CollectionState(config, None)
 
     def put_collection(self, name: str, changes: dict[str, Any]) -> tuple[CollectionState, bool]:
         """Create the collection `name`, or change it. Returns its state, and whether it is new.

@@ -56,11 +56,12 @@ class LocalServer:
         self._reconciling = Lane(
             "reconcile", self._reconcile, every_seconds=RECONCILE_SECONDS, names=self._collections.names
         )
-        self._worker = Worker(self._ingestor, ingested=self._ingested)
+        self._worker = Worker(self._ingestor, ingested=self._ingested, unknown=self._hint)
+        self._hinted: set[str] = set()
         self._watcher: Watcher | None = None
         if images.folder is not None:
             self._watcher = Watcher(
-                images.folder, changed=self._worker.objects_changed, unclear=self._reconciling.request
+                images.folder, changed=self._worker.notice, unclear=self._reconciling.request
             )
         follower = self if self._watcher else None
         self.service = Service(settings, self._encoders, Path(self._cache.name), follower=follower)
@@ -129,7 +130,7 @@ class LocalServer:
 
     def _reconcile(self, name: str) -> None:
         if name not in self._collections.names():
-            logger.info("there is no collection %s: make it with PUT /collections/%s", name, name)
+            self._hint(name)
             return
         report = self._ingestor.reconcile(name)
         if report.changed:
@@ -139,6 +140,17 @@ class LocalServer:
         self._ingested(name)
         with suppress(CollectionNotFound, NotReady):
             self.service.searcher(name).warm()
+
+    def _hint(self, name: str) -> None:
+        """Say once that a folder of the images root is no collection."""
+        folder = self.service.images.local_path(name)
+        if name not in self._hinted and folder is not None and folder.is_dir():
+            self._hinted.add(name)
+            logger.warning(
+                "%s is no collection, so nothing in it is found: make it one with PUT /collections/%s, or "
+                "`lookalike index FOLDER --collection %s`",
+                *(folder, name, name),
+            )
 
     def _build(self, name: str) -> None:
         if self._builder.build_if_needed(name):

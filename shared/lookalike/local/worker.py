@@ -28,18 +28,27 @@ class _Pending:
 
 
 class Worker:
-    """One thread that ingests what it is told of, collection by collection, oldest first.
+    """One thread that ingests what it is told of, collection by collection.
+
+    What is urgent, because somebody waits for it, and what is not take turns: an upload comes after one other
+    batch at most, and a folder of a million files still goes on beside a stream of uploads.
 
     Args:
         ingestor: does the work.
         ingested: called after each batch with the collection, before those who wait for it go on.
+        unknown: called with a name that is no collection's, instead.
     """
 
-    def __init__(self, ingestor: Ingestor, *, ingested: Callable[[str], None]) -> None:
+    def __init__(
+        self, ingestor: Ingestor, *, ingested: Callable[[str], None], unknown: Callable[[str], None]
+    ) -> None:
         self._ingestor = ingestor
         self._ingested = ingested
+        self._unknown = unknown
         self._condition = threading.Condition()
-        self._pending: dict[str, _Pending] = {}
+        self._urgent: dict[str, _Pending] = {}
+        self._patient: dict[str, _Pending] = {}
+        self._was_urgent = False
         self._later: list[tuple[float, str, int]] = []
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
@@ -56,22 +65,27 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
+    def notice(self, keys: Sequence[str]) -> None:
+        """Look at `keys` of the images root some time."""
+        self._add(self._patient, keys)
+
     def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
-        """Look at `keys` of the images root soon; with `wait_seconds`, return when that is done."""
+        """Look at `keys` of one collection soon; with `wait_seconds`, return when that is done."""
         done = threading.Event()
-        collections = {key.partition("/")[0] for key in keys}
-        self._add([(key, 0) for key in keys], [done] if wait_seconds and len(collections) == 1 else [])
+        self._add(self._urgent, keys, done if wait_seconds else None)
         if wait_seconds:
             done.wait(wait_seconds)
 
     # The thread
 
-    def _add(self, keys: Sequence[tuple[str, int]], waiters: list[threading.Event]) -> None:
+    def _add(
+        self, queue: dict[str, _Pending], keys: Sequence[str], waiter: threading.Event | None = None
+    ) -> None:
         with self._condition:
-            for key, attempts in keys:
-                pending = self._pending.setdefault(key.partition("/")[0], _Pending())
-                pending.keys[key] = attempts
-                pending.waiters.extend(waiter for waiter in waiters if waiter not in pending.waiters)
+            for key in keys:
+                queue.setdefault(_collection_of(key), _Pending()).keys[key] = 0
+            if waiter and keys:
+                queue[_collection_of(keys[0])].waiters.append(waiter)
             self._condition.notify()
 
     def _run(self) -> None:
@@ -90,30 +104,18 @@ class Worker:
                 now = time.monotonic()
                 while self._later and self._later[0][0] <= now:
                     _, key, attempts = heapq.heappop(self._later)
-                    pending = self._pending.setdefault(key.partition("/")[0], _Pending())
-                    pending.keys.setdefault(key, attempts)
-                if self._pending:
-                    return self._take_batch()
+                    self._patient.setdefault(_collection_of(key), _Pending()).keys.setdefault(key, attempts)
+                if self._urgent or self._patient:
+                    self._was_urgent = bool(self._urgent) and not (self._was_urgent and self._patient)
+                    return _take_batch(self._urgent if self._was_urgent else self._patient)
                 self._condition.wait(self._later[0][0] - now if self._later else None)
         return None
-
-    def _take_batch(self) -> tuple[str, _Pending]:
-        collection = next(iter(self._pending))
-        pending = self._pending.pop(collection)
-        keys = list(pending.keys.items())
-        batch = _Pending(dict(keys[:BATCH_KEYS]))
-        if len(keys) > BATCH_KEYS:
-            # Back at the end of the line: other collections have their turn. Waiters wait for the last key.
-            self._pending[collection] = _Pending(dict(keys[BATCH_KEYS:]), pending.waiters)
-        else:
-            batch.waiters = pending.waiters
-        return collection, batch
 
     def _ingest(self, collection: str, pending: _Pending) -> None:
         try:
             report = self._ingestor.observe(collection, pending.keys)
         except CollectionNotFound:
-            logger.debug("%s is no collection (any more)", collection)
+            self._unknown(collection)
             return
         except Exception:
             logger.warning("ingest into %s failed; trying again later", collection, exc_info=True)
@@ -132,6 +134,22 @@ class Worker:
                     heapq.heappush(self._later, (due, key, attempts + 1))
                 else:
                     logger.error("%s cannot be ingested; the next reconcile tries again", key)
+
+
+def _collection_of(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _take_batch(queue: dict[str, _Pending]) -> tuple[str, _Pending]:
+    """The first keys of the first collection; the rest of it goes to the end of the line."""
+    collection = next(iter(queue))
+    pending = queue.pop(collection)
+    keys = list(pending.keys.items())
+    if len(keys) <= BATCH_KEYS:
+        return collection, pending
+    # Who waits, waits for the last key.
+    queue[collection] = _Pending(dict(keys[BATCH_KEYS:]), pending.waiters)
+    return collection, _Pending(dict(keys[:BATCH_KEYS]))
 
 
 def _log(collection: str, report: IngestReport) -> None:
