@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int], None]
 Justify = Literal["left", "right"]
+
+
+stop_requested = threading.Event()
+"""Set by Ctrl-C beside the KeyboardInterrupt, which native code may swallow; long work asks for it."""
 
 
 class Console:
@@ -68,6 +73,8 @@ class Console:
             number = progress.add_task(task, total=total, rate="")
 
             def advance(count: int) -> None:
+                if stop_requested.is_set():  # Ctrl-C came while a library was not listening
+                    raise KeyboardInterrupt
                 progress.advance(number, count)
                 if speed := progress.tasks[0].finished_speed or progress.tasks[0].speed:
                     progress.update(number, rate=f"{speed:,.0f}/s")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from random import uniform
 from typing import Any, TypeVar
 
@@ -109,20 +111,24 @@ class Table:
         found = self.open()
         if found is not None:
             return found
-        try:
-            return _lance().write_dataset(
-                self._schema().empty_table(),
-                self._store.lance_uri(self._path),
-                mode="create",
-                enable_stable_row_ids=True,
-                storage_options=self._store.lance_options(),
+        self._create()
+        return self.open()
+
+    def _create(self) -> None:
+        """Make the empty table, unless another process was first.
+
+        Lance lets two creators both succeed: the later one commits an overwrite, and what the earlier one
+        wrote in between is gone. So the table is made aside, and its first manifest, which is what makes it
+        a table, is put only if there is none.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "made.lance"
+            _lance().write_dataset(
+                self._schema().empty_table(), str(made), mode="create", enable_stable_row_ids=True
             )
-        except OSError:
-            # Another process was first, and its table will do; whatever else went wrong will again.
-            found = self.open()
-            if found is None:
-                raise
-            return found
+            files = [file for file in made.rglob("*") if file.is_file() and file.suffix != ".json"]
+            for file in sorted(files, key=lambda file: file.suffix == ".manifest"):
+                self._store.create(f"{self._path}/{file.relative_to(made).as_posix()}", file.read_bytes())
 
     # Writing
 

@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from lookalike.cli.app import app
 
+    _listen_to_ctrl_c()
     try:
         code = app(args=given, prog_name="lookalike", standalone_mode=False)
     except LookalikeError as error:
@@ -43,6 +44,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         return _fail(INTERRUPTED, as_json, "Interrupted", STOPPED, {})
     return code if isinstance(code, int) else OK
+
+
+def _listen_to_ctrl_c() -> None:
+    """KeyboardInterrupt as ever, and a flag beside it for the case that it gets lost."""
+    import signal
+    import threading
+    from types import FrameType
+
+    from lookalike.console import stop_requested
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stop_requested.set()
+        signal.default_int_handler(number, frame)
+
+    stop_requested.clear()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop)
 
 
 def _fail(code: int, as_json: bool, kind: str, message: str, parts: dict[str, Any]) -> int:

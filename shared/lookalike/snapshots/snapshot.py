@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KEPT_IN_CACHE = 2
-OPEN_ATTEMPTS = 3
+OPEN_ATTEMPTS = 8
 STALE_DOWNLOAD_SECONDS = 3_600.0
 PARTIAL = ".part"
 
@@ -104,16 +104,15 @@ def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> 
         SnapshotNotFound: its files are gone; by now another one is current.
         Incompatible: its files and its manifest disagree.
     """
-    folder = cache
     for attempt in range(OPEN_ATTEMPTS):
         try:
-            folder = fetch_snapshot(manifest, artifacts, cache)
-            return _open(manifest, folder)
+            return _open(manifest, fetch_snapshot(manifest, artifacts, cache))
         except (FileNotFoundError, ObjectNotFound, Incompatible) as error:
             if not artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
                 raise SnapshotNotFound("the snapshot's files are gone", got=manifest.id) from error
-            # Another process may have made room in the cache just between finding and opening the files.
-            if folder.is_dir() or attempt == OPEN_ATTEMPTS - 1:
+            # Another reader may have made room in the cache just between finding and opening the files, and
+            # a third one may have brought the folder back since: that it is there now proves nothing.
+            if attempt == OPEN_ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
