@@ -54,7 +54,7 @@ def test_every_answer_is_documented_and_none_is_a_failure(served, tmp_path):
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
         *("--checks", ",".join(CHECKS), "--phases", PHASES[bool(headers)]),
-        *("--max-examples", "6", "--seed", "1", "--continue-on-failure", "--generation-database", "none"),
+        *("--max-examples", "15", "--seed", "1", "--continue-on-failure", "--generation-database", "none"),
         *(part for name, value in headers.items() for part in ("--header", f"{name}: {value}")),
     ]
     environment = {

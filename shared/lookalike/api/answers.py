@@ -27,30 +27,6 @@ class SnapshotAnswer(Answer):
 class CollectionAnswer(Answer):
     """A collection: its choices, and what serves it."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "fashion",
-                    "encoder": "efficientnet-lite0-0f3c9a1b2d4e",
-                    "metric": "cosine",
-                    "engine": "annoy",
-                    "n_trees": None,
-                    "search_k": None,
-                    "recall_target": 0.95,
-                    "created_at": "2026-01-01T12:00:00+00:00",
-                    "snapshot": {
-                        "id": "20260101T120500-1a2b3c4d",
-                        "created_at": "2026-01-01T12:05:00+00:00",
-                        "items": 3409,
-                        "recall": 0.982,
-                    },
-                }
-            ]
-        },
-    )
-
     name: str
     encoder: str
     metric: Metric
@@ -85,33 +61,6 @@ class ResultAnswer(Answer):
 
 class SearchAnswer(Answer):
     """Matches, best first, and which encoder and snapshot found them."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "collection": "fashion",
-                    "encoder": "efficientnet-lite0-0f3c9a1b2d4e",
-                    "snapshot": "20260101T120500-1a2b3c4d",
-                    "index_time": "2026-01-01T12:05:00+00:00",
-                    "took_ms": 14.2,
-                    "results": [
-                        {
-                            "id": "shoes/0001.jpg",
-                            "score": 0.93,
-                            "distance": 0.07,
-                            "confidence": 0.97,
-                            "category": "shoes",
-                            "product_id": "sku-17",
-                            "metadata": {"title": "Red trainer", "price": 39.9},
-                            "image_url": "http://127.0.0.1:8000/collections/fashion/images/shoes/0001.jpg",
-                        }
-                    ],
-                }
-            ]
-        },
-    )
 
     collection: str
     encoder: str
@@ -249,23 +198,6 @@ class FieldProblem(Answer):
 
 class Problem(Answer):
     """Why a request was refused (RFC 9457)."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "urn:lookalike:problem:collection-not-found",
-                    "title": "There is no such collection",
-                    "status": 404,
-                    "detail": "no such collection; got 'fashoin'. Did you mean fashion?",
-                    "instance": "/collections/fashoin/search",
-                    "request_id": "5f1c9c0e3b0d4a0f8e0c8d2f6a7b9c1d",
-                    "fix": "Did you mean fashion?",
-                }
-            ]
-        },
-    )
 
     type: str
     title: str

@@ -96,6 +96,7 @@ def _describe(app: FastAPI, bodies: list[type[BaseModel]]) -> dict[str, Any]:
     from pydantic.json_schema import models_json_schema
 
     from lookalike.api.answers import Problem
+    from lookalike.api.examples import ANSWERS
     from lookalike.api.schemas import SearchForm
 
     document = get_openapi(
@@ -112,6 +113,8 @@ def _describe(app: FastAPI, bodies: list[type[BaseModel]]) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas["$defs"])
+    for name, example in ANSWERS.items():
+        components["schemas"][name]["examples"] = [example]
     if SearchForm.__name__ in components["schemas"]:
         _as_form(components["schemas"][SearchForm.__name__])
     secured = app.state.keys is not None

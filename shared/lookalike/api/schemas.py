@@ -95,9 +95,15 @@ class SearchOptions(Body):
         description="Conditions on an item's fields, joined by and; `any` and `not` nest them.",
         examples=[{"category": "shoes", "price": {"gte": 10, "lt": 50}, "brand": {"in": ["a", "b"]}}],
     )
-    min_confidence: float | None = Field(None, ge=0, le=1)
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, description="Needs a collection with labels.", examples=[0.5]
+    )
     group_by: str | None = Field(
-        None, min_length=1, max_length=200, description="Only the best match of each value of this field."
+        None,
+        min_length=1,
+        max_length=200,
+        description="Only the best match of each value of this field.",
+        examples=["product_id"],
     )
     include_self: bool = Field(False, description="Keep the item that `id` names among its own matches.")
 

@@ -18,7 +18,15 @@ from lookalike.api.schemas import MAX_UPLOADS, UploadBody
 from lookalike.api.uploads import UploadDesk
 
 router = APIRouter(tags=["uploads"])
-UploadToken = Annotated[str, Path(min_length=1, max_length=4_000, description="From the URL that was given.")]
+UploadToken = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=4_000,
+        description="From the URL that was given.",
+        examples=["WyJmYXNoaW9uL2ltYWdlcy9zaG9lcy8wMDAxLmpwZyIsIDE3Nl0.6Yk3fJ0q"],
+    ),
+]
 REQUESTS = TypeAdapter(Annotated[list[UploadBody], Field(min_length=1, max_length=MAX_UPLOADS)])
 BODY = json_body(
     {"type": "array", "items": reference(UploadBody), "minItems": 1, "maxItems": MAX_UPLOADS},
