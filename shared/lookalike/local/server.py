@@ -61,7 +61,10 @@ class LocalServer:
         self._watcher: Watcher | None = None
         if images.folder is not None:
             self._watcher = Watcher(
-                images.folder, changed=self._worker.notice, unclear=self._reconciling.request
+                images.folder,
+                changed=self._worker.notice,
+                unclear=self._reconciling.request,
+                watching=self._catch_up,
             )
         follower = self if self._watcher else None
         self.service = Service(settings, self._encoders, Path(self._cache.name), follower=follower)
@@ -79,13 +82,10 @@ class LocalServer:
             await run_in_threadpool(self.close)
 
     def start(self) -> None:
-        """Start to follow the folder; first of all, what happened to it meanwhile."""
-        if self._watcher is None:
-            return
-        for part in (self._watcher, self._worker, self._reconciling, self._building):
-            part.start()
-        for name in self._collections.names():
-            self._reconciling.request(name)
+        """Start to follow the folder, and to catch up with what happened to it meanwhile."""
+        if self._watcher is not None:
+            for part in (self._watcher, self._worker, self._reconciling, self._building):
+                part.start()
 
     def close(self) -> None:
         """Stop, after what is under way; a build is ended, since it can begin again."""
@@ -110,6 +110,10 @@ class LocalServer:
         return self._builder.quiet(name)
 
     # What the workers do
+
+    def _catch_up(self) -> None:
+        for name in self._collections.names():
+            self._reconciling.request(name)
 
     def _encoder_for(self, config: CollectionConfig) -> Encoder:
         if config.encoder_id not in self._loaded:

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 DEBOUNCE_MS = 400
 STEP_MS = 50
+TIMEOUT_MS = 200  # the first one, without changes, tells that the watch is set up
 POLL_MS = 2_000
 
 
@@ -24,14 +25,21 @@ class Watcher:
         root: the images root.
         changed: told of keys below it.
         unclear: told of a collection in which something moved that was not seen file by file.
+        watching: called once nothing more is missed; what changed before is to be looked for.
     """
 
     def __init__(
-        self, root: Path, *, changed: Callable[[Sequence[str]], None], unclear: Callable[[str], None]
+        self,
+        root: Path,
+        *,
+        changed: Callable[[Sequence[str]], None],
+        unclear: Callable[[str], None],
+        watching: Callable[[], None],
     ) -> None:
         self._root = root.resolve()
         self._changed = changed
         self._unclear = unclear
+        self._watching = watching
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -53,6 +61,7 @@ class Watcher:
             self._watch(force_polling=True)
 
     def _watch(self, *, force_polling: bool | None) -> None:
+        is_first = True
         for changes in watch(
             self._root,
             watch_filter=None,
@@ -60,11 +69,16 @@ class Watcher:
             step=STEP_MS,
             stop_event=self._stop,
             raise_interrupt=False,
+            rust_timeout=TIMEOUT_MS,
+            yield_on_timeout=True,
             force_polling=force_polling,
             poll_delay_ms=POLL_MS,
             ignore_permission_denied=True,
         ):
             try:
+                if is_first:
+                    is_first = False
+                    self._watching()
                 self._report(changes)
             except Exception:  # an odd name must not end the watch
                 logger.exception("changes in %s could not be followed", self._root)
