@@ -113,8 +113,8 @@ def _describe(app: FastAPI, bodies: list[type[BaseModel]]) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas["$defs"])
-    for name, example in ANSWERS.items():
-        components["schemas"][name]["examples"] = [example]
+    for name in ANSWERS.keys() & components["schemas"].keys():
+        components["schemas"][name]["examples"] = [ANSWERS[name]]
     if SearchForm.__name__ in components["schemas"]:
         _as_form(components["schemas"][SearchForm.__name__])
     secured = app.state.keys is not None
