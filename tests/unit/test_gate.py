@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -10,27 +11,37 @@ from lookalike.errors import Busy
 
 def test_so_many_work_so_many_wait_and_the_rest_is_refused():
     async def scenario():
-        gate, release, working = Gate(2, 1), asyncio.Event(), []
+        gate, release, working = Gate(2, 1), threading.Event(), []
+
+        def work(number):
+            working.append(number)
+            release.wait()
+            return number
 
         async def request(number):
-            async with gate.admit() as place, place.work():
-                working.append(number)
-                await release.wait()
+            async with gate.admit() as place:
+                return await place.run(work, number)
 
         tasks = [asyncio.create_task(request(number)) for number in range(3)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert working == [0, 1]
+        while len(working) < 2:
+            await asyncio.sleep(0.01)
         with pytest.raises(Busy):
-            async with gate.admit():
-                pass
+            await hold(gate)
+        assert working == [0, 1]
         release.set()
-        await asyncio.gather(*tasks)
-        assert working == [0, 1, 2]
-        async with gate.admit():
-            pass
+        assert await asyncio.gather(*tasks) == [0, 1, 2]
+        await hold(gate)
 
     asyncio.run(scenario())
+
+
+def test_one_slot_may_work_in_the_event_loops_own_thread():
+    async def scenario(inline):
+        async with Gate(1, 0, inline=inline).admit() as place:
+            return await place.run(threading.get_ident) == threading.get_ident()
+
+    assert asyncio.run(scenario(True))
+    assert not asyncio.run(scenario(False))
 
 
 async def hold(gate, *sizes):

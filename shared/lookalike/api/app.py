@@ -55,7 +55,8 @@ def create_app(service: Service, *, keys: Keys | None, lifespan: Lifespan | None
     )
     app.state.service = service
     app.state.keys = keys
-    app.state.gate = Gate(service.settings.threads, service.settings.max_waiting)
+    threads = service.settings.threads
+    app.state.gate = Gate(threads, service.settings.max_waiting, inline=threads == 1)
     # Reports look at a whole collection: one at a time, so that searches keep the processor.
     app.state.report_gate = Gate(1, MAX_WAITING_REPORTS)
     app.state.desk = UploadDesk(service)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
-from starlette.concurrency import run_in_threadpool
 
 from lookalike.api.access import Reader, Writer
 from lookalike.api.answers import ItemAnswer, SearchAnswer
@@ -42,8 +41,8 @@ async def similar(
     filter_ = None if options.filter is None else json_value(options.filter, "the parameter filter")
     given = options.model_dump() | {"filter": filter_}
     query = query_of(validate(given, OPTIONS, strict=True), (QueryPart("id", id),))
-    async with gate.admit() as place, place.work():
-        result = await run_in_threadpool(service.search, collection, query)
+    async with gate.admit() as place:
+        result = await place.run(service.search, collection, query)
     return search_answer(result, base_url(request))
 
 

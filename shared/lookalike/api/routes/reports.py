@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.concurrency import run_in_threadpool
 
 from lookalike.api.access import Reader
 from lookalike.api.answers import (
@@ -62,9 +61,9 @@ async def neighbors(
     limit: Annotated[int, Query(ge=1, le=MAX_NEIGHBORS_PAGE)] = 50,
 ) -> NeighborsAnswer:
     """Items in a fixed order, each with its `k` nearest others. A page shorter than `limit` is the last."""
-    gate: Gate = request.app.state.gate
-    async with gate.admit() as place, place.work():
-        page = await run_in_threadpool(service_of(request).neighbors, collection, k, offset, limit)
+    gate: Gate = request.app.state.report_gate
+    async with gate.admit() as place:
+        page = await place.run(service_of(request).neighbors, collection, k, offset, limit)
     return NeighborsAnswer(
         collection=collection,
         encoder=page.encoder,
@@ -105,10 +104,8 @@ async def duplicates(
     The first page looks at every item once, which takes a while; further pages come from memory.
     """
     gate: Gate = request.app.state.report_gate
-    async with gate.admit() as place, place.work():
-        groups = await run_in_threadpool(
-            service_of(request).duplicates, collection, min_score, max_hash_distance
-        )
+    async with gate.admit() as place:
+        groups = await place.run(service_of(request).duplicates, collection, min_score, max_hash_distance)
     base = base_url(request)
     return DuplicatesAnswer(
         collection=collection,

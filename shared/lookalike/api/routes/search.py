@@ -74,8 +74,7 @@ async def search(request: Request, collection: CollectionName, _: Reader) -> Sea
     base = base_url(request)
     async with gate.admit() as place:
         query = await _read_query(request, service.settings.max_image_bytes, place.hold)
-        async with place.work():
-            result = await run_in_threadpool(service.search, collection, query)
+        result = await place.run(service.search, collection, query)
     return search_answer(result, base)
 
 
