@@ -26,9 +26,9 @@ VERSION = 1
 
 HEADROOM = 1.25
 """How many times larger than needed a reduced picture stays. Against full-size decoding (bicubic), on photos
-whose half scale just suffices, 1.0 moves pixels by 1.6 of 255 on average, 1.25 by 1.4, 1.4 by 1.2, 2.0 by 0.7;
-the default encoder's int8 vectors have cosines of 0.992, 0.993, 0.9945 and 0.996 to those of full size. 1.25 is
-the most at which a 640-px query is decoded at half scale, which takes a fifth off the whole query."""
+whose half scale just suffices, 1.0 moves pixels by 1.6 of 255 on average, 1.25 by 1.4, 1.4 by 1.2, 2.0 by
+0.7; the default encoder's int8 vectors have cosines of 0.992, 0.993, 0.9945 and 0.996 to those of full size.
+1.25 is the most at which a 640-px query is decoded at half scale: a fifth off the whole query."""
 
 REDUCING_GAP = 3.0
 """Pillow averages whole cells before it interpolates, down to this many times the output."""
