@@ -9,15 +9,9 @@ from pathlib import Path
 
 from lookalike.api.names import check_item_id
 from lookalike.errors import InvalidInput
+from lookalike.images.files import PICTURE_SUFFIXES, is_leftover, looks_like_picture
 
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-    | {".avif", ".heic", ".heif", ".jp2", ".svg"}
-)
 METADATA_SUFFIXES = frozenset({".csv", ".jsonl", ".parquet"})
-LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
-# A picture under another name is taken too: the decoder goes by content, and so do users' intentions.
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 EXAMPLES = 5
 
 
@@ -67,7 +61,7 @@ class Source:
             self.pictures.append(name)
         elif suffix in METADATA_SUFFIXES and "/" not in name:
             self.metadata.append(name)
-        elif _looks_like_picture(file):
+        elif looks_like_picture(file):
             self.pictures.append(name)
         else:
             self._ignore(name)
@@ -92,26 +86,12 @@ class Source:
 def _files(folder: Path, outside: set[Path]) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(
-            name for name in folders if not _is_leftover(name) and Path(parent, name) not in outside
+            name for name in folders if not is_leftover(name) and Path(parent, name) not in outside
         )
-        yield from (Path(parent, name) for name in sorted(names) if not _is_leftover(name))
+        yield from (Path(parent, name) for name in sorted(names) if not is_leftover(name))
 
 
 def _refuse(error: OSError) -> None:
     raise InvalidInput(
         "a folder cannot be read", got=error.filename, fix="Allow reading it, or move it away."
     ) from error
-
-
-def _is_leftover(name: str) -> bool:
-    return name.startswith(".") or name.lower() in LEFTOVERS
-
-
-def _looks_like_picture(file: Path) -> bool:
-    try:
-        with file.open("rb") as opened:
-            start = opened.read(16)
-    except OSError:
-        return False
-    container = start[4:12] in (b"ftypavif", b"ftypavis") or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
-    return start.startswith(SIGNATURES) or container

@@ -14,13 +14,13 @@ from fixtures.shelf import Shelf, unit_vectors
 from numpy.typing import NDArray
 from PIL import Image
 
-import lookalike.duplicates.hashes as hashes_module
+import lookalike.images.copies as hashes_module
 from lookalike.catalogue import ItemRow
 from lookalike.duplicates import find_duplicates
-from lookalike.duplicates.hashes import close_pairs, hamming
-from lookalike.duplicates.union import Union
 from lookalike.errors import InvalidInput
 from lookalike.images import ImageLimits, decode, perceptual_hash
+from lookalike.images.copies import close_pairs, hamming
+from lookalike.images.union import Union
 from lookalike.settings import Settings
 from lookalike.storage import Store
 

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.duplicates.hashes import HASH_BYTES, MAX_DISTANCE, close_pairs, hamming
-from lookalike.duplicates.union import Union
 from lookalike.errors import InvalidInput
+from lookalike.images.copies import HASH_BYTES, MAX_DISTANCE, close_pairs, hamming
+from lookalike.images.union import Union
 from lookalike.search.find import Request, find
 from lookalike.search.view import View
 from lookalike.types import Item
