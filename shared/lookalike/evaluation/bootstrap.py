@@ -92,7 +92,8 @@ class Draws:
         counts = np.bincount(self.group, weights=known, minlength=groups)
         total = self.times @ counts
         draws: Replicates = np.full(len(total), np.nan)
-        return np.divide(self.times @ sums, total, out=draws, where=total > 0)
+        np.divide(self.times @ sums, total, out=draws, where=total > 0)
+        return draws
 
     def recall_at_precision(self, sides: Sides, counts: PairCounts, wanted: float) -> Replicates:
         """`PairCounts.at_precision(wanted).recall` in every draw, in steps of a thousandth of the recall."""

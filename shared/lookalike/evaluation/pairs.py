@@ -50,8 +50,11 @@ class PairCounts:
         right = np.cumsum(self.same[bins])
         taken = right + np.cumsum(self.different[bins])
         total = int(self.same.sum())
-        recall = np.asarray(right / total, np.float64) if total else np.full(len(bins), np.nan)
-        return bins * (2.0 / BINS) - 1.0, np.asarray(right / taken, np.float64), recall
+        precision: NDArray[np.float64] = np.divide(right, taken, dtype=np.float64)
+        recall: NDArray[np.float64] = np.full(len(bins), np.nan)
+        if total:
+            np.divide(right, total, out=recall)
+        return bins * (2.0 / BINS) - 1.0, precision, recall
 
     def at_precision(self, wanted: float) -> Threshold:
         """The threshold with the largest recall whose precision is at least `wanted`."""
