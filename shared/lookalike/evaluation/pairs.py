@@ -54,7 +54,8 @@ class PairCounts:
         recall: NDArray[np.float64] = np.full(len(bins), np.nan)
         if total:
             np.divide(right, total, out=recall)
-        return bins * (2.0 / BINS) - 1.0, precision, recall
+        thresholds: NDArray[np.float64] = np.asarray(bins * (2.0 / BINS) - 1.0, np.float64)
+        return thresholds, precision, recall
 
     def at_precision(self, wanted: float) -> Threshold:
         """The threshold with the largest recall whose precision is at least `wanted`."""
