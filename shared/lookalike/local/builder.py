@@ -24,7 +24,7 @@ from lookalike.encoders import Encoders
 from lookalike.errors import CollectionNotFound, EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.ingest import needs_build
 from lookalike.settings import Settings
-from lookalike.snapshots import BuildOptions, SnapshotManifest, build_snapshot, current
+from lookalike.snapshots import BuildOptions, SnapshotManifest, build_snapshot, current, known_to_all
 from lookalike.storage import Store
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def build(settings: Settings, name: str) -> SnapshotManifest:
             work_dir=Path(scratch),
             grace_seconds=settings.snapshot_grace_seconds,
         )
-    catalogue.compact(manifest.catalogue)
+    catalogue.compact(known_to_all(artifacts, name, manifest.catalogue))
     return manifest
 
 

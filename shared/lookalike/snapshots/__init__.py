@@ -2,10 +2,12 @@
 
 from lookalike.snapshots.build import build_snapshot
 from lookalike.snapshots.columns import ItemReader, attribute_types, table_of
-from lookalike.snapshots.housekeeping import collect_garbage, current, list_snapshots
+from lookalike.snapshots.housekeeping import collect_garbage, current, known_to_all, list_snapshots
 from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
+from lookalike.snapshots.publish import republish
 from lookalike.snapshots.snapshot import Snapshot, open_snapshot, read_manifest
+from lookalike.snapshots.switches import Switch, Switches, begin_switch, finish_switch, read_switches
 
 __all__ = [
     "BuildOptions",
@@ -14,14 +16,21 @@ __all__ = [
     "Pointer",
     "Snapshot",
     "SnapshotManifest",
+    "Switch",
+    "Switches",
     "attribute_types",
+    "begin_switch",
     "build_snapshot",
     "collect_garbage",
     "current",
+    "finish_switch",
+    "known_to_all",
     "list_snapshots",
     "open_snapshot",
     "pointer_path",
     "read_manifest",
     "read_pointer",
+    "read_switches",
+    "republish",
     "table_of",
 ]

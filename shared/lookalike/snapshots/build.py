@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.confidence import Calibration, calibrate
-from lookalike.errors import Conflict, Incompatible, SnapshotNotFound, StoreUnavailable
+from lookalike.errors import Incompatible, SnapshotNotFound
 from lookalike.indexes import IndexSpec, build_index, open_index
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
 from lookalike.snapshots.manifest import COLUMNS_FILE, BuildOptions, LabelStatistics, SnapshotManifest
-from lookalike.snapshots.publish import publish
+from lookalike.snapshots.publish import only_one, publish
 from lookalike.storage import Store
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ GRACE_SECONDS = 3_600.0
 WORK_PREFIX = "build-"
 
 
-def build_snapshot(
+def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
     artifacts: Store,
     config: CollectionConfig,
     catalogue: Catalogue,
@@ -45,6 +45,7 @@ def build_snapshot(
     force: bool = False,
     wait: bool = True,
     grace_seconds: float = GRACE_SECONDS,
+    before_swap: Callable[[], None] | None = None,
 ) -> SnapshotManifest:
     """Build and publish a snapshot of everything that the catalogue holds now.
 
@@ -58,6 +59,8 @@ def build_snapshot(
         force: build even if the current snapshot has the same rows and options.
         wait: wait while another process of this machine builds this collection.
         grace_seconds: how long replaced snapshots are kept for readers in flight.
+        before_swap: called when all of a new snapshot is in place and verified; what it raises keeps the
+            snapshot from being published.
 
     Returns:
         The snapshot that serves afterwards: normally the one built; the current one if it is up to date,
@@ -70,7 +73,7 @@ def build_snapshot(
         StoreUnavailable: the store failed; nothing was published.
     """
     say = progress or (lambda _: None)
-    with _only_one(artifacts, config.name, wait=wait):
+    with only_one(artifacts, config.name, wait=wait):
         say("looking for changes")
         job = _Job(
             artifacts=artifacts,
@@ -86,7 +89,7 @@ def build_snapshot(
         serving = None if force else _up_to_date(job)
         if serving is None:
             with _work_folder(job, work_dir) as folder:
-                serving = _build(job, folder, say)
+                serving = _build(job, folder, say, before_swap)
         collect_garbage(artifacts, config.name, grace_seconds)
         return serving
 
@@ -128,7 +131,9 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
     return serving if same else None
 
 
-def _build(job: _Job, folder: Path, say: Progress) -> SnapshotManifest:
+def _build(
+    job: _Job, folder: Path, say: Progress, before_swap: Callable[[], None] | None
+) -> SnapshotManifest:
     contents = Contents(job.catalogue, job.version)
     say("reading vectors")
     index = _build_index(job, contents, folder, say)
@@ -144,6 +149,7 @@ def _build(job: _Job, folder: Path, say: Progress) -> SnapshotManifest:
         probes=contents.probes,
         encoder_at_start=job.encoder_at_start,
         say=say,
+        before_swap=before_swap,
     )
     return manifest if published else current(job.artifacts, manifest.collection) or manifest
 
@@ -190,20 +196,6 @@ def _manifest(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         columns={field.name: str(field.type) for field in schema},
     )
-
-
-@contextmanager
-def _only_one(artifacts: Store, collection: str, *, wait: bool) -> Iterator[None]:
-    """Builds of one collection do not overlap on one machine. On S3 they may; the newest wins."""
-    with ExitStack() as stack:
-        try:
-            lock = artifacts.lock(f"collections/{collection}/build.lock", seconds=-1 if wait else 0)
-            stack.enter_context(lock)
-        except StoreUnavailable as error:
-            raise Conflict(
-                "another build of this collection is under way", got=collection, fix="Wait for it to end."
-            ) from error
-        yield
 
 
 @contextmanager

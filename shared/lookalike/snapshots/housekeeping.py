@@ -6,10 +6,12 @@ import shutil
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from lookalike.catalogue import CatalogueVersion
 from lookalike.errors import Incompatible, SnapshotNotFound
 from lookalike.snapshots.manifest import SnapshotManifest
 from lookalike.snapshots.pointer import read_pointer
 from lookalike.snapshots.snapshot import read_manifest, snapshot_folder, snapshots_folder
+from lookalike.snapshots.switches import read_switches
 from lookalike.storage import Store
 
 
@@ -39,7 +41,8 @@ def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> 
     """Remove snapshots that nobody can be reading any more, and what crashed builds left.
 
     A snapshot goes `grace_seconds` after another took its place; a folder that never served (a crash, a
-    lost race) goes when nothing was written to it for as long. The current one never goes.
+    lost race) goes when nothing was written to it for as long. The current one never goes, nor one that
+    going back to an earlier encoder needs.
 
     Returns:
         Ids of the removed snapshots.
@@ -48,11 +51,13 @@ def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> 
     folders = artifacts.list_folders(snapshots_folder(collection))
     found = read_pointer(artifacts, collection)
     serving = None if found is None else found[0].snapshot_id
-    stopped = {} if found is None else {entry.id: entry.at for entry in found[0].replaced}
+    # Newest first; one that served twice counts from the last time.
+    stopped = {} if found is None else {entry.id: entry.at for entry in reversed(found[0].replaced)}
+    kept = {serving} | read_switches(artifacts, collection).needed()
     deadline = datetime.now(UTC) - timedelta(seconds=grace_seconds)
     removed = []
     for snapshot_id in folders:
-        if snapshot_id == serving:
+        if snapshot_id in kept:
             continue
         if snapshot_id in stopped:
             last_needed = datetime.fromisoformat(stopped[snapshot_id])
@@ -62,6 +67,20 @@ def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> 
             remove_snapshot(artifacts, collection, snapshot_id)
             removed.append(snapshot_id)
     return removed
+
+
+def known_to_all(artifacts: Store, collection: str, serving: CatalogueVersion) -> CatalogueVersion:
+    """What every snapshot that serves, or may serve again, knows of items and metadata.
+
+    Rows that went are purged from the catalogue up to this version only: else an earlier snapshot would not
+    hear that they went.
+    """
+    items, metadata = serving.items, serving.metadata
+    for snapshot_id in read_switches(artifacts, collection).needed():
+        with suppress(SnapshotNotFound, Incompatible):
+            known = read_manifest(artifacts, collection, snapshot_id).catalogue
+            items, metadata = min(items, known.items), min(metadata, known.metadata)
+    return CatalogueVersion(items, metadata, serving.vectors)
 
 
 def remove_snapshot(artifacts: Store, collection: str, snapshot_id: str) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from lookalike.collections import Collections
-from lookalike.errors import Incompatible, SnapshotNotFound
+from lookalike.errors import Conflict, Incompatible, SnapshotNotFound, StoreUnavailable
 from lookalike.indexes import exact_distances
-from lookalike.snapshots.housekeeping import remove_snapshot
+from lookalike.snapshots.housekeeping import current, remove_snapshot
 from lookalike.snapshots.manifest import MANIFEST_FILE, SnapshotManifest
 from lookalike.snapshots.pointer import Pointer, swap_pointer
 from lookalike.snapshots.snapshot import (
@@ -36,6 +37,7 @@ def publish(
     probes: list[tuple[str, Vector]],
     encoder_at_start: str,
     say: Callable[[str], None],
+    before_swap: Callable[[], None] | None = None,
 ) -> bool:
     """Upload the files of a snapshot, read them back, and let it serve.
 
@@ -46,6 +48,7 @@ def publish(
         probes: ids with vectors that must be found in what is read back.
         encoder_at_start: the encoder that the collection asked for when the build began.
         say: told each step.
+        before_swap: see `build_snapshot`.
 
     Returns:
         False if a newer snapshot serves; then nothing of this one is left in the store.
@@ -64,6 +67,8 @@ def publish(
         say("verifying")
         _verify(manifest, artifacts, folder, probes)
         say("publishing")
+        if before_swap:
+            before_swap()
         Collections(artifacts).get(manifest.collection)  # a deleted collection is not to come back
         published = swap_pointer(
             artifacts,
@@ -76,6 +81,59 @@ def publish(
         if not published:
             remove_snapshot(artifacts, manifest.collection, manifest.id)
     return published
+
+
+def republish(
+    artifacts: Store, collection: str, snapshot_id: str, *, before_swap: Callable[[], None]
+) -> SnapshotManifest | None:
+    """Let an earlier snapshot serve again. What changed since is its delta, so nothing is missed.
+
+    Args:
+        artifacts: the artifacts store.
+        collection: whose snapshot.
+        snapshot_id: of the earlier one.
+        before_swap: called when it is known that the snapshot can serve.
+
+    Returns:
+        The snapshot that serves afterwards: this one, or a newer one of the same encoder; None if it is not
+        there whole any more, and nothing was done.
+
+    Raises:
+        CollectionNotFound: the collection was deleted.
+        Conflict: others kept publishing at the same time.
+    """
+    with only_one(artifacts, collection):
+        try:
+            manifest = read_manifest(artifacts, collection, snapshot_id)
+        except (SnapshotNotFound, Incompatible):
+            return None
+        folder = snapshot_folder(collection, snapshot_id)
+        if not all(artifacts.exists(f"{folder}/{name}") for name in manifest.files):
+            return None
+        before_swap()
+        Collections(artifacts).get(collection)
+        swap_pointer(
+            artifacts,
+            collection,
+            snapshot_id,
+            manifest.encoder_id,
+            may_replace=lambda serving: serving.encoder_id != manifest.encoder_id,
+        )
+        return current(artifacts, collection)
+
+
+@contextmanager
+def only_one(artifacts: Store, collection: str, *, wait: bool = True) -> Iterator[None]:
+    """Builds of one collection do not overlap on one machine. On S3 they may; the newest wins."""
+    with ExitStack() as stack:
+        try:
+            lock = artifacts.lock(f"collections/{collection}/build.lock", seconds=-1 if wait else 0)
+            stack.enter_context(lock)
+        except StoreUnavailable as error:
+            raise Conflict(
+                "another build of this collection is under way", got=collection, fix="Wait for it to end."
+            ) from error
+        yield
 
 
 def _verify(

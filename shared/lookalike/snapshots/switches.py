@@ -1,0 +1,163 @@
+"""`encoders.json`: which encoders a collection has lived by, and how to go back.
+
+A switch is written down before it is made, and marked as done after. So whoever is killed in between leaves a
+note of what was meant, and the next attempt goes on from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from lookalike.errors import Conflict, Incompatible, ObjectNotFound
+from lookalike.storage import Store
+
+FORMAT = 1
+UPDATE_ATTEMPTS = 20
+REMEMBERED = 3
+"""How many steps a collection can go back. What they need is kept from garbage collection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One change of a collection's encoder.
+
+    Attributes:
+        kind: forward to a new encoder, or back to the one before.
+        encoder_id: what serves after it.
+        previous_encoder: what served before it.
+        previous_snapshot: the snapshot that served before it; None: there was none.
+        reason: why, a sentence.
+        at: ISO 8601, UTC.
+        training: id of the training that made the encoder, if one did.
+        comparison: the numbers of both encoders, if they were compared.
+        done: whether searches follow it.
+    """
+
+    kind: Literal["publish", "rollback"]
+    encoder_id: str
+    previous_encoder: str
+    previous_snapshot: str | None
+    reason: str
+    at: str = ""
+    training: str | None = None
+    comparison: Mapping[str, Any] | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An encoder to go back to, and the snapshot with which it served last."""
+
+    encoder_id: str
+    snapshot_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """All switches of a collection, oldest first."""
+
+    entries: tuple[Switch, ...] = ()
+
+    @property
+    def unfinished(self) -> Switch | None:
+        """The last switch, if it was begun and perhaps not made."""
+        return self.entries[-1] if self.entries and not self.entries[-1].done else None
+
+    def settled(self, encoder_id: str) -> Switches:
+        """Without a last switch that never came about: the collection lives by `encoder_id`, not by its."""
+        last = self.unfinished
+        return Switches(self.entries[:-1]) if last and last.encoder_id != encoder_id else self
+
+    def earlier(self) -> tuple[Earlier, ...]:
+        """What to go back to, step by step; the next step comes last."""
+        steps: list[Earlier] = []
+        for switch in self.entries:
+            if switch.kind == "publish":
+                steps.append(Earlier(switch.previous_encoder, switch.previous_snapshot))
+            elif steps:
+                steps.pop()
+        return tuple(steps[-REMEMBERED:])
+
+    def needed(self) -> frozenset[str]:
+        """Snapshots that going back needs, whether or not the last switch came about."""
+        before = Switches(self.entries[:-1]) if self.unfinished else self
+        steps = (*self.earlier(), *before.earlier())
+        return frozenset(step.snapshot_id for step in steps if step.snapshot_id)
+
+    def dump(self) -> bytes:
+        """As it is stored."""
+        return json.dumps(
+            {"format": FORMAT, "switches": [asdict(each) for each in self.entries]}, indent=1
+        ).encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Switches:
+        """Inverse of `dump`. Raises Incompatible."""
+        try:
+            found = json.loads(data)
+            if found["format"] != FORMAT:
+                raise Incompatible("encoders.json has another format", got=found["format"], expected=FORMAT)
+            return cls(tuple(Switch(**entry) for entry in found["switches"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Incompatible(
+                "encoders.json cannot be read", got=repr(data[:80]), expected=f"the fields of format {FORMAT}"
+            ) from error
+
+
+def read_switches(artifacts: Store, collection: str) -> Switches:
+    """The switches of a collection; none if its encoder never changed. Raises Incompatible."""
+    return _read(artifacts, collection)[0]
+
+
+def begin_switch(artifacts: Store, collection: str, switch: Switch) -> None:
+    """Write down what is about to be done. A switch that was begun before and never came about is replaced.
+
+    Raises:
+        Conflict: others kept writing at the same time.
+    """
+    begun = replace(switch, at=datetime.now(UTC).isoformat(timespec="seconds"), done=False)
+
+    def change(known: Switches) -> Switches:
+        return Switches((*_closed(known.settled(switch.previous_encoder)).entries, begun))
+
+    _update(artifacts, collection, change)
+
+
+def finish_switch(artifacts: Store, collection: str, encoder_id: str) -> None:
+    """Mark the last switch as done if it is the one to `encoder_id`. Raises Conflict."""
+
+    def change(known: Switches) -> Switches:
+        last = known.unfinished
+        return _closed(known) if last and last.encoder_id == encoder_id else known
+
+    _update(artifacts, collection, change)
+
+
+def _closed(known: Switches) -> Switches:
+    last = known.unfinished
+    return Switches((*known.entries[:-1], replace(last, done=True))) if last else known
+
+
+def _update(artifacts: Store, collection: str, change: Callable[[Switches], Switches]) -> None:
+    for _ in range(UPDATE_ATTEMPTS):
+        known, etag = _read(artifacts, collection)
+        wanted = change(known)
+        if wanted == known or artifacts.replace(_path(collection), wanted.dump(), etag=etag):
+            return
+    raise Conflict("the history of encoders kept changing while it was written", got=collection)
+
+
+def _read(artifacts: Store, collection: str) -> tuple[Switches, str | None]:
+    try:
+        blob = artifacts.get(_path(collection))
+    except ObjectNotFound:
+        return Switches(), None
+    return Switches.parse(blob.data), blob.etag
+
+
+def _path(collection: str) -> str:
+    return f"collections/{collection}/encoders.json"
