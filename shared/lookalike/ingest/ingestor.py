@@ -76,6 +76,7 @@ class Ingestor:
             counter.add(len(sorted_events.metadata))
             for batch in _batches(sorted_events.images):
                 self._apply_images(catalogue, encoder, batch, report)
+                encoder, catalogue = self._follow(encoder, catalogue, batch, report)
                 counter.add(len(batch))
         return report
 
@@ -139,6 +140,27 @@ class Ingestor:
             report.failed += [(event, error) for event in events.values()]
         else:
             report.unchanged += len(events) - len(works)
+
+    def _follow(
+        self, encoder: Encoder, catalogue: Catalogue, events: Mapping[str, ObjectEvent], report: IngestReport
+    ) -> tuple[Encoder, Catalogue]:
+        """After a batch: what to go on with. The batch is encoded again if the collection was given another
+        encoder meanwhile.
+
+        Whoever changes the encoder looks for items without a vector after the change. What was committed
+        before it is found then; what is committed after it finds the change here. So none is forgotten.
+        """
+        while True:
+            try:
+                encoder_now, catalogue_now = self._open(catalogue.collection)
+            except LookalikeError:  # deleted meanwhile; the next batch, if any, will tell
+                return encoder, catalogue
+            if encoder_now.manifest.id == encoder.manifest.id:
+                return encoder, catalogue
+            encoder, catalogue = encoder_now, catalogue_now
+            again = IngestReport()
+            self._apply_images(catalogue, encoder, events, again)
+            report.failed += again.failed
 
 
 def _batches(events: Mapping[str, ObjectEvent]) -> Iterator[dict[str, ObjectEvent]]:

@@ -99,7 +99,7 @@ class Observer:
                 row.sequencer,
                 row.etag,
                 removed=row.status == "removed",
-                complete=row.status != "live" or row.id in encoded,
+                complete=row.status != "live" or encoded.get(row.id, ("", ""))[1] == row.content_hash,
             )
             for row in rows.values()
         }

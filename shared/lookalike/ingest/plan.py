@@ -85,8 +85,9 @@ def plan(
         return Work(event, item_id, "remove", sequencer, row, vector) if is_news else None
     if is_news:
         return Work(event, item_id, "read", sequencer, row, vector)
-    # A live item without a vector: another encoder was chosen since, and its table starts empty.
-    if row is not None and row.status == "live" and vector is None:
+    # A live item without a vector of its bytes: another encoder was chosen, whose table is empty, or was
+    # left behind while the first one served.
+    if row is not None and row.status == "live" and (vector is None or vector[1] != row.content_hash):
         return Work(event, item_id, "read", row.sequencer, row, vector)
     return None
 
