@@ -23,7 +23,7 @@ from typing import IO
 from lookalike.errors import InvalidInput
 from lookalike.images.files import HEAD_BYTES, is_leftover
 from lookalike.metadata import is_metadata
-from lookalike.training.dataset import listed
+from lookalike.training.dataset import counted, listed
 from lookalike.training.listing import Listing, is_wanted, passed_over
 from lookalike.training.spelling import free_name, spelled
 from lookalike.training.zip_directory import directory_bytes, raw_name
@@ -142,7 +142,7 @@ class _Writer:
         notes = passed_over(self._leftovers, self._others)
         if self._damaged:
             notes.append(
-                f"{len(self._damaged)} files in the zip cannot be unpacked and were left out: "
+                f"{counted(len(self._damaged), 'file')} in the zip cannot be unpacked: "
                 f"{listed(self._damaged)}"
             )
         if self._twice:

@@ -111,8 +111,7 @@ def trainable(examples: Iterable[Example], notes: Sequence[str] = ()) -> Dataset
         raise _too_few_classes(counts)
     said = list(notes)
     if small:
-        noun = "class has" if len(small) == 1 else "classes have"
-        said.append(f"{len(small)} {noun} one picture only and were left out: {listed(small)}")
+        said.append(f"{counted(len(small), 'class')} of one picture left out: {listed(small)}")
     return Dataset(tuple(e for e in given if counts[e.label] >= MIN_PER_LABEL), tuple(said))
 
 
@@ -167,7 +166,7 @@ def nothing_readable(count: int, reason: str) -> InvalidInput:
     """The error for a source whose every picture is damaged."""
     return InvalidInput(
         "not one of the pictures can be read",
-        got=f"{count} files, the last of them {reason.rstrip('.')}",
+        got=f"{counted(count, 'file')}, the last of them {reason.rstrip('.')}",
         expected="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
         fix="Copy the pictures again from where they came from.",
     )
@@ -208,6 +207,12 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 class`, `2 classes`."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 def _example(row: Mapping[str, Any]) -> Example:
     example = Example(**row)
     if not isinstance(example.id, str) or not isinstance(example.label, str):
@@ -229,7 +234,7 @@ def _too_few_classes(counts: Counter[str]) -> InvalidInput:
         ((label, count),) = counts.items()
         return InvalidInput(
             "there is one class only, so that nothing can be told apart",
-            got=f"{label} with {count} pictures",
+            got=f"{label} with {counted(count, 'picture')}",
             expected=expected,
             fix="Add a folder for each further class, such as photos/shoes and photos/hats.",
         )

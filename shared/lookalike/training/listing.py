@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from lookalike.errors import InvalidInput
 from lookalike.images.files import PICTURE_SUFFIXES, begins_like_picture, is_leftover, looks_like_picture
 from lookalike.metadata import is_metadata
-from lookalike.training.dataset import listed
+from lookalike.training.dataset import counted, listed
 from lookalike.training.spelling import free_name, spelled
 
 
@@ -79,7 +79,7 @@ def passed_over(leftovers: Iterable[str], others: Iterable[str]) -> list[str]:
     if hidden:
         notes.append(f"hidden files and leftovers of archives were passed over: {listed(hidden)}")
     if strange:
-        notes.append(f"{len(strange)} files that are no pictures were left out: {listed(strange)}")
+        notes.append(f"{counted(len(strange), 'other file')} left out: {listed(strange)}")
     return notes
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from lookalike.errors import InvalidInput, MetadataError
 from lookalike.metadata import MetadataRow, read_metadata
 from lookalike.metadata.columns import text
-from lookalike.training.dataset import NAMED, Dataset, Example, Side, listed, trainable
+from lookalike.training.dataset import NAMED, Dataset, Example, Side, counted, listed, trainable
 from lookalike.training.listing import Listing
 
 SIDES: Mapping[str, Side] = {
@@ -40,8 +40,8 @@ def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
     """The data set of a source.
 
     The class is what metadata says in `category`, or else the first folder. If every picture lies below one
-    folder that has folders itself, classes are looked for inside it. With `label`, the class is what metadata
-    says in that column, and pictures of which it says nothing are left out.
+    folder that has folders or metadata itself, classes are looked for inside it. With `label`, the class is
+    what metadata says in that column, and pictures of which it says nothing are left out.
 
     Raises:
         InvalidInput: there are no pictures, no classes, or too few; or there is no column `label`.
@@ -53,7 +53,7 @@ def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
             expected="pictures in one folder per class",
         )
     notes = list(listing.notes)
-    root = _descend(listing.pictures, notes)
+    root = _descend(listing, notes)
     said = _Metadata(listing, root, label, notes).read()
     examples, without = [], []
     for name, path in listing.pictures.items():
@@ -67,19 +67,23 @@ def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
     if not examples:
         raise _no_classes(listing, label, without)
     if without:
-        where = f"have no value in the column {label}" if label else "lie in no category folder"
-        notes.append(f"{len(without)} pictures {where} and were left out: {listed(without)}")
+        where = f"without a value in the column {label}" if label else "in no category folder"
+        notes.append(f"{counted(len(without), 'picture')} {where} left out: {listed(without)}")
     notes += _alike({example.label for example in examples})
     return trainable(examples, notes)
 
 
-def _descend(names: Iterable[str], notes: list[str]) -> str:
+def _descend(listing: Listing, notes: list[str]) -> str:
     """The folder, with a final `/`, below which the category folders are; "" is the source itself."""
     root = ""
-    parts = [name.split("/") for name in names]
-    while len({path[0] for path in parts}) == 1 and any(len(path) > 2 for path in parts):
-        root += f"{parts[0][0]}/"
-        parts = [path[1:] for path in parts]
+    described = {name[: name.rfind("/") + 1] for name in listing.metadata}
+    parts = [name.split("/") for name in listing.pictures]
+    while len({path[0] for path in parts}) == 1 and len(parts[0]) > 1:
+        inside = f"{root}{parts[0][0]}/"
+        # A lone folder is no class if it has folders itself, or a table that describes its pictures.
+        if inside not in described and max(map(len, parts)) == 2:
+            break
+        root, parts = inside, [path[1:] for path in parts]
     if root:
         notes.append(f"all pictures lie below {root}; its folders are taken as the classes")
     return root
@@ -154,7 +158,7 @@ class _Metadata:
             )
         if unknown:
             self.notes.append(
-                f"{file}: {len(unknown)} rows name pictures that are not there: {listed(unknown)}"
+                f"{file}: {counted(len(unknown), 'row')} about pictures that are not there: {listed(unknown)}"
             )
         if odd:
             self.notes.append(
@@ -193,12 +197,12 @@ def _no_classes(listing: Listing, label: str | None, without: list[str]) -> Inva
     if label:
         return InvalidInput(
             f"no picture has a value in the column {label}",
-            got=f"{len(without)} pictures without",
+            got=f"{counted(len(without), 'picture')} without",
             expected="rows whose `file` is the picture's path below the source",
         )
     return InvalidInput(
         "the pictures lie in no category folders, so that nothing says what is alike",
-        got=f"{len(without)} pictures at the top of {listing.source.name}: {listed(without)}",
+        got=f"{counted(len(without), 'picture')} at the top of {listing.source.name}: {listed(without)}",
         expected=f"one folder per class, such as {listing.source.stem}/shoes/1.jpg",
         fix="Move them into folders, or add a metadata.csv with the columns file and category.",
     )

@@ -30,9 +30,9 @@ def spelled(raw: Sequence[str | bytes]) -> tuple[list[str], list[str]]:
     notes = []
     if odd:
         known = "code page 437" if old == "cp437" else "Latin-1"
-        notes.append(f"{len(odd)} names are not in UTF-8 and were read as {known}")
+        notes.append(f"names that are not in UTF-8 were read as {known}: {len(odd):,}")
     if changed:
-        notes.append(f"{changed} names hold characters that cannot be shown; those were replaced by _")
+        notes.append(f"names with characters that cannot be shown, which became _: {changed:,}")
     return names, notes
 
 

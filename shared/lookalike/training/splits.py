@@ -20,7 +20,7 @@ from lookalike.errors import InvalidInput
 from lookalike.images import HASH_BYTES
 from lookalike.images.copies import MAX_DISTANCE, close_pairs
 from lookalike.images.union import Union
-from lookalike.training.dataset import Example, Side, listed
+from lookalike.training.dataset import Example, Side, counted, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _groups(
     whole = _classes_of_one_group(examples, tied, copies)
     if whole:
         notes.append(
-            f"{len(whole)} classes would each be one product, or one chain of copies; they were divided by "
+            f"{counted(len(whole), 'class')} of one product each, or one chain of copies, divided by "
             f"picture: {listed(whole)}"
         )
     found = defaultdict(list)
@@ -105,8 +105,8 @@ def _groups(
     many = [rows for rows in found.values() if len(rows) > 1]
     if many:
         notes.append(
-            f"{sum(map(len, many))} pictures are copies, or of one product with others: "
-            f"{len(many)} groups were kept together"
+            f"{sum(map(len, many)):,} pictures are copies, or of one product with others: "
+            f"{counted(len(many), 'group')} kept together"
         )
     return [tuple(rows) for rows in found.values()]
 
@@ -140,7 +140,7 @@ def _follow_user(
             rest: Side = "train" if "train" in given.values() else "validation"
             sides |= dict.fromkeys(rows, rest) | given
     if torn:
-        notes.append(f"{torn} groups of copies or of one product stand on both sides, as the metadata asks")
+        notes.append(f"{counted(torn, 'group')} of copies or of one product on both sides, as metadata asks")
     return sides
 
 
@@ -203,9 +203,11 @@ def _checked(examples: Sequence[Example], draw: _Draw, notes: list[str]) -> Spli
     unjudged = sorted(label for label, left in draw.left.items() if left == draw.sizes[label])
     unlearnt = sorted(label for label, left in draw.left.items() if not left)
     if unjudged:
-        notes.append(f"no picture of {len(unjudged)} classes could be held back: {listed(unjudged)}")
+        notes.append(f"no picture held back of {counted(len(unjudged), 'class')}: {listed(unjudged)}")
     if unlearnt:
-        notes.append(f"{len(unlearnt)} classes are held back whole, as the metadata asks: {listed(unlearnt)}")
+        notes.append(
+            f"{counted(len(unlearnt), 'class')} held back whole, as metadata asks: {listed(unlearnt)}"
+        )
     if len(draw.sizes) - len(unlearnt) < 2:
         raise InvalidInput(
             "too few classes are left to learn from",
