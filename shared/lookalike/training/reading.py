@@ -13,6 +13,7 @@ from lookalike.metadata import MetadataRow, read_metadata
 from lookalike.metadata.columns import text
 from lookalike.training.dataset import NAMED, Dataset, Example, Side, counted, listed, trainable
 from lookalike.training.listing import Listing
+from lookalike.types import Item
 
 SIDES: Mapping[str, Side] = {
     "train": "train",
@@ -25,6 +26,7 @@ SIDES: Mapping[str, Side] = {
     "testing": "validation",
 }
 IMAGES = "images/"
+Row = MetadataRow | Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +146,17 @@ class _Metadata:
             path = unicodedata.normalize("NFC", row.id)
             places = (f"{folder}{path}", f"{folder}{IMAGES}{path}", f"{self.root}{path}")
             name = next((place for place in places if place in self.listing.pictures), None)
-            side = (_cell(row, "split") or "").lower()
+            said = cell(row, "split")
             if name is None:
                 unknown.append(row.id)
                 continue
-            if side and side not in SIDES:
-                odd.add(side)
+            if said and not side_of(said):
+                odd.add(said)
             known = self.said[name]
             self.said[name] = Described(
-                _cell(row, self.label or "category") or known.label,
+                cell(row, self.label or "category") or known.label,
                 row.product_id or known.product,
-                SIDES.get(side) or known.split,
+                side_of(said) or known.split,
             )
         if unknown:
             self.notes.append(
@@ -166,7 +168,8 @@ class _Metadata:
             )
 
 
-def _cell(row: MetadataRow, column: str) -> str | None:
+def cell(row: Row, column: str) -> str | None:
+    """What a row says in a column, whatever the case of its name, as text; None: nothing."""
     own = {"category": row.category, "product_id": row.product_id, "title": row.title}
     if column.lower() in own:
         return own[column.lower()]
@@ -177,7 +180,12 @@ def _cell(row: MetadataRow, column: str) -> str | None:
     return None
 
 
-def _columns(row: MetadataRow) -> set[str]:
+def side_of(said: str | None) -> Side | None:
+    """The side that a cell of the column `split` means; None: neither."""
+    return SIDES.get((said or "").lower())
+
+
+def _columns(row: Row) -> set[str]:
     own = {"category": row.category, "product_id": row.product_id, "title": row.title}
     return {*row.attributes, *(name for name, value in own.items() if value is not None)}
 
