@@ -22,10 +22,28 @@ Search = Callable[[Vector, int], tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 NEIGHBOURS = 10
 SMALLEST_LABELLED = 50
+SMALLEST_HELD_OUT = 20
 SAMPLE = 1_000
 RANDOM_PAIRS = 1_000
 ERROR_BINS = 15
 FORMAT = 1
+HELD_OUT_SPLITS = frozenset({"validation", "valid", "val", "dev", "test", "testing"})
+"""Values of the attribute `split` that say so of an item."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Queries and what they found, one entry per pair, those of one query together.
+
+    Attributes:
+        scores: (p,) float64.
+        same: (p,): whether both are of one class.
+        queries: (p,) int64: which query it is.
+    """
+
+    scores: NDArray[np.float64]
+    same: NDArray[np.bool_]
+    queries: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,10 @@ class Calibration:
         y0, y1 = self.probabilities[right - 1], self.probabilities[right]
         # Bounded by y1, which the rounding of the slope may pass.
         return min(y1, y0 + (y1 - y0) * ((score - x0) / (x1 - x0)))
+
+    def many(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The probability of each of `scores`, in the same shape."""
+        return np.asarray(np.interp(scores, self.scores, self.probabilities), np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json.dumps`."""
@@ -91,6 +113,7 @@ def calibrate(
     search: Search,
     metric: Metric,
     *,
+    held_out: NDArray[np.bool_] | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
 ) -> Calibration | None:
@@ -102,6 +125,10 @@ def calibrate(
         search: (query, limit) → rows and distances; the collection's own index, so that confidence is
             learned from what users will be shown.
         metric: turns distances into scores.
+        held_out: shape (n,): items that stand for queries to come. If enough of them have a label, only they
+            ask, and only the others answer. An encoder finds the pictures that it was trained on too well,
+            and pictures taken in one go find each other: without this, confidence learned from them would
+            promise too much (0.21 more than is true on groceries from other shops).
         sample: at most so many items are queries.
         seed: of their choice, and of the halves that measure the error.
 
@@ -112,29 +139,56 @@ def calibrate(
     labelled = np.array([i for i, label in enumerate(labels) if label is not None], dtype=np.int64)
     if len(labelled) < SMALLEST_LABELLED or len({labels[i] for i in labelled}) < 2:
         return None
+    asking, answering = _sides(labelled, held_out, len(labels))
     rng = np.random.default_rng(seed)
-    queries = rng.permutation(labelled)[:sample]
-    found = (_pairs_of(int(row), vectors, labels, search, metric) for row in queries)
-    pairs = [(scores, same) for scores, same in found if len(scores)]
-    if sum(len(scores) for scores, _ in pairs) < SMALLEST_LABELLED:
-        return None
-    scores = np.concatenate([s for s, _ in pairs])
-    same = np.concatenate([y for _, y in pairs])
-    if not same.any():
+    queries = rng.permutation(asking)[:sample]
+    # Enough that ten others are left when itself, and held-out ones among them, are passed over.
+    limit = -(-(NEIGHBOURS + 1) * len(labels) // max(1, int(answering.sum())))
+    found = [_pairs_of(int(row), vectors, labels, search, limit, answering, metric) for row in queries]
+    pairs = Pairs(
+        np.concatenate([scores for scores, _ in found]),
+        np.concatenate([same for _, same in found]),
+        np.repeat(np.arange(len(found)), [len(scores) for scores, _ in found]),
+    )
+    return learn(pairs, _random_pairs(vectors, labels, labelled, metric, rng))
+
+
+def learn(pairs: Pairs, unrelated: tuple[float, float]) -> Calibration | None:
+    """The calibration that fits `pairs`.
+
+    Args:
+        pairs: queries with their nearest; pictures that are not among what they search.
+        unrelated: score of two pictures drawn at random, and how often they are of one class.
+
+    Returns:
+        None with fewer than 50 pairs, or without one of the same class.
+    """
+    if len(pairs.scores) < SMALLEST_LABELLED or not pairs.same.any():
         return None
     # Halves are cut between queries, not between pairs: pairs of one query resemble each other.
-    second_half = np.repeat(np.arange(len(pairs)) % 2 == 1, [len(s) for s, _ in pairs])
-    knots, values = fit_isotonic(scores, same)
-    unrelated, chance = _random_pairs(vectors, labels, labelled, metric, rng)
-    if unrelated < knots[0] and chance < values[0]:
+    second_half = np.unique(pairs.queries, return_inverse=True)[1] % 2 == 1
+    knots, values = fit_isotonic(pairs.scores, pairs.same)
+    score, chance = unrelated
+    if score < knots[0] and chance < values[0]:
         # Below all that neighbours show, confidence falls to chance instead of staying where they end.
-        knots, values = np.append(unrelated, knots), np.append(chance, values)
+        knots, values = np.append(score, knots), np.append(chance, values)
     return Calibration(
         tuple(knots.tolist()),
         tuple(values.tolist()),
-        pairs=len(scores),
-        expected_calibration_error=_cross_fitted_error(scores, same, second_half),
+        pairs=len(pairs.scores),
+        expected_calibration_error=_cross_fitted_error(pairs.scores, pairs.same, second_half),
     )
+
+
+def _sides(
+    labelled: NDArray[np.int64], held_out: NDArray[np.bool_] | None, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows that ask, and whether each of `count` rows may answer."""
+    if held_out is not None:
+        asking = labelled[held_out[labelled]]
+        if len(asking) >= SMALLEST_HELD_OUT and len(labelled) - len(asking) >= SMALLEST_LABELLED:
+            return asking, ~held_out
+    return labelled, np.ones(count, bool)
 
 
 def fit_isotonic(
@@ -223,14 +277,20 @@ def expected_calibration_error(confidence: NDArray[np.float64], same: NDArray[np
 
 
 def _pairs_of(
-    row: int, vectors: Vectors, labels: Sequence[str | None], search: Search, metric: Metric
+    row: int,
+    vectors: Vectors,
+    labels: Sequence[str | None],
+    search: Search,
+    limit: int,
+    answering: NDArray[np.bool_],
+    metric: Metric,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Scores of the row's nearest labelled others, and whether their label is its own."""
-    rows, distances = search(vectors[row], NEIGHBOURS + 1)
+    rows, distances = search(vectors[row], limit)
     others = [
         (score_from_distance(distance, metric), labels[found] == labels[row])
         for found, distance in zip(rows.tolist(), distances.tolist(), strict=True)
-        if found != row and labels[found] is not None
+        if found != row and answering[found] and labels[found] is not None
     ]
     pairs = others[:NEIGHBOURS]
     return np.array([s for s, _ in pairs], np.float64), np.array([y for _, y in pairs], bool)

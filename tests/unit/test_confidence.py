@@ -193,3 +193,58 @@ def test_json_round_trip_and_another_format():
     assert Calibration.from_json(json.loads(text)) == calibration
     with pytest.raises(Incompatible, match="got 7; expected 1"):
         Calibration.from_json({**calibration.to_json(), "format": 7})
+
+
+def error_on(calibration, vectors, labels, queries, query_labels):
+    confidence, same = [], []
+    for query, label in zip(queries, query_labels, strict=True):
+        rows, distances = exact_search(query, vectors, 10, "cosine")
+        confidence += [calibration(1 - float(d)) for d in distances]
+        same += [labels[row] == label for row in rows]
+    return expected_calibration_error(np.array(confidence), np.array(same))
+
+
+def test_held_out_items_ask_where_the_encoder_knows_the_others_too_well():
+    # As an encoder sees what it was trained on: classes tight; others are spread.
+    easy, easy_labels = clustered(900, classes=10, spread=0.5, seed=1)
+    asking, asking_labels = clustered(300, classes=10, spread=1.8, seed=2)
+    fresh, fresh_labels = clustered(400, classes=10, spread=1.8, seed=3)
+    vectors, labels = easy, easy_labels
+    everything = np.concatenate([vectors, asking])
+    every_label = labels + asking_labels
+    held_out = np.arange(len(everything)) >= len(vectors)
+
+    def calibrated(held_out):
+        got = calibrate(everything, every_label, exact(everything), "cosine", held_out=held_out)
+        assert got is not None
+        return got
+
+    def judge(calibration):
+        return error_on(calibration, vectors, labels, fresh, fresh_labels)
+
+    assert judge(calibrate(vectors, labels, exact(vectors), "cosine")) > 0.2
+    assert judge(calibrated(None)) > 0.07
+    assert judge(calibrated(held_out)) < 0.05
+    # Too few to learn from: all ask.
+    few = np.arange(len(everything)) < 19
+    assert calibrated(few) == calibrated(None)
+
+
+def test_held_out_items_do_not_answer():
+    vectors, labels = clustered(400)
+    held_out = np.arange(400) % 2 == 0
+    calibration = calibrate(vectors, labels, exact(vectors), "cosine", held_out=held_out)
+    others = [row for row in range(400) if not held_out[row]]
+    expected = 0
+    for row in np.flatnonzero(held_out):
+        rows, _ = exact_search(vectors[row], vectors, 22, "cosine")
+        expected += len([found for found in rows if found in others][:10])
+    assert calibration is not None
+    assert calibration.pairs == expected
+
+
+def test_many_scores_at_once_are_what_each_alone_is():
+    vectors, labels = clustered(300)
+    calibration = calibrate(vectors, labels, exact(vectors), "cosine")
+    asked = np.linspace(-1, 1, 60)
+    np.testing.assert_allclose(calibration.many(asked), [calibration(score) for score in asked], atol=1e-12)

@@ -203,6 +203,18 @@ def test_confidence_is_calibrated_from_labels(tmp_path: Path) -> None:
     assert SnapshotManifest.parse(manifest.dump()).calibration == manifest.calibration
 
 
+def test_confidence_is_learned_from_items_that_metadata_holds_out(tmp_path: Path) -> None:
+    shelf = Shelf.create(Store(str(tmp_path / "store")), tmp_path / "work", "named-0123456789ab")
+    names = [f"c{number % 4}/{number:03}.jpg" for number in range(200)]
+    shelf.put(names, unit_vectors(200, 16))
+    everyone = shelf.build().calibration
+    shelf.describe({name: {"split": "val" if row < 60 else "train"} for row, name in enumerate(names)})
+    held_out = shelf.build().calibration
+    assert everyone is not None
+    assert held_out is not None
+    assert (everyone.pairs, held_out.pairs) == (200 * 10, 60 * 10)
+
+
 # What a reader refuses
 
 

@@ -57,7 +57,8 @@ class EncoderManifest:
         precisions: model files by precision; `fp32` is always there.
         default_precision: used on both sides, gallery and query, unless somebody asks otherwise.
         created_at: ISO 8601, UTC.
-        details: anything else worth knowing (versions, calibration, why int8 was refused).
+        details: anything else worth knowing (versions, calibration, why int8 was refused; for a trained
+            encoder `held_out`, a list).
         format: version of this file's layout.
     """
 
@@ -76,6 +77,11 @@ class EncoderManifest:
     def dimension(self) -> int:
         """Dimension of the `image` vector."""
         return self.vector("image").dimension
+
+    @property
+    def held_out(self) -> frozenset[str]:
+        """Ids of the pictures that its training was judged on and did not learn from; none if untrained."""
+        return frozenset(self.details.get("held_out", ()))
 
     def vector(self, name: str) -> VectorSpec:
         """The vector called `name`. Raises Incompatible if the encoder gives none of that name."""

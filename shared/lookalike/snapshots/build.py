@@ -14,10 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.confidence import Calibration, calibrate
-from lookalike.errors import Incompatible, SnapshotNotFound
+from lookalike.errors import EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.indexes import IndexSpec, build_index, open_index
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
@@ -134,13 +136,13 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
 def _build(
     job: _Job, folder: Path, say: Progress, before_swap: Callable[[], None] | None
 ) -> SnapshotManifest:
-    contents = Contents(job.catalogue, job.version)
+    contents = Contents(job.catalogue, job.version, _held_out(job))
     say("reading vectors")
     index = _build_index(job, contents, folder, say)
     say("writing item columns")
     schema = contents.columns.write(folder / COLUMNS_FILE)
     say("calibrating confidence")
-    calibration = _calibrate(job, index, contents.labels, folder)
+    calibration = _calibrate(job, index, contents, folder)
     manifest = _manifest(job, index, schema, contents.labels, calibration)
     published = publish(
         manifest,
@@ -168,9 +170,20 @@ def _build_index(job: _Job, contents: Contents, folder: Path, say: Progress) -> 
     )
 
 
-def _calibrate(job: _Job, index: IndexSpec, labels: list[str | None], folder: Path) -> Calibration | None:
+def _held_out(job: _Job) -> frozenset[str]:
+    """Ids of the pictures that the encoder's training held out."""
+    from lookalike.encoders import Encoders
+
+    try:
+        return Encoders(job.artifacts).get(job.catalogue.encoder_id).held_out
+    except EncoderNotFound:  # vectors of another make
+        return frozenset()
+
+
+def _calibrate(job: _Job, index: IndexSpec, contents: Contents, folder: Path) -> Calibration | None:
     opened = open_index(index, folder)
-    return calibrate(opened.vectors, labels, opened.search, job.config.metric)
+    held_out = np.array(contents.held_out, bool)
+    return calibrate(opened.vectors, contents.labels, opened.search, job.config.metric, held_out=held_out)
 
 
 def _manifest(
