@@ -142,8 +142,9 @@ def calibrate(
     asking, answering = _sides(labelled, held_out, len(labels))
     rng = np.random.default_rng(seed)
     queries = rng.permutation(asking)[:sample]
-    # Enough that ten others are left when itself, and held-out ones among them, are passed over.
-    limit = -(-(NEIGHBOURS + 1) * len(labels) // max(1, int(answering.sum())))
+    limit = NEIGHBOURS + 1
+    if not answering.all():  # twice as many as leave ten on average
+        limit = 2 * limit * len(labels) // int(answering.sum())
     found = [_pairs_of(int(row), vectors, labels, search, limit, answering, metric) for row in queries]
     pairs = Pairs(
         np.concatenate([scores for scores, _ in found]),

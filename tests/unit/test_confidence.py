@@ -237,7 +237,7 @@ def test_held_out_items_do_not_answer():
     others = [row for row in range(400) if not held_out[row]]
     expected = 0
     for row in np.flatnonzero(held_out):
-        rows, _ = exact_search(vectors[row], vectors, 22, "cosine")
+        rows, _ = exact_search(vectors[row], vectors, 44, "cosine")
         expected += len([found for found in rows if found in others][:10])
     assert calibration is not None
     assert calibration.pairs == expected
