@@ -1,0 +1,23 @@
+"""Publishing: another encoder for a collection that is in use, and the way back."""
+
+from lookalike.publishing.comparison import Comparison, Measured, compare_vectors
+from lookalike.publishing.encoding import Encoding, EncodingCancelled
+from lookalike.publishing.judging import judge_collection, judge_examples
+from lookalike.publishing.parts import Parts, Progress
+from lookalike.publishing.publish import Publication, publish_encoder
+from lookalike.publishing.rollback import rollback
+
+__all__ = [
+    "Comparison",
+    "Encoding",
+    "EncodingCancelled",
+    "Measured",
+    "Parts",
+    "Progress",
+    "Publication",
+    "compare_vectors",
+    "judge_collection",
+    "judge_examples",
+    "publish_encoder",
+    "rollback",
+]

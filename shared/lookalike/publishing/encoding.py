@@ -1,0 +1,99 @@
+"""All items of a collection in one encoder's vectors table, whichever encoder serves.
+
+What is encoded comes from the catalogue, not from a listing: items arrive, change and go through ingest
+alone, which goes on with the encoder that serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lookalike.catalogue import ItemRow
+from lookalike.encoders import Encoder
+from lookalike.errors import LookalikeError, StoreUnavailable
+from lookalike.ingest import Ingestor, IngestReport, item_key
+from lookalike.publishing.parts import Parts, Progress, catalogue_of
+from lookalike.types import ObjectEvent
+
+BATCH_ITEMS = 256
+TITLE = "encoding"
+
+
+class EncodingCancelled(LookalikeError):
+    """Somebody asked to stop; what was encoded is kept."""
+
+
+class Encoding:
+    """One encoder's vectors of a collection.
+
+    Args:
+        parts: of the store.
+        collection: its name.
+        encoder_id: whose vectors; need not be the collection's.
+
+    Raises:
+        EncoderNotFound: there is no such encoder.
+    """
+
+    def __init__(self, parts: Parts, collection: str, encoder_id: str) -> None:
+        self._collection = collection
+        self._encoder: Encoder = parts.encoders.load(encoder_id)
+        self._catalogue = catalogue_of(parts, collection, encoder_id)
+        self._ingestor = Ingestor(parts.images, parts.artifacts, parts.settings, lambda _: self._encoder)
+
+    def missing(self) -> list[ItemRow]:
+        """Live items that have no vector of their present bytes, by id."""
+        rows = self._catalogue.known()
+        encoded = self._catalogue.known_vectors()
+        return [
+            row
+            for item_id, row in sorted(rows.items())
+            if row.status == "live" and encoded.get(item_id, ("", ""))[1] != row.content_hash
+        ]
+
+    def catch_up(
+        self, *, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> int:
+        """Encode what is missing, and what arrives meanwhile. Killed and called again, it goes on.
+
+        Returns:
+            How many items cannot be encoded: their pictures went away, or are no pictures any more. Ingest
+            hears of these by itself.
+
+        Raises:
+            CollectionNotFound: the collection was deleted.
+            EncodingCancelled: `cancelled` turned true.
+            StoreUnavailable: pictures could not be read; what was encoded is kept.
+        """
+        hopeless: set[tuple[str, str]] = set()
+        while True:
+            left = self.missing()
+            missing = [row for row in left if (row.id, row.sequencer) not in hopeless]
+            if not missing:
+                return len(left)
+            for start in range(0, len(missing), BATCH_ITEMS):
+                if cancelled and cancelled():
+                    raise EncodingCancelled("the encoding was stopped", fix="Run it again to go on.")
+                if progress:
+                    progress(TITLE, start, len(missing))
+                self._encode(missing[start : start + BATCH_ITEMS])
+            if progress:
+                progress(TITLE, len(missing), len(missing))
+            # Tried once: what is still missing with the same sequencer has no bytes to be encoded from.
+            hopeless.update((row.id, row.sequencer) for row in missing)
+
+    def _encode(self, rows: Sequence[ItemRow]) -> None:
+        events = [
+            ObjectEvent(self._collection, item_key(self._collection, row.id), "created", row.sequencer)
+            for row in rows
+        ]
+        report: IngestReport = self._ingestor.apply(events)
+        if report.failed:
+            event, error = report.failed[0]
+            if isinstance(error, LookalikeError) and not isinstance(error, StoreUnavailable):
+                raise error
+            raise StoreUnavailable(
+                f"{len(report.failed)} pictures could not be read",
+                got=f"{event.key}: {error}",
+                fix="Run it again; what was encoded is kept.",
+            ) from error

@@ -1,0 +1,50 @@
+"""What publishing works with: the parts of one store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from lookalike.catalogue import Catalogue
+from lookalike.collections import Collections
+from lookalike.encoders import Encoders
+from lookalike.settings import Settings
+from lookalike.storage import Store
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, in a few words, how much of it is done, and of how much (0: not known)."""
+
+
+class Parts(Protocol):
+    """The two roots, and what lives in them; a `Workspace` is one."""
+
+    @property
+    def settings(self) -> Settings:
+        """Limits, threads and times."""
+
+    @property
+    def images(self) -> Store:
+        """The images root."""
+
+    @property
+    def artifacts(self) -> Store:
+        """The artifacts root."""
+
+    @property
+    def collections(self) -> Collections:
+        """All collections."""
+
+    @property
+    def encoders(self) -> Encoders:
+        """All encoders."""
+
+    @property
+    def cache(self) -> Path:
+        """Where builds under way are kept."""
+
+
+def catalogue_of(parts: Parts, collection: str, encoder_id: str) -> Catalogue:
+    """A collection's catalogue with the vectors of one encoder. Raises EncoderNotFound."""
+    manifest = parts.encoders.get(encoder_id)
+    return Catalogue(parts.artifacts, collection, manifest.id, manifest.dimension)

@@ -1,0 +1,74 @@
+"""Back to the encoder before, with the very snapshot that served then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lookalike.errors import Conflict
+from lookalike.publishing.encoding import Encoding
+from lookalike.publishing.parts import Parts, Progress
+from lookalike.publishing.publish import Publication, build_and_swap, go_over, only_one
+from lookalike.snapshots import Switch, Switches, finish_switch, read_switches, republish
+from lookalike.snapshots.switches import Earlier
+
+REASON = "asked for"
+
+
+def rollback(
+    parts: Parts,
+    collection: str,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Publication:
+    """Let the encoder before the present one serve again.
+
+    Its vectors and its snapshot were kept, so that it finds what it found: same ids, scores and order. Items
+    that arrived since are encoded with it first, and are found too. If the snapshot is not there any more, a
+    new one is built. Killed and called again, it completes the same step.
+
+    Raises:
+        CollectionNotFound: there is no such collection.
+        Conflict: no earlier encoder is known, or another change is under way.
+        EncodingCancelled: `cancelled` turned true.
+        StoreUnavailable: pictures could not be read, or the store failed; call again.
+    """
+    with only_one(parts, collection):
+        config = parts.collections.get(collection)
+        target, present = _target(read_switches(parts.artifacts, collection), config.encoder_id, collection)
+        encoding = Encoding(parts, collection, target.encoder_id)
+        encoding.catch_up(progress=progress, cancelled=cancelled)
+        switch = Switch("rollback", target.encoder_id, present, None, REASON)
+        left_out: list[int] = []
+        manifest = target.snapshot_id and republish(
+            parts.artifacts,
+            collection,
+            target.snapshot_id,
+            before_swap=lambda: left_out.append(go_over(parts, collection, encoding, switch)),
+        )
+        if manifest:
+            finish_switch(parts.artifacts, collection, target.encoder_id)
+        else:
+            manifest, missed = build_and_swap(parts, config, encoding, switch, progress)
+            left_out.append(missed)
+        return Publication(
+            collection, target.encoder_id, present, True, manifest.id, REASON, left_out=left_out[-1]
+        )
+
+
+def _target(switches: Switches, encoder_id: str, collection: str) -> tuple[Earlier, str]:
+    """What to go back to, and from which encoder."""
+    last = switches.unfinished
+    if last and last.kind == "rollback" and last.encoder_id == encoder_id:
+        # It was cut short: the collection names the earlier encoder, searches perhaps not yet.
+        return Switches(switches.entries[:-1]).earlier()[-1], last.previous_encoder
+    steps = switches.settled(encoder_id).earlier()
+    while steps and steps[-1].encoder_id == encoder_id:  # somebody went back by hand
+        steps = steps[:-1]
+    if not steps:
+        raise Conflict(
+            "there is no earlier encoder to go back to",
+            got=collection,
+            fix="Publish one: `lookalike publish COLLECTION ENCODER`.",
+        )
+    return steps[-1], encoder_id
