@@ -1,20 +1,30 @@
 """How good an encoder is for a set of labelled pictures: numbers with intervals, and a report to look at."""
 
 from lookalike.evaluation.bootstrap import Difference, Draws, Interval
+from lookalike.evaluation.evaluate import Candidate, evaluate
 from lookalike.evaluation.pairs import PairCounts, Threshold, pair_counts
+from lookalike.evaluation.report import METRICS, BlendPoint, EncoderResult, EvaluationReport
 from lookalike.evaluation.retrieval import DEPTHS, Retrieval, map_at_r, recall_at_k, retrieval
 from lookalike.evaluation.sides import Sides, each_itself
+from lookalike.evaluation.split import QuerySplit
 
 __all__ = [
     "DEPTHS",
+    "METRICS",
+    "BlendPoint",
+    "Candidate",
     "Difference",
     "Draws",
+    "EncoderResult",
+    "EvaluationReport",
     "Interval",
     "PairCounts",
+    "QuerySplit",
     "Retrieval",
     "Sides",
     "Threshold",
     "each_itself",
+    "evaluate",
     "map_at_r",
     "pair_counts",
     "recall_at_k",

@@ -115,7 +115,7 @@ def rank(sides: Sides) -> Retrieval:
     for rows in _alike(relevant):
         depth = min(max(int(relevant[rows].max()), *DEPTHS), len(sides.gallery))
         for block, scores in sides.blocks(rows):
-            _judge(sides, block, *_best(scores, depth), found)
+            _judge(sides, block, *best(scores, depth), found)
     return found
 
 
@@ -136,15 +136,15 @@ def _alike(relevant: Rows) -> Iterator[Rows]:
         start = end
 
 
-def _best(scores: Scores, depth: int) -> tuple[Rows, Scores]:
+def best(scores: Scores, depth: int) -> tuple[Rows, Scores]:
     """The `depth` best columns of each row, best first, and their scores."""
     if depth < scores.shape[1]:
         columns = np.argpartition(scores, scores.shape[1] - depth, axis=1)[:, -depth:]
     else:
         columns = np.broadcast_to(np.arange(depth), scores.shape)
-    best = np.take_along_axis(scores, columns, axis=1)
-    order = np.argsort(-best, axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(best, order, axis=1)
+    found = np.take_along_axis(scores, columns, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
 def _judge(sides: Sides, rows: Rows, columns: Rows, scores: Scores, found: Retrieval) -> None:

@@ -1,0 +1,221 @@
+"""The evaluation itself: encoders side by side on one split of one set of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import InvalidInput
+from lookalike.evaluation.bootstrap import Difference, Draws, Interval, Replicates
+from lookalike.evaluation.layout import map_of
+from lookalike.evaluation.mistakes import by_category, confusion, worst_queries
+from lookalike.evaluation.pairs import PairCounts, Threshold, count_pairs
+from lookalike.evaluation.reliability import judge_confidence
+from lookalike.evaluation.report import (
+    METRICS,
+    EncoderDifference,
+    EncoderResult,
+    EvaluationReport,
+    MapPoint,
+    SimilarityHistogram,
+    WantedThreshold,
+)
+from lookalike.evaluation.retrieval import DEPTHS, rank
+from lookalike.evaluation.sides import Sides
+from lookalike.evaluation.split import QuerySplit
+from lookalike.types import Vectors
+
+WANTED_PRECISION = 0.92
+PRECISIONS = (0.5, 0.8, 0.9, 0.95, 0.99)
+FEWEST_PICTURES = 10
+CURVE_POINTS = 200
+HISTOGRAM_BINS = 128
+
+Progress = Callable[[str], None]
+"""Told what is being done now, in a few words."""
+Draw = tuple[float, Replicates]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One encoder's vectors of all pictures: (n, d) float32, in the order of the pictures."""
+
+    name: str
+    vectors: Vectors
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def evaluate(
+    candidates: Sequence[Candidate],
+    ids: Sequence[str],
+    labels: Sequence[str],
+    split: QuerySplit,
+    *,
+    title: str = "",
+    wanted_precision: float = WANTED_PRECISION,
+    layout: bool = False,
+    progress: Progress | None = None,
+) -> EvaluationReport:
+    """Judge every candidate on the same queries; compare each with the first.
+
+    Args:
+        candidates: at least one; names differ.
+        ids: (n,) of the pictures.
+        labels: (n,) their categories.
+        split: which of them ask, and whom.
+        title: what is evaluated, for people.
+        wanted_precision: for the threshold, in (0, 1].
+        layout: draw a map too; needs scikit-learn, and seconds.
+        progress: called before each step.
+
+    Raises:
+        InvalidInput: fewer than 10 pictures or 2 categories; no query has a picture of its category to find;
+            a number is out of range; names are equal; vectors and labels differ in number.
+    """
+    _check(candidates, ids, labels, wanted_precision)
+    say = progress or (lambda _: None)
+    draws = Draws(len(split.queries))
+    results, drawn = [], []
+    for candidate in candidates:
+        say(f"judging {candidate.name}")
+        trial = _Trial(candidate, tuple(ids), np.asarray(labels), split, wanted_precision)
+        result, numbers = trial.judge(draws, layout=layout)
+        results.append(result)
+        drawn.append(numbers)
+    relevant = trial.sides.relevant()
+    return EvaluationReport(
+        title=title,
+        split=split.words,
+        queries=len(split.queries),
+        gallery=len(split.gallery),
+        unanswerable=int((relevant == 0).sum()),
+        categories=len(trial.sides.classes),
+        wanted_precision=wanted_precision,
+        encoders=tuple(results),
+        differences=tuple(
+            EncoderDifference(
+                result.name,
+                results[0].name,
+                {key: Difference.of(numbers[key], drawn[0][key]) for key in METRICS},
+            )
+            for result, numbers in zip(results[1:], drawn[1:], strict=True)
+        ),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """One encoder on the split."""
+
+    candidate: Candidate
+    ids: tuple[str, ...]
+    labels: NDArray[np.str_]
+    split: QuerySplit
+    wanted: float
+    sides: Sides = field(init=False)
+
+    def __post_init__(self) -> None:
+        queries, gallery, vectors = self.split.queries, self.split.gallery, self.candidate.vectors
+        sides = Sides.of(
+            vectors[queries],
+            self.labels[queries],
+            vectors[gallery],
+            self.labels[gallery],
+            exclude=self.split.exclude,
+        )
+        if not sides.relevant().any():
+            raise InvalidInput(
+                "no query has another picture of its category to find",
+                got=f"{len(queries)} queries, {len(sides.classes)} categories",
+                expected="categories with two pictures or more",
+                fix="Put pictures of one kind into one category.",
+            )
+        object.__setattr__(self, "sides", sides)
+
+    def judge(self, draws: Draws, *, layout: bool) -> tuple[EncoderResult, Mapping[str, Draw]]:
+        sides = self.sides
+        found, counts = rank(sides), count_pairs(sides)
+        threshold = counts.at_precision(self.wanted)
+        numbers: dict[str, Draw] = {
+            f"recall_at_{k}": (found.recall(k), draws.mean(found.hits[k])) for k in DEPTHS
+        }
+        numbers["map_at_r"] = (found.map_at_r, draws.mean(found.average_precision))
+        recalls = draws.recall_at_precision(sides, counts, self.wanted)
+        numbers["recall_at_precision"] = (threshold.recall, recalls)
+        query_ids = [self.ids[row] for row in self.split.queries.tolist()]
+        gallery_ids = [self.ids[row] for row in self.split.gallery.tolist()]
+        result = EncoderResult(
+            name=self.candidate.name,
+            dimension=self.candidate.vectors.shape[1],
+            facts=dict(self.candidate.facts),
+            metrics={key: Interval.of(*numbers[key]) for key in METRICS},
+            threshold=threshold,
+            thresholds=tuple(WantedThreshold(p, counts.at_precision(p)) for p in PRECISIONS),
+            curve=_curve(counts),
+            histogram=_histogram(counts),
+            categories=by_category(sides, found, threshold.score),
+            confusion=confusion(sides, found),
+            reliability=judge_confidence(sides),
+            worst=worst_queries(sides, found, query_ids, gallery_ids),
+            layout=self._map() if layout else (),
+        )
+        return result, numbers
+
+    def _map(self) -> tuple[MapPoint, ...]:
+        rows = np.union1d(self.split.queries, self.split.gallery)
+        return map_of(self.candidate.vectors[rows], self.labels[rows].tolist())
+
+
+def _curve(counts: PairCounts) -> tuple[Threshold, ...]:
+    """Points at evenly spaced recalls, both ends among them."""
+    thresholds, precision, recall = counts.curve()
+    if not counts.same.any():
+        return ()
+    wanted = np.linspace(recall[0], 1.0, CURVE_POINTS)
+    places = np.unique(np.minimum(np.searchsorted(recall, wanted), len(recall) - 1))
+    return tuple(
+        Threshold(round(float(thresholds[i]), 6), round(float(precision[i]), 6), round(float(recall[i]), 6))
+        for i in places.tolist()
+    )
+
+
+def _histogram(counts: PairCounts) -> SimilarityHistogram:
+    same, different = counts.histogram(HISTOGRAM_BINS)
+    return SimilarityHistogram(-1.0, 1.0, tuple(same.tolist()), tuple(different.tolist()))
+
+
+def _check(
+    candidates: Sequence[Candidate], ids: Sequence[str], labels: Sequence[str], wanted_precision: float
+) -> None:
+    if len(ids) < FEWEST_PICTURES or len(ids) != len(labels):
+        raise InvalidInput(
+            "too few labelled pictures to evaluate",
+            got=min(len(ids), len(labels)),
+            expected=f"{FEWEST_PICTURES} or more, each with a category",
+            fix="Put pictures in one folder per category, or name a collection whose items have categories.",
+        )
+    if len(set(labels)) < 2:
+        raise InvalidInput(
+            "all pictures are of one category, so that every answer is right",
+            got=repr(labels[0]),
+            expected="2 categories or more",
+        )
+    if not 0 < wanted_precision <= 1:
+        raise InvalidInput(
+            "the wanted precision is out of range", got=wanted_precision, expected="above 0, at most 1"
+        )
+    names = [candidate.name for candidate in candidates]
+    if not names or len(set(names)) != len(names):
+        raise InvalidInput("encoders must be told apart by name", got=", ".join(names) or "none")
+    for candidate in candidates:
+        if len(candidate.vectors) != len(ids):
+            raise InvalidInput(
+                f"{candidate.name} has not one vector for each picture",
+                got=len(candidate.vectors),
+                expected=len(ids),
+            )
