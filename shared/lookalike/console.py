@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 Advance = Callable[[int], None]
+Phase = Callable[[str, int, int, str, float | None], None]
 Justify = Literal["left", "right"]
 
 
@@ -80,6 +81,42 @@ class Console:
                     progress.update(number, rate=f"{speed:,.0f}/s")
 
             yield advance
+
+    @contextmanager
+    def phases(self) -> Iterator[Phase]:
+        """A bar on standard error for each of several phases, one after the other.
+
+        Call what it yields with the phase's name, how much of how much is done, a few words beside the bar, and
+        the seconds left, if known.
+        """
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        with Progress(*columns, console=_rich(stderr=True)) as progress:
+            known: dict[str, TaskID] = {}
+
+            def show(phase: str, done: int, total: int, text: str, seconds: float | None) -> None:
+                if phase not in known:
+                    known[phase] = progress.add_task(phase, total=total, text="", left="")
+                left = "" if seconds is None else f"{_duration(seconds)} left"
+                progress.update(known[phase], completed=done, total=total, text=text, left=left)
+
+            yield show
+
+
+def _duration(seconds: float) -> str:
+    """`42 s`, `3 min`, `1 h 5 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _progress() -> Progress:

