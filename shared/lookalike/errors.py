@@ -17,11 +17,13 @@ LookalikeError
 │   ├── ItemNotFound
 │   ├── EncoderNotFound
 │   ├── BackboneNotFound       cannot be loaded: unknown name, empty folder, failed download
-│   └── SnapshotNotFound
+│   ├── SnapshotNotFound
+│   └── TrainingNotFound
 ├── Conflict                    somebody else changed it first, or it exists already
 ├── NotReady                    nothing published to search yet; try again later
 ├── Busy                        too much work is waiting already; try again later
 ├── Incompatible                two parts do not fit together; names both sides
+├── TrainingCancelled           somebody asked for it; what was computed is kept for the next run
 ├── EncoderRejected             an exported encoder departs from its original too much
 ├── AccessDenied
 │   ├── Unauthenticated         no key, or an unknown one
@@ -142,6 +144,10 @@ class SnapshotNotFound(NotFound):
     """No snapshot of this id."""
 
 
+class TrainingNotFound(NotFound):
+    """No training of this id, or no such part of it."""
+
+
 class Conflict(LookalikeError):
     """Somebody else changed it first, or it exists already."""
 
@@ -156,6 +162,10 @@ class Busy(LookalikeError):
 
 class Incompatible(LookalikeError):
     """Two parts (encoder, index, snapshot, reader) do not fit together."""
+
+
+class TrainingCancelled(LookalikeError):
+    """A training was cancelled."""
 
 
 class EncoderRejected(LookalikeError):

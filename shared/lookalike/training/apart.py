@@ -69,7 +69,7 @@ def build_encoder_apart(
                 if "progress" in message and progress:
                     progress(message["progress"])
                 elif "error" in message:
-                    raise _as_error(message["error"])
+                    raise as_error(message["error"])
                 elif "manifest" in message:
                     return EncoderManifest.from_json(message["manifest"])
             noise.seek(0)
@@ -106,12 +106,14 @@ def _save_pictures(pictures: Iterable[Pixels], folder: Path) -> Path:
     return folder
 
 
-def _as_error(error: dict[str, Any]) -> LookalikeError:
+def as_error(error: dict[str, Any]) -> LookalikeError:
+    """The error that `as_json` was given in another process."""
     kind: type[LookalikeError] = getattr(errors, error.pop("kind"), LookalikeError)
     return kind(**error)
 
 
-def _as_json(error: LookalikeError) -> dict[str, Any]:
+def as_json(error: LookalikeError) -> dict[str, Any]:
+    """An error as JSON-ready values."""
     given = {"got": error.got, "expected": error.expected}
     texts = {key: None if value is None else str(value) for key, value in given.items()}
     return {"kind": type(error).__name__, "problem": error.problem, "fix": error.fix, **texts}
@@ -130,7 +132,7 @@ def main() -> None:
         try:
             say(manifest=_build(request, lambda text: say(progress=text)).to_json())
         except LookalikeError as error:
-            say(error=_as_json(error))
+            say(error=as_json(error))
 
 
 def _build(request: dict[str, Any], progress: Callable[[str], None]) -> EncoderManifest:

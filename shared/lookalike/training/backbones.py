@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from lookalike.encoders.manifest import file_sha256
 from lookalike.errors import BackboneNotFound, Incompatible
 from lookalike.images import Preprocess
 from lookalike.training.presets import PACKAGED, PRESETS, UNIT_RANGE
@@ -34,6 +36,8 @@ class Backbone:
         size: side of its square input, in pixels.
         dimension: of its feature vector.
         features: (n, size, size, 3) float32 RGB in 0..255 → (n, dimension) float32.
+        digest: hash of all that decides its numbers, in hexadecimal; names its cached features.
+        taps: pixels as above → (activations before the last stages, features); None if it cannot be cut.
         keep: the loaded object. Its functions hold their variables weakly, so it must outlive them.
     """
 
@@ -43,6 +47,8 @@ class Backbone:
     dimension: int
     features: TensorFunction
     keep: object
+    digest: str
+    taps: TensorFunction | None = None
 
     @property
     def preprocess(self) -> Preprocess:
@@ -82,21 +88,43 @@ def load_backbone(
     dimension = _checked_dimension(features, side, backbone)
     # A folder's path says nothing on another machine.
     source = backbone if preset or "://" in backbone else f"SavedModel {Path(backbone).name}"
-    return Backbone(_short_name(backbone), source, side, dimension, features, (loaded, function))
+    digest = _digest(_content_of(preset.handle if preset else backbone), side, repr(pixel_range))
+    return Backbone(_short_name(backbone), source, side, dimension, features, (loaded, function), digest)
 
 
 def _packaged(name: str, size: int | None, pixel_range: tuple[float, float] | None) -> Backbone:
     from lookalike.training.efficientnet_lite import PIXEL_RANGE, VARIANTS, build, load_weights
 
     variant = replace(VARIANTS[name], size=size or VARIANTS[name].size)
-    model = build(variant, load_weights(name))
+    weights = load_weights(name)
+    model = build(variant, weights, tap=True)
 
     scaled = _normaliser(pixel_range or PIXEL_RANGE)
 
-    def features(pixels: Any) -> Any:
+    def taps(pixels: Any) -> Any:
         return model(scaled(pixels), training=False)
 
-    return Backbone(name, name, variant.size, int(model.output_shape[-1]), features, model)
+    def features(pixels: Any) -> Any:
+        return taps(pixels)[1]
+
+    content = hashlib.sha256(b"".join(weights[part].tobytes() for part in sorted(weights))).hexdigest()
+    digest = _digest(content, variant.size, repr(pixel_range or PIXEL_RANGE))
+    return Backbone(name, name, variant.size, int(model.output_shape[1][-1]), features, model, digest, taps)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def _content_of(backbone: str) -> str:
+    """Hash of a SavedModel folder's files; a handle stands for itself, because it names a version."""
+    folder = Path(backbone)
+    if not folder.is_dir():
+        return backbone
+    total = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(f"{file.relative_to(folder).as_posix()}\0{file_sha256(file)}\n".encode())
+    return total.hexdigest()
 
 
 def _normaliser(pixel_range: tuple[float, float]) -> TensorFunction:

@@ -51,6 +51,7 @@ VARIANTS: Mapping[str, Variant] = {
     ),
 }
 
+LATE_STAGES = 2
 # (repeats, kernel, stride, expansion, filters) of each stage, before scaling.
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -104,27 +105,40 @@ def load_weights(name: str) -> Weights:
     return read_checkpoint(Path(getattr(package, variant.finder).get_model_file_path()))
 
 
-def build(variant: Variant, weights: Weights, *, classify: bool = False) -> keras.Model:
+def first_late_block(variant: Variant) -> int:
+    """Number of the block with which the last two stages begin: what `tail` trains starts there."""
+    early = [
+        repeats if number == 0 else ceil(repeats * variant.depth)
+        for number, (repeats, *_) in enumerate(STAGES)
+    ]
+    return sum(early[:-LATE_STAGES])
+
+
+def build(variant: Variant, weights: Weights, *, classify: bool = False, tap: bool = False) -> keras.Model:
     """The network with its weights.
 
     Args:
         variant: which member of the family.
         weights: its checkpoint.
         classify: give the 1000 ImageNet logits in place of the features.
+        tap: also give what enters the block `first_late_block`.
 
     Returns:
-        A model of (n, size, size, 3) float32 RGB in `PIXEL_RANGE` → (n, 1280) features or (n, 1000) logits.
+        A model of (n, size, size, 3) float32 RGB in `PIXEL_RANGE` → (n, 1280) features or (n, 1000) logits;
+        with `tap`, [(n, h, w, filters) activations, (n, 1280) features].
     """
     pixels = keras.Input((variant.size, variant.size, 3), name="pixels")
     x = _convolution(pixels, STEM_FILTERS, 3, "conv_stem", stride=2)
-    x = _norm(x, "bn0")
+    tapped = x = _norm(x, "bn0")
+    late = first_late_block(variant)
     for number, block in enumerate(blocks(variant)):
+        tapped = x if number == late else tapped
         x = _inverted_residual(x, block, f"blocks.{number}")
     x = _norm(_convolution(x, HEAD_FILTERS, 1, "conv_head"), "bn1")
     x = keras.layers.GlobalAveragePooling2D(name="features")(x)
     if classify:
         x = keras.layers.Dense(CLASSES, name="fc")(x)
-    model = keras.Model(pixels, x)
+    model = keras.Model(pixels, [tapped, x] if tap else x)
     for layer in model.layers:
         if layer.weights:
             layer.set_weights(_layer_weights(layer, weights))

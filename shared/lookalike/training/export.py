@@ -7,11 +7,12 @@ too far is not kept.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -87,6 +88,36 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
     source = load_backbone(
         backbone, size=size or (preprocess.size if preprocess else None), pixel_range=pixel_range
     )
+    manifest = export_backbone(
+        source,
+        target,
+        name=name or source.name,
+        calibration=calibration,
+        bound=bound,
+        preprocess=preprocess,
+        normalized=normalized,
+        progress=tell,
+        require_int8=require_int8,
+    )
+    tell(f"made {manifest.id}")
+    return manifest
+
+
+def export_backbone(  # noqa: PLR0913  # as above
+    source: Backbone,
+    target: Path,
+    *,
+    name: str,
+    calibration: Iterable[Pixels] | None = None,
+    bound: float = MIN_MEAN_COSINE,
+    preprocess: Preprocess | None = None,
+    normalized: bool = True,
+    progress: Progress | None = None,
+    require_int8: bool = False,
+    details: Mapping[str, Any] | None = None,
+) -> EncoderManifest:
+    """Export a loaded backbone; see `build_encoder`. `details` go into the manifest."""
+    tell = progress or _silent
     steps = preprocess or source.preprocess
     if steps.size != source.size:
         raise InvalidInput(
@@ -100,14 +131,14 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         folder = Path(staging) / "encoder"
         folder.mkdir()
         vector = VectorSpec("image", source.dimension, normalized)
-        manifest = _export_fp32(source, folder, name or source.name, steps, vector, tell)
+        manifest = _export_fp32(source, folder, name, steps, vector, tell)
+        manifest = replace(manifest, details={**manifest.details, **(details or {})})
         if pictures is not None:
             manifest = _export_int8(source, folder, manifest, pictures, bound, tell)
             if require_int8:
                 manifest.precision("int8")
         (folder / MANIFEST_FILE).write_bytes(manifest.dump())
         folder.replace(target)
-    tell(f"made {manifest.id}")
     return manifest
 
 

@@ -1,0 +1,128 @@
+"""The two phases of a training: the feature layer on cached features, the last stages on cached activations.
+
+The numbers were chosen on held-out parts of a clothing and a grocery data set of 3,000 photos each; see
+docs/training.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from lookalike.evaluation.retrieval import retrieval
+from lookalike.training.cache import ActivationCache
+from lookalike.training.fit import Phase, Rows
+from lookalike.training.head import Head
+from lookalike.training.losses import PAIRWISE
+from lookalike.training.material import Material
+from lookalike.training.options import TrainingOptions
+from lookalike.training.tail import Tail
+from lookalike.types import Vectors
+
+LAYER_EPOCHS = 12
+LAYER_EPOCHS_BEFORE_STAGES = 8
+STAGE_EPOCHS = 18
+LAYER_BATCH = 256
+STAGE_BATCH = 64
+LAYER_RATE = 2e-3
+STAGE_RATE = 6e-4
+ENCODING_BATCH = 128
+
+
+def layer_phase(material: Material, head: Head, options: TrainingOptions) -> Phase:
+    """Train the feature layer and the class weights; an epoch takes every view of every training picture."""
+    views = material.features.shape[1]
+    train = material.train
+    flat = material.features[train].reshape(len(train) * views, -1)
+    centre = material.centre
+
+    def metrics() -> Mapping[str, float]:
+        vectors = head.embed(centre)
+        return _judge(material, vectors[material.validation], vectors[train], train)
+
+    epochs = LAYER_EPOCHS_BEFORE_STAGES if options.last_stages else options.epochs or LAYER_EPOCHS
+    return Phase(
+        name="feature layer",
+        variables=head.trained(),
+        undecayed=("bias",),
+        embed=head,
+        classes=head.classes,
+        inputs=lambda rows, _rng: flat[rows],
+        labels=np.repeat(material.labels[train], views),
+        metrics=metrics,
+        loss=options.loss,
+        epochs=epochs,
+        batch=LAYER_BATCH,
+        learning_rate=LAYER_RATE,
+        seed=options.seed,
+    )
+
+
+def stage_phase(
+    material: Material,
+    head: Head,
+    tail: Tail,
+    cache: ActivationCache,
+    options: TrainingOptions,
+) -> Phase:
+    """Train last stages and feature layer; an epoch takes one random view of every training picture."""
+    train = material.train
+    views = material.features.shape[1]
+    probes = material.probes()
+
+    def inputs(rows: Rows, rng: np.random.Generator) -> NDArray[Any]:
+        chosen = rng.integers(0, views, len(rows))
+        wanted = [(material.digests[train[row]], int(view)) for row, view in zip(rows, chosen, strict=True)]
+        return cache.read("activations", wanted, tail.shape)
+
+    def metrics() -> Mapping[str, float]:
+        rows = np.concatenate([material.validation, probes])
+        vectors = head.embed(tail_features(tail, cache, material, rows))
+        count = len(material.validation)
+        return _judge(material, vectors[:count], vectors[count:], probes)
+
+    layers = {name: variable for layer in tail.layers() for name, variable in layer.trained().items()}
+    undecayed = [name for name in layers if not name.endswith("kernel")]
+    return Phase(
+        name="last stages",
+        variables={**head.trained(), **layers},
+        undecayed=("bias", *undecayed),
+        embed=lambda activations, seed: head(tail(activations), seed),
+        classes=head.classes,
+        inputs=inputs,
+        labels=material.labels[train],
+        metrics=metrics,
+        loss=options.loss,
+        epochs=options.epochs or STAGE_EPOCHS,
+        batch=STAGE_BATCH * (2 if options.loss in PAIRWISE else 1),
+        learning_rate=STAGE_RATE,
+        seed=options.seed,
+    )
+
+
+def tail_features(
+    tail: Tail, cache: ActivationCache, material: Material, rows: Rows, view: int = 0
+) -> Vectors:
+    """Features of one view of some pictures through the trained stages: (n, features) float32."""
+    run = _compiled(tail)
+    results = []
+    for start in range(0, len(rows), ENCODING_BATCH):
+        wanted = [(material.digests[row], view) for row in rows[start : start + ENCODING_BATCH]]
+        results.append(run(tf.cast(cache.read("activations", wanted, tail.shape), tf.float32)).numpy())
+    return np.concatenate(results)
+
+
+def _compiled(tail: Tail) -> Callable[[Any], Any]:
+    if tail.compiled is None:
+        tail.compiled = tf.function(tail)
+    compiled: Callable[[Any], Any] = tail.compiled
+    return compiled
+
+
+def _judge(material: Material, queries: Vectors, gallery: Vectors, rows: Rows) -> Mapping[str, float]:
+    found = retrieval(queries, material.labels[material.validation], gallery, material.labels[rows])
+    return {"recall_at_1": round(found.recall(1), 4), "map_at_r": round(found.map_at_r, 4)}

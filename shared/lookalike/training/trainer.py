@@ -1,0 +1,254 @@
+"""One training, from a data set to an encoder folder. Every step leaves files from which it can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.encoders import EncoderManifest
+from lookalike.images import ImageLimits, read_image
+from lookalike.settings import Settings
+from lookalike.training.backbones import Backbone, load_backbone
+from lookalike.training.blend import Frozen, Side, Trade, choose, trades
+from lookalike.training.cache import ActivationCache
+from lookalike.training.dataset import Dataset
+from lookalike.training.efficientnet_lite import VARIANTS
+from lookalike.training.export import export_backbone
+from lookalike.training.features import Extractor, cache_folder
+from lookalike.training.fit import Epoch, fit
+from lookalike.training.head import Head
+from lookalike.training.material import Material, gather
+from lookalike.training.options import TrainingOptions
+from lookalike.training.phases import layer_phase, stage_phase, tail_features
+from lookalike.training.tail import Tail
+from lookalike.training.trained import trained_backbone
+from lookalike.types import Pixels, Vectors
+
+CALIBRATION_PICTURES = 150
+OTHER_VIEW = 2
+"""The whole picture: nothing about it is random, and it shows what the centre does."""
+
+Report = Callable[[Mapping[str, Any]], None]
+"""Told fields of `run.TrainingProgress`; it may raise to stop."""
+
+
+@dataclass(slots=True)
+class Trainer:
+    """One training in one folder.
+
+    Args:
+        dataset: what to learn from.
+        options: how.
+        run: its folder; what is there from an earlier try is used.
+        cache: where features of all trainings are kept.
+        report: told of progress.
+        threads: pictures that go through the backbone side by side.
+    """
+
+    dataset: Dataset
+    options: TrainingOptions
+    run: Path
+    cache: Path
+    report: Report
+    threads: int = 2
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def train(self) -> dict[str, Any]:
+        """Do it. Returns what `result.json` holds.
+
+        Raises:
+            InvalidInput: too little of the source is readable, or it cannot be divided.
+            BackboneNotFound, Incompatible, StoreUnavailable: see the parts.
+        """
+        # One process, one seed; batches, dropout and first weights have seeds of their own beside it.
+        keras.utils.set_random_seed(self.options.seed)
+        self.report({"phase": "loading the backbone"})
+        backbone = load_backbone(self.options.backbone)
+        with ActivationCache(cache_folder(self.cache, backbone)) as cache:
+            material, computed = self._extract(backbone, cache)
+            _write(self.run / "split.json", _sides(material))
+            head, tail, history = self._fit(backbone, cache, material)
+            frozen = Frozen.fit(material.centre[material.train])
+            share, lines = self._blend(material, head, tail, frozen, cache)
+        manifest = self._export(backbone, material, head, tail, frozen, share)
+        result = {
+            "encoder": manifest.id,
+            "options": self.options.to_json(),
+            "pictures": {"train": len(material.train), "validation": len(material.validation)},
+            "classes": len(material.names),
+            "notes": list(material.notes),
+            "views_computed": computed,
+            "epochs": history,
+            "blend": {"share": share, "trades": [line.to_json() for line in lines]},
+            "metrics": _metrics(lines, share),
+            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
+        }
+        _write(self.run / "result.json", result)
+        return result
+
+    def _extract(self, backbone: Backbone, cache: ActivationCache) -> tuple[Material, int]:
+        with self._timed("features"):
+            extractor = Extractor(backbone, cache, activations=self.options.last_stages, threads=self.threads)
+            steps = self._counted("features")
+            files = [example.path for example in self.dataset.examples]
+            limits = ImageLimits.from_settings(Settings())
+            extraction = extractor.extract(files, self.options.views, limits, steps)
+            material = gather(self.dataset, extraction, cache, self.options, backbone.dimension)
+        return material, extraction.computed
+
+    def _fit(
+        self, backbone: Backbone, cache: ActivationCache, material: Material
+    ) -> tuple[Head, Tail | None, dict[str, Any]]:
+        sample = material.features[material.train].reshape(-1, material.features.shape[2])
+        head = Head(
+            sample.mean(axis=0, dtype=np.float64).astype(np.float32),
+            sample.std(axis=0, dtype=np.float64).astype(np.float32),
+            self.options.dimension,
+            len(material.names),
+            self.options.seed,
+        )
+        history = {}
+        with self._timed("feature layer"):
+            phase = layer_phase(material, head, self.options)
+            history[phase.name] = fit(phase, self.run / "checkpoints" / "layer.npz", self._epoch)
+        if not self.options.last_stages:
+            return head, None, history
+        with self._timed("last stages"):
+            assert isinstance(backbone.keep, keras.Model)
+            tail = Tail(backbone.keep, VARIANTS[backbone.source])
+            phase = stage_phase(material, head, tail, cache, self.options)
+            history[phase.name] = fit(phase, self.run / "checkpoints" / "stages.npz", self._epoch)
+        return head, tail, history
+
+    def _blend(
+        self, material: Material, head: Head, tail: Tail | None, frozen: Frozen, cache: ActivationCache
+    ) -> tuple[float, list[Trade]]:
+        self.report({"phase": "choosing the blend"})
+
+        def side(rows: NDArray[np.int64], view: int) -> Side:
+            own = material.features[rows, view].astype(np.float32)
+            features: Vectors = own
+            if tail is not None:
+                features = tail_features(tail, cache, material, rows, view)
+            return Side(head.embed(features), frozen(own), material.labels[rows])
+
+        with self._timed("blend"):
+            other = OTHER_VIEW if self.options.views > OTHER_VIEW else 0
+            gallery = material.train if tail is None else material.probes()
+            lines = trades(side(material.validation, 0), side(material.validation, other), side(gallery, 0))
+            chosen = choose(lines) if self.options.blend is None else self.options.blend
+        return chosen, lines
+
+    def _export(
+        self,
+        backbone: Backbone,
+        material: Material,
+        head: Head,
+        tail: Tail | None,
+        frozen: Frozen,
+        share: float,
+    ) -> EncoderManifest:
+        target = self.run / "encoder"
+        if (target / "encoder.json").is_file():  # it was killed after the export
+            return EncoderManifest.read(target)
+        name = self.options.name or f"{backbone.name}-{self.options.loss}"
+        with self._timed("export"):
+            network = trained_backbone(backbone, head, tail, frozen, share, name)
+            details = {"training": self.options.to_json(), "share": share, "classes": len(material.names)}
+            return export_backbone(
+                network,
+                target,
+                name=name,
+                calibration=_calibration(material, backbone),
+                progress=lambda text: self.report({"phase": text}),
+                details=details,
+            )
+
+    # Progress
+
+    def _timed(self, name: str) -> _Timer:
+        return _Timer(self.seconds, name)
+
+    def _counted(self, phase: str) -> Callable[[int, int], None]:
+        started, first = time.monotonic(), -1
+
+        def step(done: int, total: int) -> None:
+            nonlocal first
+            first = done if first < 0 else first
+            fresh = done - first
+            left = (time.monotonic() - started) / fresh * (total - done) if fresh else None
+            self.report({"phase": phase, "done": done, "total": total, "remaining_seconds": left})
+
+        return step
+
+    def _epoch(self, epoch: Epoch) -> None:
+        part = (epoch.number - 1) * epoch.steps + epoch.step
+        left = None
+        if epoch.seconds:
+            left = epoch.seconds * (epoch.epochs - epoch.number)
+        self.report(
+            {
+                "phase": epoch.phase,
+                "done": part,
+                "total": epoch.epochs * epoch.steps,
+                "remaining_seconds": left,
+                "loss": epoch.loss,
+                "metrics": dict(epoch.metrics),
+            }
+        )
+
+
+class _Timer:
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self._seconds, self._name = seconds, name
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._name] = time.monotonic() - self._started
+
+
+def _calibration(material: Material, backbone: Backbone) -> Iterator[Pixels]:
+    """Training pictures for int8, evenly taken, so that every class has its share."""
+    limits = ImageLimits.from_settings(Settings())
+    rows = material.train[:: max(1, -(-len(material.train) // CALIBRATION_PICTURES))]
+    for row in rows:
+        yield read_image(material.examples[row].path.read_bytes(), limits, backbone.preprocess)[1]
+
+
+def _sides(material: Material) -> dict[str, list[str]]:
+    return {
+        side: [material.examples[row].id for row in rows]
+        for side, rows in (("train", material.train), ("validation", material.validation))
+    }
+
+
+def _metrics(lines: list[Trade], share: float) -> dict[str, float]:
+    nearest = min(lines, key=lambda line: abs(line.share - share))
+    frozen = lines[-1]
+    return {
+        "recall_at_1": round(nearest.recall_at_1, 4),
+        "map_at_r": round(nearest.map_at_r, 4),
+        "detail": round(nearest.detail, 4),
+        "frozen_recall_at_1": round(frozen.recall_at_1, 4),
+        "frozen_map_at_r": round(frozen.map_at_r, 4),
+    }
+
+
+def _write(path: Path, document: object) -> None:
+    staged = path.with_suffix(".part")
+    with staged.open("w", encoding="utf-8") as file:
+        json.dump(document, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)
