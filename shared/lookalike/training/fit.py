@@ -151,7 +151,8 @@ def _step_function(phase: Phase, optimizer: Any) -> Callable[[Any, Any, Any], An
         optimizer.apply_gradients(zip(tape.gradient(loss, trained), trained, strict=True))
         return loss
 
-    return step
+    compiled: Callable[[Any, Any, Any], Any] = step
+    return compiled
 
 
 def _run_epoch(phase: Phase, step: Any, epoch: int, steps: int, monitor: Monitor) -> float:
