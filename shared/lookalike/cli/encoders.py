@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookalike.cli import evaluate
 from lookalike.cli.options import JsonOption, StoreOption
-from lookalike.types import Precision
 
 if TYPE_CHECKING:
     from lookalike.encoders import EncoderManifest
@@ -96,61 +96,7 @@ def build(
     _print(manifest, as_json)
 
 
-@app.command("compare")
-def compare(
-    encoders: Annotated[list[str] | None, typer.Argument(help="Ids or names.  [default: all]")] = None,
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", help="Labelled items to use.")
-    ] = None,
-    source: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Or pictures; their first folder is the label.")
-    ] = None,
-    sample: Annotated[int, typer.Option(min=10, help="Pictures at most.")] = 1_000,
-    precision: Annotated[Precision | None, typer.Option(help="[default: each encoder's own]")] = None,
-    store: StoreOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare encoders on the same labelled pictures: recall@1 (the nearest other has the same label)."""
-    from dataclasses import asdict
-
-    from lookalike.cli import compare as comparing
-    from lookalike.console import Console
-    from lookalike.workspace import Workspace
-
-    if (collection is None) == (source is None):
-        raise typer.BadParameter("give either --collection or --source")
-    workspace = Workspace.at(store)
-    console = Console(as_json=as_json)
-    if collection is not None:
-        pictures = comparing.from_collection(workspace, collection, sample)
-    else:
-        assert source is not None
-        pictures = comparing.from_folder(source, sample)
-    ids = encoders or [manifest.id for manifest in workspace.encoders.list()]
-    rows = comparing.compare(workspace.encoders, ids, pictures, precision, console)
-    console.document({"pictures": len(pictures), "encoders": [asdict(row) for row in rows]})
-    console.table(
-        {
-            "encoder": "left",
-            "precision": "left",
-            "recall@1": "right",
-            "dimension": "right",
-            "MB": "right",
-            "ms/picture": "right",
-        },
-        [
-            (
-                r.encoder,
-                r.precision,
-                f"{r.recall_at_1:.3f}",
-                r.dimension,
-                f"{r.size_bytes / 1e6:.1f}",
-                r.milliseconds,
-            )
-            for r in rows
-        ],
-        title=f"{len(pictures)} pictures",
-    )
+app.command("compare")(evaluate.compare)
 
 
 def _print(manifest: EncoderManifest, as_json: bool) -> None:

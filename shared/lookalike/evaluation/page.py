@@ -44,10 +44,10 @@ figure { margin: 0; } figure svg { width: 100%; height: auto; max-height: 42rem;
 .right img, .right .none { border-color: #009e73; } .wrong img, .wrong .none { border-color: #d55e00; }
 """
 CAPTIONS = {
-    "precision-recall": "Every query against every gallery picture, over all thresholds of the score; the dot "
-    "is the threshold for the wanted precision.",
-    "similarities": "Scores of pairs of one category and of different ones. The less they overlap, the better "
-    "a threshold works.",
+    "precision-recall": "Every query against every gallery picture, over all thresholds of the score; the "
+    "dot is the threshold for the wanted precision.",
+    "similarities": "Scores of pairs of one category and of different ones. The less they overlap, the "
+    "better a threshold works.",
     "reliability": "Of matches with this confidence, how many are right. Learned from other queries; the "
     "larger the dot, the more matches.",
     "confusion": "What the nearest picture is. Rows add up to 100 where all categories are shown.",

@@ -1,0 +1,273 @@
+"""`lookalike evaluate` and `lookalike encoders compare`: how well encoders find, in numbers and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lookalike.cli.options import JsonOption, StoreOption
+from lookalike.types import Precision
+
+if TYPE_CHECKING:
+    from lookalike.cli.compare import Encoded
+    from lookalike.console import Console, Justify
+    from lookalike.evaluation import EvaluationReport
+    from lookalike.evaluation.bootstrap import Interval
+    from lookalike.workspace import Workspace
+
+EncodersArgument = Annotated[
+    list[str] | None, typer.Argument(help="Ids or names; the first is what the others are compared with.")
+]
+CollectionOption = Annotated[
+    str | None, typer.Option("--collection", "-c", metavar="NAME", help="Labelled items to use.")
+]
+SourceOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Or pictures (a zip too); their first folder is the label."),
+]
+LabelOption = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="A metadata column that is the label instead.")
+]
+TargetOption = Annotated[
+    float, typer.Option(min=0.01, max=1.0, help="The precision that a threshold is wanted for.")
+]
+ReportOption = Annotated[
+    Path | None, typer.Option(metavar="FILE.html", help="Write the report, with plots, here.")
+]
+QueriesOption = Annotated[int, typer.Option(min=10, help="Queries at most, when every picture may ask.")]
+LeaveOneOutOption = Annotated[
+    bool, typer.Option("--leave-one-out", help="Let every picture ask, though some are held out.")
+]
+PrecisionOption = Annotated[
+    Precision | None, typer.Option(help="fp32 or int8.  [default: each encoder's own]", show_default=False)
+]
+
+
+def evaluate(
+    encoders: EncodersArgument = None,
+    collection: CollectionOption = None,
+    source: SourceOption = None,
+    label: LabelOption = None,
+    precision_target: TargetOption = 0.92,
+    report: ReportOption = None,
+    queries: QueriesOption = 2_000,
+    leave_one_out: LeaveOneOutOption = False,
+    precision: PrecisionOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how well an encoder finds pictures of the same category; several are compared.
+
+    Pictures that are held out ask: those that a training did not see, or that the metadata column `split`
+    calls validation. Otherwise every picture asks all the others.
+    """
+    from lookalike.console import Console
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    console = Console(as_json=as_json)
+    ids = encoders or _own_encoder(workspace, collection)
+    request = _Request(
+        collection,
+        source,
+        label,
+        sample=None,
+        queries=queries,
+        precision=precision,
+        precision_target=precision_target,
+        leave_one_out=leave_one_out,
+        report=report,
+    )
+    result, encoded = _run(workspace, console, ids, request)
+    console.document(result.to_json() | {"unreadable": encoded.unreadable})
+    _print(console, result)
+
+
+def compare(
+    encoders: EncodersArgument = None,
+    collection: CollectionOption = None,
+    source: SourceOption = None,
+    label: LabelOption = None,
+    sample: Annotated[int, typer.Option(min=10, help="Pictures at most.")] = 1_000,
+    precision_target: TargetOption = 0.92,
+    report: ReportOption = None,
+    precision: PrecisionOption = None,
+    leave_one_out: LeaveOneOutOption = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare encoders on the same labelled pictures: precision, recall, thresholds, size and time."""
+    from lookalike.console import Console
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    console = Console(as_json=as_json)
+    ids = encoders or [manifest.id for manifest in workspace.encoders.list()]
+    request = _Request(
+        collection,
+        source,
+        label,
+        sample=sample,
+        queries=sample,
+        precision=precision,
+        precision_target=precision_target,
+        leave_one_out=leave_one_out,
+        report=report,
+    )
+    result, encoded = _run(workspace, console, ids, request)
+    console.document(_comparison(workspace, result, encoded))
+    _print(console, result)
+
+
+def _own_encoder(workspace: Workspace, collection: str | None) -> list[str]:
+    """The collection's encoder; for a folder, every encoder of the store."""
+    if collection is not None:
+        return [workspace.collections.get(collection).encoder_id]
+    return [manifest.id for manifest in workspace.encoders.list()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is evaluated, and how; see the options of these names."""
+
+    collection: str | None
+    source: Path | None
+    label: str | None
+    sample: int | None
+    queries: int
+    precision: Precision | None
+    precision_target: float
+    leave_one_out: bool
+    report: Path | None
+
+
+def _run(
+    workspace: Workspace, console: Console, ids: list[str], request: _Request
+) -> tuple[EvaluationReport, Encoded]:
+    """Gather, encode, split, judge, draw."""
+    import tempfile
+
+    from lookalike.cli import compare as gathering
+
+    if (request.collection is None) == (request.source is None):
+        raise typer.BadParameter("give either --collection or --source")
+    if not ids:
+        raise typer.BadParameter("the store holds no encoder; make one with: lookalike encoders build")
+    with tempfile.TemporaryDirectory(prefix="lookalike-evaluate-") as scratch:
+        notes: tuple[str, ...] = ()
+        if request.collection is not None:
+            pictures = gathering.from_collection(workspace, request.collection, request.sample, request.label)
+        else:
+            assert request.source is not None
+            pictures, notes = gathering.from_folder(
+                request.source, Path(scratch), request.sample, request.label
+            )
+        encoded = gathering.encode(workspace.encoders, ids, pictures, request.precision, console)
+        if encoded.unreadable:
+            notes = (*notes, f"{encoded.unreadable} pictures could not be read and were left out")
+        result = replace(_judge(workspace, console, encoded, request), notes=notes)
+        if request.report is not None:
+            gathering.save(result, request.report, encoded.pictures, console)
+    return result, encoded
+
+
+def _judge(workspace: Workspace, console: Console, encoded: Encoded, request: _Request) -> EvaluationReport:
+    from lookalike.cli.compare import choose_split
+    from lookalike.evaluation import evaluate as judge
+
+    split = choose_split(
+        encoded.pictures,
+        encoded.hashes,
+        [workspace.encoders.get(candidate.name) for candidate in encoded.candidates],
+        leave_one_out=request.leave_one_out,
+        queries=request.queries,
+    )
+    return judge(
+        encoded.candidates,
+        [picture.id for picture in encoded.pictures],
+        [picture.label for picture in encoded.pictures],
+        split,
+        title=f"How well encoders find: {request.collection or request.source}",
+        wanted_precision=request.precision_target,
+        layout=request.report is not None,
+        progress=console.note,
+    )
+
+
+def _comparison(workspace: Workspace, result: EvaluationReport, encoded: Encoded) -> dict[str, object]:
+    lines = []
+    for encoder in result.encoders:
+        manifest = workspace.encoders.get(encoder.name)
+        used: Precision = "int8" if encoder.facts["precision of the model"] == "int8" else "fp32"
+        lines.append(
+            {
+                "encoder": encoder.name,
+                "precision": used,
+                **{key: round(interval.value, 4) for key, interval in encoder.metrics.items()},
+                "threshold": encoder.threshold.score,
+                "dimension": encoder.dimension,
+                "size_bytes": manifest.precision(used).size_bytes,
+                "milliseconds": encoded.milliseconds[encoder.name],
+                "pictures": len(encoded.pictures),
+            }
+        )
+    return {"pictures": len(encoded.pictures), "split": result.split, "encoders": lines}
+
+
+def _print(console: Console, result: EvaluationReport) -> None:
+    from lookalike.evaluation import METRICS
+
+    facts = list(dict.fromkeys(name for encoder in result.encoders for name in encoder.facts))
+    columns: dict[str, Justify] = {"encoder": "left"}
+    for name in (*METRICS.values(), "calibration error", *facts):
+        columns[name] = "right"
+    console.table(
+        columns,
+        [
+            [
+                encoder.name,
+                *(_interval(encoder.metrics[key]) for key in METRICS),
+                _number(encoder.reliability.expected_calibration_error if encoder.reliability else None),
+                *(encoder.facts.get(name) for name in facts),
+            ]
+            for encoder in result.encoders
+        ],
+        title=f"{result.queries:,} queries, {result.gallery:,} in the gallery, {result.categories:,} "
+        f"categories: {result.split}. In brackets: what 95 % of other queries would give.",
+    )
+    console.table(
+        {"encoder": "left", "wanted precision": "right", "score of at least": "right", "recall": "right"},
+        [
+            (encoder.name, f"{wanted:g}", _number(threshold.score), _number(threshold.recall))
+            for encoder in result.encoders
+            for wanted, threshold in sorted(
+                [
+                    *((entry.wanted, entry.threshold) for entry in encoder.thresholds),
+                    (result.wanted_precision, encoder.threshold),
+                ],
+                key=lambda entry: entry[0],
+            )
+        ],
+        title="Thresholds",
+    )
+    for difference in result.differences:
+        words = [
+            f"{METRICS[key]} {change.change.value:+.3f} ({change.verdict})"
+            for key, change in difference.metrics.items()
+        ]
+        console.say(f"{difference.name} against {difference.baseline}: {', '.join(words)}")
+
+
+def _interval(interval: Interval) -> str | None:
+    from math import isnan
+
+    if isnan(interval.value):
+        return None
+    return f"{interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})"
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
