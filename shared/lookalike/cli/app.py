@@ -8,13 +8,16 @@ from lookalike.cli import (
     collections,
     duplicates,
     encoders,
+    evaluate,
     index,
     keys,
     maintenance,
     neighbors,
+    publish,
     search,
     serve,
     snapshot,
+    train,
 )
 
 app = typer.Typer(
@@ -28,12 +31,16 @@ app = typer.Typer(
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
+app.command("evaluate")(evaluate.evaluate)
 app.command("neighbors")(neighbors.neighbors)
 app.command("duplicates")(duplicates.duplicates)
 app.add_typer(collections.app, name="collections")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(keys.app, name="keys")
+app.command("train")(train.train)
+app.command("publish")(publish.publish)
+app.command("rollback")(publish.rollback)
 app.command("reconcile")(maintenance.reconcile)
 app.command("stats")(maintenance.stats)
 app.command("rejections")(maintenance.rejections)
