@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_type_hints
 
 from lookalike.errors import SettingsError
@@ -25,6 +26,7 @@ class Settings:
         max_image_bytes: larger uploads are rejected.
         max_image_pixels: larger pictures are rejected, judged from their header.
         max_image_side: longer sides are rejected, in pixels.
+        max_zip_bytes: larger zip files to train on are refused.
         refresh_seconds: how often a searcher looks for a new snapshot and new rows.
         delta_rows: a delta of fewer rows never asks for a build.
         delta_fraction: a delta of more than this part of the snapshot asks for a build.
@@ -43,6 +45,7 @@ class Settings:
     max_image_bytes: int = 20 * 1024 * 1024
     max_image_pixels: int = 50_000_000
     max_image_side: int = 30_000
+    max_zip_bytes: int = 4 * 1024 * 1024 * 1024
     refresh_seconds: float = 1.0
     delta_rows: int = 1_000
     delta_fraction: float = 0.1
@@ -86,6 +89,12 @@ class Settings:
             for option in dataclasses.fields(self)
             if (value := getattr(self, option.name)) != ""
         }
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Where files are kept that can be made again (XDG base directories)."""
+    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "lookalike"
 
 
 def _parse(name: str, text: str, kind: type) -> object:

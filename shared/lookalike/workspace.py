@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.settings import Settings
+from lookalike.settings import Settings, cache_folder
 from lookalike.storage import Store
 
 if TYPE_CHECKING:
@@ -47,9 +47,8 @@ class Workspace:
 
     @cached_property
     def cache(self) -> Path:
-        """Where files of an S3 store, and builds under way, are kept (XDG base directories)."""
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        return Path(base) / "lookalike"
+        """Where files of an S3 store, builds under way and features of pictures are kept."""
+        return cache_folder(os.environ)
 
     @cached_property
     def collections(self) -> Collections:

@@ -23,9 +23,10 @@ from lookalike.api.envelope import Envelope
 from lookalike.api.gate import Gate
 from lookalike.api.keys import Keys
 from lookalike.api.problems import problem_response
-from lookalike.api.routes import collections, health, images, items, reports, search, uploads
-from lookalike.api.schemas import CollectionBody, SearchForm, SearchRequest, UploadBody
+from lookalike.api.routes import collections, health, images, items, reports, search, trainings, uploads
+from lookalike.api.schemas import CollectionBody, SearchForm, SearchRequest, TrainingBody, UploadBody
 from lookalike.api.service import Service
+from lookalike.api.training_desk import TrainingDesk
 from lookalike.api.uploads import UploadDesk
 from lookalike.errors import LookalikeError
 
@@ -60,14 +61,15 @@ def create_app(service: Service, *, keys: Keys | None, lifespan: Lifespan | None
     # Reports look at a whole collection: one at a time, so that searches keep the processor.
     app.state.report_gate = Gate(1, MAX_WAITING_REPORTS)
     app.state.desk = UploadDesk(service)
-    for module in (health, collections, search, items, images, uploads, reports):
+    app.state.training_desk = TrainingDesk(service, app.state.desk)
+    for module in (health, collections, search, items, images, uploads, reports, trainings):
         app.include_router(module.router)
     if not service.images.can_sign:
         app.include_router(uploads.receiver)
     for family in (LookalikeError, RequestValidationError, HTTPException):
         app.add_exception_handler(family, _on_error)
     app.add_middleware(Envelope, loopback_only=keys is None)
-    openapi.install(app, [CollectionBody, SearchRequest, SearchForm, UploadBody])
+    openapi.install(app, [CollectionBody, SearchRequest, SearchForm, UploadBody, TrainingBody])
     return app
 
 

@@ -48,6 +48,63 @@ _DUPLICATE = {
     "image_url": f"{SERVER}/collections/fashion/images/shoes/0001.jpg",
 }
 
+TRAINED = "efficientnet-lite0-cosface-5b8e1f0a9c3d"
+TRAINING = "20260101t120500-1a2b3c"
+_MEASURED = {
+    "encoder_id": ENCODER,
+    "recall_at_1": 0.801,
+    "recall_at_5": 0.912,
+    "recall_at_10": 0.941,
+    "map_at_r": 0.395,
+}
+_TRAINING = {
+    "id": TRAINING,
+    "collection": "fashion",
+    "source": "zip",
+    "options": {"backbone": "efficientnet-lite0", "loss": "cosface", "dimension": 256, "views": 8},
+    "label": None,
+    "publish": "if_better",
+    "status": "succeeded",
+    "phase": "",
+    "done": 0,
+    "total": 0,
+    "remaining_seconds": None,
+    "loss": 0.41,
+    "metrics": {"map_at_r": 0.72},
+    "notes": ["1 class has one picture only and were left out: belts"],
+    "encoder": TRAINED,
+    "published": True,
+    "reason": "mAP@R rises: 0.395 → 0.720 (change between +0.301 and +0.349); recall@1 0.801 → 0.863",
+    "comparison": {
+        "old": _MEASURED,
+        "new": {**_MEASURED, "encoder_id": TRAINED, "recall_at_1": 0.863, "map_at_r": 0.72},
+        "queries": 340,
+        "gallery": 3069,
+        "classes": 10,
+        "change": {"value": 0.325, "low": 0.301, "high": 0.349},
+        "verdict": "better",
+        "basis": "pictures that the training held out",
+    },
+    "report_url": f"{SERVER}/collections/fashion/trainings/{TRAINING}/report",
+    "created_at": "2026-01-01T12:05:00+00:00",
+    "started_at": "2026-01-01T12:05:01+00:00",
+    "finished_at": "2026-01-01T12:10:12+00:00",
+}
+_WAITING = {
+    **_TRAINING,
+    "status": "waiting_for_upload",
+    "loss": None,
+    "metrics": {},
+    "notes": [],
+    "encoder": None,
+    "published": None,
+    "reason": None,
+    "comparison": None,
+    "report_url": None,
+    "started_at": None,
+    "finished_at": None,
+}
+
 ANSWERS: dict[str, dict[str, Any]] = {
     "HealthAnswer": {"status": "ok", "version": "0.1.0"},
     "CollectionAnswer": _COLLECTION,
@@ -115,6 +172,30 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 ],
             }
         ],
+    },
+    "TrainingAnswer": _TRAINING,
+    "TrainingAskedAnswer": {
+        "training": _WAITING,
+        "upload": {
+            "id": TRAINING,
+            "method": "PUT",
+            "url": f"{SERVER}/uploads/WyJmYXNoaW9uL3RyYWluaW5nLzEuemlwIiwgMTc2XQ.6Yk3fJ0q",
+            "headers": {"Content-Type": "application/zip"},
+            "expires_at": "2026-01-01T12:20:00+00:00",
+        },
+    },
+    "TrainingsAnswer": {"collection": "fashion", "trainings": [_TRAINING]},
+    "TrainingLogAnswer": {
+        "collection": "fashion",
+        "id": TRAINING,
+        "lines": [{"at": AT, "message": "3409 pictures of 10 classes"}],
+    },
+    "RollbackAnswer": {
+        "collection": "fashion",
+        "encoder": ENCODER,
+        "previous_encoder": TRAINED,
+        "snapshot": SNAPSHOT,
+        "left_out": 0,
     },
     "Problem": {
         "type": "urn:lookalike:problem:collection-not-found",

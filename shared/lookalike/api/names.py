@@ -8,6 +8,7 @@ MAX_ID_BYTES = 900  # Amazon S3 keys end at 1,024 bytes, prefix and collection i
 MAX_PART_BYTES = 240  # file names end at 255 bytes on common file systems; a staged upload adds a suffix
 IMAGES_FOLDER = "images"
 METADATA_FOLDER = "metadata/uploads"
+TRAINING_FOLDER = "training"  # of a collection: zip files to train on
 STAGING_FOLDER = ".staging"  # of a collection: files under way, on the same file system as their target
 STAGING_SUFFIX = ".part"  # no listing shows them
 

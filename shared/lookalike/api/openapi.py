@@ -26,7 +26,7 @@ WHY: dict[int, str] = {
     400: "The request cannot be right: a bad filter, body or id.",
     401: "An API key is needed, or this one is not known.",
     403: "The API key lacks the scope, the upload URL has run out, or the caller is not on this machine.",
-    404: "There is no such collection, item or encoder; the nearest names are given.",
+    404: "There is no such collection, item, encoder or training; the nearest names are given.",
     409: "It does not fit what is there, or somebody changed it meanwhile.",
     413: "The body or the image is too large.",
     415: "The body has another content type than documented.",

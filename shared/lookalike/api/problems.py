@@ -53,6 +53,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.CollectionNotFound: Kind(404, "collection-not-found", "There is no such collection"),
     errors.ItemNotFound: Kind(404, "item-not-found", "There is no such item"),
     errors.EncoderNotFound: Kind(404, "encoder-not-found", "There is no such encoder"),
+    errors.TrainingNotFound: Kind(404, "training-not-found", "There is no such training"),
     errors.Conflict: Kind(409, "conflict", "This does not fit what is there"),
     errors.Busy: Kind(429, "busy", "Too many requests at once"),
     errors.NotReady: Kind(503, "not-ready", "Nothing can be searched yet"),

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lookalike.api.names import MAX_ID_BYTES
+from lookalike.training.options import Loss, TrainingOptions
+from lookalike.trainings.record import Publish, Source
 from lookalike.types import Attribute, Engine, Metric
 
+PackagedBackbone = Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
 MAX_LIMIT = 100
 MAX_OFFSET = 10_000
 MAX_PARTS = 8
@@ -171,3 +174,32 @@ class UploadBody(Body):
         description="Fields of the item. Left out: what is known stays. {}: forget earlier uploads'.",
         examples=[{"product_id": "sku-17", "title": "Red trainer", "price": 39.9}],
     )
+
+
+class TrainingBody(Body):
+    """What to train on, and how. Options left out have the values that the benchmarks are measured with."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"source": "collection"}]})
+
+    source: Source = Field(
+        description="The collection as it stands, or a zip file with one folder per class, sent after."
+    )
+    label: str | None = Field(
+        None, min_length=1, max_length=200, description="Metadata field with the classes, for the category."
+    )
+    publish: Publish = Field(
+        "if_better", description="When the new encoder takes the place of the one that serves."
+    )
+    backbone: PackagedBackbone = "efficientnet-lite0"
+    loss: Loss = "cosface"
+    dimension: Annotated[int, Field(ge=8, le=4096), WHOLE] = Field(256, description="Of the vectors.")
+    views: Annotated[int, Field(ge=1, le=64), WHOLE] = Field(8, description="Augmented views of a picture.")
+    last_stages: bool = Field(False, description="Train the last stages of the backbone too: better, slower.")
+    epochs: Annotated[int, Field(ge=1, le=1000), WHOLE] | None = Field(None, description="null: chosen.")
+    blend: float | None = Field(
+        None, ge=0, le=1, description="Share of trained features in a vector. null: chosen on held-out data."
+    )
+
+    def options(self) -> TrainingOptions:
+        """The trainer's options. Raises InvalidInput."""
+        return TrainingOptions.from_json(self.model_dump(exclude={"source", "label", "publish"}))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.api.follower import Follower, Silence
 from lookalike.api.names import check_item_id, image_key, media_type, metadata_key
+from lookalike.api.trainer import NoTrainer, Trainer
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.errors import (
     CollectionNotFound,
@@ -72,16 +73,23 @@ class Service:
     """Everything behind the HTTP API. Safe to share between threads."""
 
     def __init__(
-        self, settings: Settings, encoders: Encoders, cache: Path, *, follower: Follower | None = None
+        self,
+        settings: Settings,
+        encoders: Encoders,
+        cache: Path,
+        *,
+        follower: Follower | None = None,
+        trainer: Trainer | None = None,
     ) -> None:
-        """`cache` is where files of an S3 store are kept; `follower` is told of changes made here."""
+        """`cache`: for files of an S3 store; `follower` hears of changes; `trainer` carries out trainings."""
         self.settings = settings
         self.images = Store.images(settings)
         self.artifacts = Store.artifacts(settings)
         self.collections = Collections(self.artifacts)
         self.encoders = encoders
         self.follower: Follower = follower or Silence()
-        self._cache = cache
+        self.trainer: Trainer = trainer or NoTrainer()
+        self.cache = cache
         self._lock = threading.Lock()
         self._searchers: dict[str, tuple[CollectionConfig, Searcher]] = {}
         self._checked_at: dict[str, float] = {}
@@ -178,7 +186,7 @@ class Service:
             if found is None or found[0].created_at != config.created_at:
                 found = (
                     config,
-                    Searcher(self.artifacts, name, self.settings, self.encoders, self._cache),
+                    Searcher(self.artifacts, name, self.settings, self.encoders, self.cache),
                 )
                 self._searchers[name] = found
             self._checked_at[name] = time.monotonic()

@@ -22,13 +22,21 @@ from typing import IO, TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 
 from lookalike.api.answers import UploadAnswer, UploadedAnswer
-from lookalike.api.names import STAGING_FOLDER, STAGING_SUFFIX, check_item_id, image_key, metadata_key
+from lookalike.api.names import (
+    STAGING_FOLDER,
+    STAGING_SUFFIX,
+    TRAINING_FOLDER,
+    check_item_id,
+    image_key,
+    metadata_key,
+)
 from lookalike.api.schemas import UploadBody
 from lookalike.errors import Conflict, Forbidden, InvalidInput, StoreUnavailable
 
 if TYPE_CHECKING:
     from lookalike.api.service import Service
 
+ZIP_TYPE = "application/zip"
 WRITERS = 8
 CREATE_ATTEMPTS = 10
 MAX_NAME_CHARACTERS = 200
@@ -76,6 +84,26 @@ class UploadDesk:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._tokens = UploadTokens()
+        self._zip_arrived: Callable[[str], None] = lambda _: None
+
+    def on_zip(self, arrived: Callable[[str], None]) -> None:
+        """`arrived` is called with the key of each zip file that was received whole."""
+        self._zip_arrived = arrived
+
+    def offer_zip(self, id_: str, key: str, base: str) -> UploadAnswer:
+        """A URL to PUT one zip file to, which becomes the object `key`."""
+        seconds = self._service.settings.url_seconds
+        return UploadAnswer(
+            id=id_,
+            url=self._url(key, seconds, base),
+            headers={"Content-Type": ZIP_TYPE},
+            expires_at=_after(seconds),
+        )
+
+    def max_bytes(self, token: str) -> int:
+        """How large what is PUT with `token` may be. Raises Forbidden."""
+        settings = self._service.settings
+        return settings.max_zip_bytes if _is_zip(self._tokens.verify(token)) else settings.max_image_bytes
 
     def offer(self, collection: str, uploads: Sequence[UploadBody], base: str) -> list[UploadAnswer]:
         """One URL for each of `uploads`; `base` is the URL of this API.
@@ -93,13 +121,13 @@ class UploadDesk:
             _check_fields(upload)
         self._keep_metadata(collection, uploads)
         seconds = self._service.settings.url_seconds
-        expires = datetime.now(UTC) + timedelta(seconds=seconds)
+        expires_at = _after(seconds)
         return [
             UploadAnswer(
                 id=upload.name,
                 url=self._url(image_key(collection, upload.name), seconds, base),
                 headers={"Content-Type": upload.content_type},
-                expires_at=expires.isoformat(timespec="seconds"),
+                expires_at=expires_at,
             )
             for upload in uploads
         ]
@@ -143,7 +171,10 @@ class UploadDesk:
         if target is None or staging is None:
             raise Forbidden("this server takes no uploads itself", fix="PUT to the URL that was given.")
         size = await receive_file(target, staging, chunks)
-        self._service.follower.objects_changed([key])
+        if _is_zip(key):
+            await run_in_threadpool(self._zip_arrived, key)
+        else:
+            self._service.follower.objects_changed([key])
         return UploadedAnswer(collection=collection, id=rest.partition("/")[2], size_bytes=size)
 
 
@@ -174,6 +205,15 @@ async def receive_file(target: Path, staging: Path, chunks: AsyncIterator[bytes]
     except OSError as error:
         raise _translated(error, target) from error
     return count
+
+
+def _is_zip(key: str) -> bool:
+    """Whether the object `key` is the source of a training, and no picture."""
+    return key.split("/")[1] == TRAINING_FOLDER
+
+
+def _after(seconds: int) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
 def _check_fields(upload: UploadBody) -> None:

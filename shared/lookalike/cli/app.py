@@ -18,6 +18,7 @@ from lookalike.cli import (
     serve,
     snapshot,
     train,
+    trainings,
 )
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.add_typer(collections.app, name="collections")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(keys.app, name="keys")
+app.add_typer(trainings.app, name="trainings")
 app.command("train")(train.train)
 app.command("publish")(publish.publish)
 app.command("rollback")(publish.rollback)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -23,8 +24,9 @@ from lookalike.local.builder import Builder
 from lookalike.local.lane import Lane
 from lookalike.local.watcher import Watcher
 from lookalike.local.worker import Worker
-from lookalike.settings import Settings
+from lookalike.settings import Settings, cache_folder
 from lookalike.storage import Store
+from lookalike.trainings.runner import Runner
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,12 @@ class LocalServer:
                 watching=self._catch_up,
             )
         follower = self if self._watcher else None
-        self.service = Service(settings, self._encoders, Path(self._cache.name), follower=follower)
+        self._trainings: Runner | None = None
+        if self._watcher:
+            self._trainings = Runner(settings, cache_folder(os.environ), ended=self._trained)
+        self.service = Service(
+            settings, self._encoders, Path(self._cache.name), follower=follower, trainer=self._trainings
+        )
         keys = Keys(artifacts) if keys_required else None
         self.app = create_app(self.service, keys=keys, lifespan=self._lifespan)
 
@@ -84,15 +91,17 @@ class LocalServer:
     def start(self) -> None:
         """Start to follow the folder, and to catch up with what happened to it meanwhile."""
         if self._watcher is not None:
-            for part in (self._watcher, self._worker, self._reconciling, self._building):
-                part.start()
+            for part in (self._watcher, self._worker, self._reconciling, self._building, self._trainings):
+                if part is not None:
+                    part.start()
 
     def close(self) -> None:
         """Stop, after what is under way; a build is ended, since it can begin again."""
         self._builder.close()
         if self._watcher is not None:
-            for part in (self._watcher, self._reconciling, self._worker, self._building):
-                part.close(CLOSE_SECONDS)
+            for part in (self._trainings, self._watcher, self._reconciling, self._worker, self._building):
+                if part is not None:
+                    part.close(CLOSE_SECONDS)
         self._cache.cleanup()
 
     # What the service tells (see `lookalike.api.follower`)
@@ -105,9 +114,14 @@ class LocalServer:
         """Encode what another encoder asks for, then build what other options ask for."""
         self._reconciling.request(name)
 
-    def quiet(self, name: str) -> AbstractContextManager[None]:
-        """Publish nothing of a collection that is being deleted."""
-        return self._builder.quiet(name)
+    @contextmanager
+    def quiet(self, name: str) -> Iterator[None]:
+        """Train and publish nothing of a collection that is being deleted."""
+        with ExitStack() as stack:
+            if self._trainings is not None:
+                stack.enter_context(self._trainings.quiet(name))
+            stack.enter_context(self._builder.quiet(name))
+            yield
 
     # What the workers do
 
@@ -119,6 +133,10 @@ class LocalServer:
         if config.encoder_id not in self._loaded:
             self._loaded[config.encoder_id] = self._encoders.load(config.encoder_id)
         return self._loaded[config.encoder_id]
+
+    def _trained(self, name: str) -> None:
+        self._refresh(name)
+        self.collection_changed(name)
 
     def _ingested(self, name: str) -> None:
         self._refresh(name)

@@ -38,17 +38,18 @@ def judge_collection(
         collection: its name; the classes are its items' categories.
         old_id: encoder that serves.
         new_id: encoder that may serve.
-        validation: ids that ask; all the others may be found. None: a split without leaks is made.
+        validation: ids that ask; all the others may be found. None: those that the training of the new
+            encoder held out, or, where the collection has none of them, those of a split without leaks.
 
     Raises:
         InvalidInput: the items have no categories by which anything could be told.
     """
     old, new = (catalogue_of(parts, collection, encoder_id) for encoder_id in (old_id, new_id))
     items = _labelled(old, new)
-    if validation is None:
+    asking = frozenset(parts.encoders.get(new_id).held_out if validation is None else validation)
+    basis = HELD_OUT
+    if validation is None and not any(item.id in asking for item in items):
         asking, basis = _split(items), OWN_LABELS
-    else:
-        asking, basis = frozenset(validation), HELD_OUT
     queries = _sample([item for item in items if item.id in asking], MAX_QUERIES)
     gallery = _sample([item for item in items if item.id not in asking], MAX_GALLERY)
     if not queries or not gallery:
@@ -76,20 +77,47 @@ def judge_examples(
     Raises:
         InvalidInput: nothing can be asked.
     """
-    queries, gallery = _sample(validation, MAX_QUERIES), _sample(train, MAX_GALLERY)
-    if not queries or not gallery:
-        raise _nothing_to_ask(len(validation) + len(train))
-    hashes = {example.path: _sha256(example.path) for example in (*queries, *gallery)}
+    return ExampleVectors(parts, collection, validation, train).compare(old_id, new_id)
 
-    def side(encoder_id: str) -> Side:
-        source = _Source(parts, collection, encoder_id)
-        first, second = (
-            [(example.path, hashes[example.path]) for example in part] for part in (queries, gallery)
-        )
-        return source.vectors(first), source.vectors(second)
 
-    labels = [[example.label for example in part] for part in (queries, gallery)]
-    return compare_vectors(old_id, side(old_id), new_id, side(new_id), *labels, basis=HELD_OUT)
+class ExampleVectors:
+    """Vectors of a training's pictures, on two sides, by any encoder.
+
+    Attributes:
+        queries: pictures that the training held out, or as many of them as are enough.
+        gallery: those that it learnt, likewise.
+
+    Raises:
+        InvalidInput: one of the sides is empty.
+    """
+
+    def __init__(
+        self, parts: Parts, collection: str, validation: Sequence[Example], train: Sequence[Example]
+    ) -> None:
+        self.queries = _sample(validation, MAX_QUERIES)
+        self.gallery = _sample(train, MAX_GALLERY)
+        if not self.queries or not self.gallery:
+            raise _nothing_to_ask(len(validation) + len(train))
+        self._parts = parts
+        self._collection = collection
+        self._hashes = {example.path: _sha256(example.path) for example in (*self.queries, *self.gallery)}
+        self._known: dict[str, Side] = {}
+
+    def side(self, encoder_id: str) -> Side:
+        """Vectors of the queries and of the gallery by one encoder, made once."""
+        if encoder_id not in self._known:
+            source = _Source(self._parts, self._collection, encoder_id)
+            first, second = (
+                source.vectors([(example.path, self._hashes[example.path]) for example in part])
+                for part in (self.queries, self.gallery)
+            )
+            self._known[encoder_id] = first, second
+        return self._known[encoder_id]
+
+    def compare(self, old_id: str, new_id: str) -> Comparison:
+        """Both encoders on these pictures. Raises InvalidInput: nothing can be asked."""
+        labels = [[example.label for example in part] for part in (self.queries, self.gallery)]
+        return compare_vectors(old_id, self.side(old_id), new_id, self.side(new_id), *labels, basis=HELD_OUT)
 
 
 @dataclass(slots=True)

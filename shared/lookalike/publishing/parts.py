@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -48,3 +49,22 @@ def catalogue_of(parts: Parts, collection: str, encoder_id: str) -> Catalogue:
     """A collection's catalogue with the vectors of one encoder. Raises EncoderNotFound."""
     manifest = parts.encoders.get(encoder_id)
     return Catalogue(parts.artifacts, collection, manifest.id, manifest.dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreParts:
+    """The parts of one store, for who has no `Workspace`."""
+
+    settings: Settings
+    images: Store
+    artifacts: Store
+    collections: Collections
+    encoders: Encoders
+    cache: Path
+
+    @classmethod
+    def of(cls, settings: Settings, cache: Path) -> StoreParts:
+        """The parts of the store that `settings` name; `cache` is where temporary files are kept."""
+        artifacts = Store.artifacts(settings)
+        encoders = Encoders(artifacts, cache)
+        return cls(settings, Store.images(settings), artifacts, Collections(artifacts), encoders, cache)

@@ -7,13 +7,21 @@ from urllib.parse import quote
 
 from fastapi import Request
 
-from lookalike.api.answers import CollectionAnswer, ItemAnswer, ResultAnswer, SearchAnswer, SnapshotAnswer
+from lookalike.api.answers import (
+    CollectionAnswer,
+    ItemAnswer,
+    ResultAnswer,
+    SearchAnswer,
+    SnapshotAnswer,
+)
 from lookalike.api.service import CollectionState, Service
+from lookalike.api.training_answers import ComparisonAnswer, TrainingAnswer
 from lookalike.search.query import SearchResult
 from lookalike.types import Attribute, Item, Match
 
 if TYPE_CHECKING:
     from lookalike.snapshots import SnapshotManifest
+    from lookalike.trainings import Training
 
 
 def service_of(request: Request) -> Service:
@@ -98,4 +106,22 @@ def _snapshot(manifest: SnapshotManifest) -> SnapshotAnswer:
     measured = manifest.index.measured if manifest.index else {}
     return SnapshotAnswer(
         id=manifest.id, created_at=manifest.created_at, items=manifest.count, recall=measured.get("recall")
+    )
+
+
+def training_answer(training: Training, base: str) -> TrainingAnswer:
+    """One training."""
+    here = f"{base}/collections/{training.collection}/trainings/{training.id}"
+    same = {name: getattr(training, name) for name in TrainingAnswer.model_fields if hasattr(training, name)}
+    compared = training.comparison
+    return TrainingAnswer(
+        **same
+        | {
+            "options": dict(training.options),
+            "metrics": dict(training.metrics),
+            "notes": list(training.notes),
+            "comparison": ComparisonAnswer.model_validate(compared) if compared else None,
+        },
+        encoder=training.encoder_id,
+        report_url=f"{here}/report" if training.has_report else None,
     )

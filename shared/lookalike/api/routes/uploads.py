@@ -13,9 +13,9 @@ from lookalike.api.answers import UploadedAnswer, UploadsAnswer
 from lookalike.api.bodies import read_json, stream_body
 from lookalike.api.openapi import PUBLIC, json_body, problems, reference
 from lookalike.api.routes.parameters import CollectionName
-from lookalike.api.routes.shapes import base_url, service_of
+from lookalike.api.routes.shapes import base_url
 from lookalike.api.schemas import MAX_UPLOADS, UploadBody
-from lookalike.api.uploads import UploadDesk
+from lookalike.api.uploads import ZIP_TYPE, UploadDesk
 
 router = APIRouter(tags=["uploads"])
 UploadToken = Annotated[
@@ -75,12 +75,14 @@ receiver = APIRouter(tags=["uploads"])
         **PUBLIC,
         "requestBody": {
             "required": True,
-            "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*", ZIP_TYPE)
+            },
         },
     },
-    summary="Upload a picture",
+    summary="Upload a picture, or a zip file to train on",
 )
 async def upload(request: Request, token: UploadToken) -> UploadedAnswer:
     """The URL itself is the permission, as with a presigned URL of S3: no key is needed."""
-    chunks = stream_body(request, service_of(request).settings.max_image_bytes)
-    return await desk_of(request).receive(token, chunks)
+    desk = desk_of(request)
+    return await desk.receive(token, stream_body(request, desk.max_bytes(token)))

@@ -1,0 +1,105 @@
+"""`lookalike publish` and `lookalike rollback`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lookalike.cli.options import JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from lookalike.console import Advance, Console
+    from lookalike.publishing import Comparison, Progress, Publication
+
+Collection = Annotated[str, typer.Argument(help="The collection.")]
+
+
+def publish(
+    collection: Collection,
+    encoder: Annotated[str, typer.Argument(help="Id or name of an encoder in the store.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Although it is not better, or nothing tells.")
+    ] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Encode a collection with another encoder, and let it serve if it is better.
+
+    Searches go on meanwhile, and change over at one moment. `rollback` goes back.
+    """
+    from lookalike.console import Console
+    from lookalike.publishing import publish_encoder
+    from lookalike.workspace import Workspace
+
+    workspace = Workspace.at(store)
+    console = Console(as_json=as_json)
+    with _progress(console) as progress:
+        done = publish_encoder(workspace, collection, encoder, force=force, progress=progress)
+    _tell(console, done)
+    if not done.published:
+        raise typer.Exit(1)
+
+
+def rollback(collection: Collection, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Let the encoder before the present one serve again, with the results it gave then."""
+    from lookalike.console import Console
+    from lookalike.publishing import rollback as go_back
+    from lookalike.workspace import Workspace
+
+    console = Console(as_json=as_json)
+    with _progress(console) as progress:
+        done = go_back(Workspace.at(store), collection, progress=progress)
+    _tell(console, done)
+
+
+def _tell(console: Console, done: Publication) -> None:
+    console.document(done.to_json())
+    if done.comparison:
+        compare(console, done.comparison)
+    if not done.published:
+        console.warn(
+            f"{done.encoder_id} was not published: {done.reason}. `--force` publishes it all the same."
+        )
+        return
+    console.say(f"{done.collection} lives by {done.encoder_id} now, before by {done.previous_encoder}.")
+    if done.left_out:
+        console.warn(f"{done.left_out:,} items were left out: their pictures cannot be read any more.")
+
+
+def compare(console: Console, comparison: Comparison) -> None:
+    """A table of both encoders' numbers."""
+    columns = ("recall_at_1", "recall_at_5", "recall_at_10", "map_at_r")
+    rows = [
+        (title, measured.encoder_id, *(f"{getattr(measured, name):.3f}" for name in columns))
+        for title, measured in (("serves", comparison.old), ("new", comparison.new))
+    ]
+    console.table(
+        {"": "left", "encoder": "left", "R@1": "right", "R@5": "right", "R@10": "right", "mAP@R": "right"},
+        rows,
+        title=f"{comparison.queries:,} queries of {comparison.classes:,} classes: {comparison.basis}",
+    )
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    """A bar for what is counted, a line for what is not."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        bars: dict[tuple[str, int], tuple[Advance, list[int]]] = {}
+
+        def progress(title: str, done: int, total: int) -> None:
+            if not total:
+                console.note(title)
+                return
+            if (title, total) not in bars:
+                stack.close()  # one bar at a time
+                bars[title, total] = stack.enter_context(console.progress(title, total)), [0]
+            advance, seen = bars[title, total]
+            advance(max(0, done - seen[0]))
+            seen[0] = max(done, seen[0])
+
+        yield progress
