@@ -1,4 +1,4 @@
-"""Trainings over HTTP: asked for, refused, watched, cancelled. What comes of them: see `test_training_flow`."""
+"""Trainings over HTTP: asked for, refused, watched, cancelled. See `test_training_flow` too."""
 
 from __future__ import annotations
 
