@@ -81,7 +81,7 @@ def test_killed_while_publishing_and_going_back(frames: Frames, tmp_path: Path) 
 
 
 def _is_unfinished(frames: Frames, wanted: tuple[str, ...], publish: tuple[str, ...]) -> bool:
-    """Whether the command has something left to do: a rollback that is done would go on to the step before."""
+    """Whether something is left to do: a rollback that is done would go on to the step before."""
     target = frames.good if wanted == publish else frames.bad
     switches = read_switches(frames.workspace.artifacts, NAME)
     return answer(frames)[0] != target or switches.unfinished is not None
