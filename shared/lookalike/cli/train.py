@@ -54,6 +54,9 @@ def train(
     publish: Annotated[
         str | None, typer.Option(metavar="COLLECTION", help="Let it serve there if it is better.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write what it is worth, with plots.")
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,6 +90,10 @@ def train(
             console.warn(note)
     manifest = workspace.encoders.add(result.encoder)
     _tell(console, manifest, result)
+    if report is not None:
+        from lookalike.cli.train_report import write_report
+
+        write_report(workspace, dataset, result, manifest, publish or collection, report, console)
     document = _as_json(manifest, dataset, run, result)
     if publish is None:
         console.document(document)
