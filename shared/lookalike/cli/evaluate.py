@@ -69,6 +69,7 @@ def evaluate(
 
     workspace = Workspace.at(store)
     console = Console(as_json=as_json)
+    _check(collection, source)
     ids = encoders or _own_encoder(workspace, collection)
     request = _Request(
         collection,
@@ -105,6 +106,7 @@ def compare(
 
     workspace = Workspace.at(store)
     console = Console(as_json=as_json)
+    _check(collection, source)
     ids = encoders or [manifest.id for manifest in workspace.encoders.list()]
     request = _Request(
         collection,
@@ -120,6 +122,11 @@ def compare(
     result, encoded = _run(workspace, console, ids, request)
     console.document(_comparison(workspace, result, encoded))
     _print(console, result)
+
+
+def _check(collection: str | None, source: Path | None) -> None:
+    if (collection is None) == (source is None):
+        raise typer.BadParameter("give either --collection or --source")
 
 
 def _own_encoder(workspace: Workspace, collection: str | None) -> list[str]:
@@ -152,8 +159,6 @@ def _run(
 
     from lookalike.cli import compare as gathering
 
-    if (request.collection is None) == (request.source is None):
-        raise typer.BadParameter("give either --collection or --source")
     if not ids:
         raise typer.BadParameter("the store holds no encoder; make one with: lookalike encoders build")
     with tempfile.TemporaryDirectory(prefix="lookalike-evaluate-") as scratch:

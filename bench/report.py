@@ -1,0 +1,90 @@
+"""A report with every plot, as HTML and as PNG files: `python -m bench.report`.
+
+By default the frozen default encoder (built now) on the clothing photos of LOOKALIKE_DATA. `--encoder FOLDER`
+takes an encoder such as a trained one, as often as wanted; the others are compared with the first.
+`--store demo-store --collection things` takes a collection instead, with the encoders of its store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from lookalike.cli.compare import choose_split, encode, from_collection, from_folder, thumbnails
+from lookalike.console import Console
+from lookalike.errors import LookalikeError
+from lookalike.evaluation import evaluate
+from lookalike.evaluation.figures import figures
+from lookalike.evaluation.page import write_html
+from lookalike.training.apart import build_encoder_apart
+from lookalike.workspace import Workspace
+
+DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
+DOTS_PER_INCH = 120
+
+
+def add_encoders(workspace: Workspace, folders: list[Path], console: Console) -> list[str]:
+    """Ids of the encoders in `folders`; without any, the frozen default one is built."""
+    if folders:
+        return [workspace.encoders.add(folder).id for folder in folders]
+    with tempfile.TemporaryDirectory() as scratch:
+        built = Path(scratch) / "encoder"
+        build_encoder_apart("efficientnet-lite0", built, progress=console.note)
+        return [workspace.encoders.add(built).id]
+
+
+def draw(workspace: Workspace, options: argparse.Namespace, scratch: Path, console: Console) -> None:
+    """Evaluate, and write everything into the folder `options.out`."""
+    if options.collection:
+        pictures = from_collection(workspace, options.collection, options.sample)
+        ids = [manifest.id for manifest in workspace.encoders.list()]
+    else:
+        pictures, _ = from_folder(options.source, scratch, options.sample)
+        ids = add_encoders(workspace, options.encoder, console)
+    encoded = encode(workspace.encoders, ids, pictures, None, console)
+    manifests = [workspace.encoders.get(known) for known in ids]
+    report = evaluate(
+        encoded.candidates,
+        [picture.id for picture in encoded.pictures],
+        [picture.label for picture in encoded.pictures],
+        choose_split(encoded.pictures, encoded.hashes, manifests),
+        title=f"How well encoders find: {options.collection or options.source.name}",
+        layout=True,
+        progress=console.note,
+    )
+    write_html(report, options.out / "report.html", thumbnails(encoded.pictures))
+    for name, figure in figures(report):
+        figure.savefig(options.out / f"{name}.png", dpi=DOTS_PER_INCH)
+        print(options.out / f"{name}.png")
+    print(options.out / "report.html")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Read the options; draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=Path, default=DATA / "clothing", help="labelled pictures")
+    parser.add_argument("--encoder", type=Path, action="append", default=[], help="folder of an encoder")
+    parser.add_argument("--store", help="take a collection of this store instead")
+    parser.add_argument("--collection", help="its name")
+    parser.add_argument("--sample", type=int, help="pictures at most")
+    parser.add_argument("--out", type=Path, default=Path("bench/out/report"), help="folder to write to")
+    options = parser.parse_args(argv)
+    if not options.collection and not options.source.is_dir():
+        print(f"no photos at {options.source}: set LOOKALIKE_DATA, or pass --source or --collection")
+        return 1
+    console = Console()
+    with tempfile.TemporaryDirectory() as scratch:
+        workspace = Workspace.at(options.store or str(Path(scratch) / "store"))
+        try:
+            draw(workspace, options, Path(scratch), console)
+        except LookalikeError as error:
+            print(error, file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
