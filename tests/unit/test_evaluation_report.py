@@ -385,7 +385,7 @@ def test_wrong_requests_say_what_to_do(run, photos, tmp_path):
     run("index", photos, "-c", "shop", "--json")
     assert "no item has this attribute" in run("evaluate", "-c", "shop", "--label", "size", code=1)[1]
     few = tmp_path / "few"
-    for name in ("a/1.png", "a/2.png", "b/1.png"):
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
         (few / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9)).save(few / name)
     assert "too few labelled pictures" in run("evaluate", "--source", few, code=1)[1]
