@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import zipfile
 
+import httpx
 import pytest
 from fixtures.server import add_encoder, eventually, jpeg, running
 
@@ -202,19 +204,24 @@ def test_who_may_only_read_may_not_train(settings):
 
 
 def test_where_nothing_is_trained_trainings_can_be_looked_at(settings, tmp_path):
-    from starlette.testclient import TestClient
-
     artifacts = Store.artifacts(settings)
     service = Service(settings, Encoders(artifacts), tmp_path / "cache")
-    client = TestClient(create_app(service, keys=None), base_url="http://127.0.0.1")
-    assert client.put("/collections/food", json={}).status_code == 201
-    answer = refused(
-        client.post("/collections/food/trainings", json={"source": "collection"}), 409, "conflict"
-    )
+    app = create_app(service, keys=None)
+
+    def ask(method, path, **options):
+        async def send():
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.request(method, f"/collections/food{path}", **options)
+
+        return asyncio.run(send())
+
+    assert ask("PUT", "", json={}).status_code == 201
+    answer = refused(ask("POST", "/trainings", json={"source": "collection"}), 409, "conflict")
     assert "lookalike serve" in answer["fix"]
     made = Trainings(artifacts, "food").create(Training("", "food", "collection"))
-    assert client.get(f"/collections/food/trainings/{made.id}").json()["status"] == "queued"
-    assert client.delete(f"/collections/food/trainings/{made.id}").status_code == 202
+    assert ask("GET", f"/trainings/{made.id}").json()["status"] == "queued"
+    assert ask("DELETE", f"/trainings/{made.id}").status_code == 202
     assert Trainings(artifacts, "food").get(made.id).cancel_requested
 
 

@@ -18,7 +18,7 @@ from lookalike.api.keys import Keys
 from lookalike.api.service import Service
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.encoders import Encoder, Encoders
-from lookalike.errors import CollectionNotFound, InvalidInput, LookalikeError, NotReady
+from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.ingest import Ingestor
 from lookalike.local.builder import Builder
 from lookalike.local.lane import Lane
@@ -147,7 +147,7 @@ class LocalServer:
             self.service.searcher(name).refresh(force=True)
         except CollectionNotFound:
             logger.debug("%s was deleted meanwhile", name)
-        except LookalikeError:
+        except Exception:  # a table that is being deleted fails in many ways; the workers go on
             logger.exception("%s cannot be searched", name)
 
     def _reconcile(self, name: str) -> None:

@@ -180,8 +180,12 @@ class Job:
     # Telling, and being told
 
     def _on_progress(self, news: TrainingProgress) -> None:
-        changes: dict[str, Any] = {"remaining_seconds": news.remaining_seconds, "loss": news.loss}
-        self._tell("running", news.phase, news.done, news.total, metrics=_numbers(news.metrics), **changes)
+        changes: dict[str, Any] = {"remaining_seconds": news.remaining_seconds}
+        if news.loss is not None:
+            changes |= _numbers({"loss": news.loss})
+        if news.metrics:
+            changes["metrics"] = _numbers(news.metrics)
+        self._tell("running", news.phase, news.done, news.total, **changes)
 
     def _tell(self, status: Status, phase: str, done: int = 0, total: int = 0, **changes: Any) -> None:
         """Write down where it stands: at once when that is news, else now and then."""
