@@ -111,7 +111,7 @@ def _precision_recall(report: EvaluationReport) -> Figure:
         fontsize=9,
     )
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.05))
-    axes.legend(loc="best")
+    _legend_above(axes)
     return figure
 
 
@@ -163,7 +163,7 @@ def _reliability(report: EvaluationReport) -> Figure:
         error = encoder.reliability.expected_calibration_error
         axes.scatter(x, y, s=sizes, color=colour, label=f"{short(encoder.name, 36)}: error {error:.3f}")
     axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.03))
-    axes.legend(loc="upper left", markerscale=0.6)
+    _legend_above(axes)
     return figure
 
 
@@ -248,8 +248,13 @@ def _blend(report: EvaluationReport) -> Figure:
         if point.chosen:
             axes.axvline(point.weight, color="#333333", linestyle="--", linewidth=1.2, label="chosen")
     axes.set(xlabel="weight of the trained features", ylabel="part of the queries", xlim=(-0.02, 1.02))
-    axes.legend(loc="best")
+    _legend_above(axes)
     return figure
+
+
+def _legend_above(axes: Axes) -> None:
+    """Where no curve can run through it."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=9.5, markerscale=0.6)
 
 
 def _coloured(encoders: Sequence[EncoderResult]) -> Iterator[tuple[EncoderResult, str]]:

@@ -35,6 +35,7 @@ def map_of(
     try:
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise Incompatible(
             "the map needs scikit-learn", got=str(error), fix='Install it: pip install "lookalike[train]"'
@@ -43,13 +44,14 @@ def map_of(
         return ()
     rows = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:most])
     sample = np.asarray(vectors[rows], np.float32)
-    sample = PCA(min(COMPONENTS, *sample.shape), random_state=seed).fit_transform(sample)
     if not np.ptp(sample, axis=0).any():  # all alike: there is nothing to lay out
         return tuple(MapPoint(0.5, 0.5, labels[row]) for row in rows.tolist())
     perplexity = min(30.0, (len(sample) - 1) / 3)
-    placed = TSNE(2, perplexity=perplexity, init="pca", max_iter=ITERATIONS, random_state=seed).fit_transform(
-        sample
-    )
+    # One thread: where there is other work, threads that wait for each other take ten times as long.
+    with threadpool_limits(1):
+        sample = PCA(min(COMPONENTS, *sample.shape), random_state=seed).fit_transform(sample)
+        mapping = TSNE(2, perplexity=perplexity, init="pca", max_iter=ITERATIONS, random_state=seed)
+        placed = mapping.fit_transform(sample)
     span = np.maximum(np.ptp(placed, axis=0), 1e-9)
     placed = (placed - placed.min(axis=0)) / span
     return tuple(

@@ -18,7 +18,7 @@ from lookalike.types import Pixels
 Pictures = Callable[[str], Pixels | None]
 """The pixels of a picture by its id, (height, width, 3) uint8 sRGB; None if it cannot be read."""
 
-THUMBNAIL = 112
+THUMBNAIL = 160
 QUALITY = 72
 WORST_SHOWN = 36
 """Worst queries in all, shared by the encoders, so that the file stays small."""
@@ -234,7 +234,7 @@ def _thumbnail(pixels: Pixels) -> str:
     from PIL import Image
 
     picture = Image.fromarray(pixels)
-    picture.thumbnail((THUMBNAIL * 2, THUMBNAIL * 2))
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
     written = io.BytesIO()
     picture.save(written, "JPEG", quality=QUALITY)
     return base64.b64encode(written.getvalue()).decode("ascii")
