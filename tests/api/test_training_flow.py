@@ -17,7 +17,7 @@ from lookalike.settings import Settings
 NAME = "shapes"
 EACH = 10
 OPTIONS = {"views": 2, "epochs": 4, "dimension": 32}
-PATIENCE_SECONDS = 600
+PATIENCE_SECONDS = 900
 
 
 def picture(shape, seed):
@@ -84,7 +84,7 @@ def answers(server):
 
 
 @contextmanager
-def searching(server, threads=3):
+def searching(server, threads=2):
     """Threads that search over HTTP; yields one list of encoders a thread, in the order of its answers."""
     stop = threading.Event()
     seen = [[] for _ in range(threads)]
@@ -101,7 +101,7 @@ def searching(server, threads=3):
                         errors.append(response.text)
                         return
                     seen[number].append(response.json()["encoder"])
-                stop.wait(0.05)
+                stop.wait(0.2)  # the training needs the processor too
 
     running_threads = [threading.Thread(target=search, args=(number,)) for number in range(threads)]
     for thread in running_threads:

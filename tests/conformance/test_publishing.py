@@ -200,7 +200,7 @@ def test_searches_and_uploads_go_on_meanwhile(frames: Frames) -> None:
         if len(arrivals) < 12:  # what comes while items are encoded is encoded too, before it goes on
             arrivals.extend(frames.upload(("green", 100 + len(arrivals))))
 
-    with searching(searcher) as results:
+    with searching(searcher, 8 if workspace.artifacts.folder else 2) as results:
         publish_encoder(workspace, NAME, frames.good, progress=upload)
         _wait_for(results, frames.good, arrivals)
         switched = len(results)

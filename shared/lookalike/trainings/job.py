@@ -39,7 +39,7 @@ class Job:
         self._book = Trainings(parts.artifacts, collection)
         self._work = self._book.work_folder(training_id, parts.cache)
         self._told_at = -float("inf")
-        self._told: tuple[str, str] = ("", "")
+        self._told: tuple[Status, str] = ("queued", "")
         self._asked_at = -float("inf")
         self._cancelled = False
 
@@ -165,7 +165,7 @@ class Job:
         """Whether there is a report: it is an extra, and a training does not fail for the lack of it."""
         from lookalike.trainings.report import write_report
 
-        self._tell("running", "drawing the report")
+        self._tell(self._told[0], "drawing the report")
         page = self._work / "report.html"
         title = f"{self._collection}: training {self._id}"
         encoders = [old, new] if old != new else [new]
