@@ -86,8 +86,8 @@ class Console:
     def phases(self) -> Iterator[Phase]:
         """A bar on standard error for each of several phases, one after the other.
 
-        Call what it yields with the phase's name, how much of how much is done, a few words beside the bar, and
-        the seconds left, if known.
+        Call what it yields with the phase's name, how much of how much is done, a few words beside the bar,
+        and the seconds left, if known.
         """
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

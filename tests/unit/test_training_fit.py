@@ -34,7 +34,7 @@ def phase(loss: Loss = "cosface", epochs: int = 4, judge: Callable[[], float] | 
     return Phase(
         name="test",
         variables=head.trained(),
-        undecayed=("bias",),
+        undecayed=head.undecayed,
         embed=head,
         classes=head.classes,
         inputs=lambda rows, _rng: FEATURES[rows],

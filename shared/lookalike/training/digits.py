@@ -191,8 +191,9 @@ def best_threshold(distances: NDArray[np.float32], same: NDArray[np.bool_]) -> f
 
 def _vectors(network: Any, pictures: Pictures) -> NDArray[np.float32]:
     found = network.predict(pictures[..., np.newaxis], batch_size=512, verbose=0)
-    vectors: NDArray[np.float32] = np.asarray(found, np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.asarray(found, np.float32)
+    units: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return units
 
 
 def _pairs(

@@ -49,6 +49,8 @@ class Phase:
         loss: which.
         epochs, batch, learning_rate, weight_decay: of AdamW (Loshchilov and Hutter 2019,
             https://arxiv.org/abs/1711.05101), with cosine decay to 0 (https://arxiv.org/abs/1608.03983).
+        warm_up: epochs in which the learning rate rises from 0, so that the first, rough gradients do not
+            undo what the backbone knows (https://arxiv.org/abs/1706.02677).
     """
 
     name: str
@@ -64,6 +66,7 @@ class Phase:
     batch: int
     learning_rate: float
     weight_decay: float = 1e-2
+    warm_up: float = 0.0
     seed: int = 0
 
 
@@ -129,11 +132,16 @@ def fit(phase: Phase, checkpoint: Path, monitor: Monitor) -> list[dict[str, Any]
 
 
 def _optimizer(phase: Phase, steps: int) -> Any:
-    schedule = keras.optimizers.schedules.CosineDecay(phase.learning_rate, steps * phase.epochs)
+    rising = min(round(steps * phase.warm_up), steps * phase.epochs // 2)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if rising else phase.learning_rate,
+        decay_steps=steps * phase.epochs - rising,
+        warmup_target=phase.learning_rate if rising else None,
+        warmup_steps=rising,
+    )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=phase.weight_decay)
-    decay = {name: variable for name, variable in phase.variables.items() if name not in phase.undecayed}
     undecayed = [phase.variables[name] for name in phase.undecayed]
-    if undecayed and decay:
+    if undecayed:
         optimizer.exclude_from_weight_decay(var_list=undecayed)
     optimizer.build(list(phase.variables.values()))
     return optimizer
@@ -209,7 +217,7 @@ def _signature(phase: Phase) -> str:
     """Names what a checkpoint is of, so that one of other options or data is never gone on from."""
     shapes = {name: list(variable.shape) for name, variable in phase.variables.items()}
     facts = [phase.name, shapes, phase.loss, phase.epochs, phase.batch, phase.learning_rate, phase.seed]
-    text = json.dumps([*facts, phase.weight_decay, phase.labels.tolist()])
+    text = json.dumps([*facts, phase.weight_decay, phase.warm_up, phase.labels.tolist()])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -25,11 +25,12 @@ from lookalike.types import Vectors
 
 LAYER_EPOCHS = 12
 LAYER_EPOCHS_BEFORE_STAGES = 8
-STAGE_EPOCHS = 18
+STAGE_EPOCHS = 20
 LAYER_BATCH = 256
 STAGE_BATCH = 64
 LAYER_RATE = 2e-3
 STAGE_RATE = 6e-4
+STAGE_WARM_UP = 0.5
 ENCODING_BATCH = 128
 
 
@@ -48,7 +49,7 @@ def layer_phase(material: Material, head: Head, options: TrainingOptions) -> Pha
     return Phase(
         name="feature layer",
         variables=head.trained(),
-        undecayed=("bias",),
+        undecayed=head.undecayed,
         embed=head,
         classes=head.classes,
         inputs=lambda rows, _rng: flat[rows],
@@ -90,7 +91,7 @@ def stage_phase(
     return Phase(
         name="last stages",
         variables={**head.trained(), **layers},
-        undecayed=("bias", *undecayed),
+        undecayed=[*head.undecayed, *undecayed],
         embed=lambda activations, seed: head(tail(activations), seed),
         classes=head.classes,
         inputs=inputs,
@@ -100,6 +101,7 @@ def stage_phase(
         epochs=options.epochs or STAGE_EPOCHS,
         batch=STAGE_BATCH * (2 if options.loss in PAIRWISE else 1),
         learning_rate=STAGE_RATE,
+        warm_up=STAGE_WARM_UP,
         seed=options.seed,
     )
 

@@ -12,10 +12,6 @@ from lookalike.training.blend import Frozen
 from lookalike.training.head import Head
 from lookalike.training.tail import Tail
 
-FLOAT_SCOPE = "feature_layer"
-"""Operations below this name stay in float32 in an int8 model: they cost next to nothing, and unit length is
-not to be rounded."""
-
 
 def trained_backbone(
     backbone: Backbone, head: Head, tail: Tail | None, frozen: Frozen, share: float, name: str
@@ -30,8 +26,6 @@ def trained_backbone(
         share: of the trained part; see `blend`.
         name: of the encoder.
     """
-    arrays = head.arrays()
-    kernel, bias = tf.constant(arrays["kernel"]), tf.constant(arrays["bias"])
     own_kernel, own_bias = tf.constant(frozen.kernel), tf.constant(frozen.bias)
 
     def vector(pixels: Any) -> Any:
@@ -41,22 +35,20 @@ def trained_backbone(
             features = tail(activations)
         else:
             features = own = backbone.features(pixels)
-        with tf.name_scope(FLOAT_SCOPE):
-            parts = []
-            if share > 0:
-                trained = tf.nn.l2_normalize(tf.matmul(features, kernel) + bias, axis=1)
-                parts.append(trained * share**0.5)
-            if share < 1:
-                rest = tf.nn.l2_normalize(tf.matmul(own, own_kernel) + own_bias, axis=1)
-                parts.append(rest * (1 - share) ** 0.5)
-            return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
+        parts = []
+        if share > 0:
+            parts.append(tf.nn.l2_normalize(head(features), axis=1) * share**0.5)
+        if share < 1:
+            rest = tf.nn.l2_normalize(tf.matmul(own, own_kernel) + own_bias, axis=1)
+            parts.append(rest * (1 - share) ** 0.5)
+        return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
-    dimension = (kernel.shape[1] if share > 0 else 0) + (own_kernel.shape[1] if share < 1 else 0)
+    dimension = (head.classes.shape[0] if share > 0 else 0) + (own_kernel.shape[1] if share < 1 else 0)
     return replace(
         backbone,
         name=name,
         dimension=int(dimension),
         features=vector,
         taps=None,
-        keep=(backbone, head, tail, kernel, bias, own_kernel, own_bias),
+        keep=(backbone, head, tail, own_kernel, own_bias),
     )

@@ -25,7 +25,7 @@ from lookalike.training.efficientnet_lite import VARIANTS
 from lookalike.training.export import export_backbone
 from lookalike.training.features import Extractor, cache_folder
 from lookalike.training.fit import Epoch, fit
-from lookalike.training.head import Head
+from lookalike.training.head import HIDDEN, Head
 from lookalike.training.material import Material, gather
 from lookalike.training.options import TrainingOptions
 from lookalike.training.phases import layer_phase, stage_phase, tail_features
@@ -115,6 +115,7 @@ class Trainer:
             self.options.dimension,
             len(material.names),
             self.options.seed,
+            hidden=0 if self.options.last_stages else HIDDEN,
         )
         history = {}
         with self._timed("feature layer"):
@@ -163,7 +164,12 @@ class Trainer:
         name = self.options.name or f"{backbone.name}-{self.options.loss}"
         with self._timed("export"):
             network = trained_backbone(backbone, head, tail, frozen, share, name)
-            details = {"training": self.options.to_json(), "share": share, "classes": len(material.names)}
+            details = {
+                "training": self.options.to_json(),
+                "share": share,
+                "classes": len(material.names),
+                "held_out": _sides(material)["validation"],
+            }
             return export_backbone(
                 network,
                 target,

@@ -1,0 +1,75 @@
+"""The last stages, rebuilt for training, are the same network; and what is exported is what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from fixtures.pictures import draw_scene
+
+from lookalike.encoders import Encoder
+from lookalike.training.backbones import load_backbone
+from lookalike.training.blend import Frozen, blended, unit
+from lookalike.training.efficientnet_lite import VARIANTS, blocks, first_late_block
+from lookalike.training.export import export_backbone
+from lookalike.training.head import Head
+from lookalike.training.tail import Tail
+from lookalike.training.trained import trained_backbone
+
+
+@pytest.mark.parametrize(
+    ("name", "late", "filters"),
+    [("efficientnet-lite0", 11, 112), ("efficientnet-lite1", 15, 112), ("efficientnet-lite2", 15, 120)],
+)
+def test_the_tail_gives_the_network_s_own_features(name: str, late: int, filters: int) -> None:
+    assert first_late_block(VARIANTS[name]) == late
+    assert list(blocks(VARIANTS[name]))[late].filters_in == filters
+    backbone = load_backbone(name)
+    size = backbone.size
+    pixels = tf.constant(np.stack([draw_scene(seed, size) for seed in range(3)]).astype(np.float32))
+    assert backbone.taps is not None
+    activations, features = backbone.taps(pixels)
+    tail = Tail(backbone.keep, VARIANTS[name])
+    assert activations.shape[1:] == tail.shape
+    np.testing.assert_allclose(tail(activations).numpy(), features.numpy(), atol=2e-4)
+    np.testing.assert_allclose(backbone.features(pixels).numpy(), features.numpy(), atol=1e-5)
+
+
+def test_every_part_of_the_tail_is_trained() -> None:
+    backbone = load_backbone("efficientnet-lite0")
+    tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"])
+    variables = {name: value for layer in tail.layers() for name, value in layer.trained().items()}
+    activations = tf.random.stateless_normal((4, *tail.shape), (1, 2))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tail(activations) ** 2)
+    gradients = tape.gradient(loss, list(variables.values()))
+    for name, gradient in zip(variables, gradients, strict=True):
+        assert float(tf.reduce_max(tf.abs(gradient))) > 0, name
+
+
+@pytest.mark.parametrize("last_stages", [False, True])
+def test_the_exported_encoder_gives_the_vectors_that_were_trained(last_stages: bool, tmp_path: Path) -> None:
+    backbone = load_backbone("efficientnet-lite0")
+    pictures = [draw_scene(seed, backbone.size) for seed in range(4)]
+    pixels = tf.constant(np.stack(pictures).astype(np.float32))
+    assert backbone.taps is not None
+    activations, own = (part.numpy() for part in backbone.taps(pixels))
+    head = Head(own.mean(0), own.std(0) + 0.1, 24, 3, seed=0, hidden=0 if last_stages else 32)
+    tail = None
+    features = own
+    if last_stages:
+        tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"])
+        for layer in tail.layers():  # as if it had been trained
+            layer.gamma.assign(layer.gamma * 1.1)
+        features = tail(activations).numpy()
+        assert np.abs(features - own).max() > 0.01
+    frozen = Frozen.fit(own)
+    network = trained_backbone(backbone, head, tail, frozen, 0.7, "learnt")
+    manifest = export_backbone(network, tmp_path / "encoder", name="learnt", details={"share": 0.7})
+    encoder = Encoder(manifest, tmp_path / "encoder" / "encoder.tflite")
+    expected = blended(head.embed(features), frozen(own), 0.7)
+    assert manifest.dimension == expected.shape[1]
+    np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(pictures), unit(expected), atol=1e-3)
