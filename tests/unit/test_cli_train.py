@@ -125,7 +125,7 @@ def test_an_encoder_comes_out(trained: tuple[Path, dict[str, Any]]) -> None:
     assert said["train"] + said["validation"] == 3 * EACH
     assert said["validation"] >= 3
     assert said["encoder"]["id"].startswith("colours-")
-    assert said["encoder"]["dimension"] >= 16
+    assert said["encoder"]["vectors"][0]["dimension"] >= 16
     assert said["metrics"]["recall_at_1"] == 1.0
     assert any("all pictures lie below shop/" in note for note in said["notes"])
     assert any("leftovers" in note for note in said["notes"])
