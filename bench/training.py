@@ -168,7 +168,7 @@ class Heads:
 
     @classmethod
     def of(cls, bench: Bench) -> Heads:
-        """Features of eight views of every photo, from the cache that the other parts use too."""
+        """Features of every view of every photo, from the cache that the other parts use too."""
         backbone = load_backbone(TrainingOptions().backbone)
         root = bench.scratch / "cache" / "lookalike" / "training" / "features"
         limits = ImageLimits.from_settings(Settings())

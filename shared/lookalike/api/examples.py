@@ -61,7 +61,7 @@ _TRAINING = {
     "id": TRAINING,
     "collection": "fashion",
     "source": "zip",
-    "options": {"backbone": "efficientnet-lite0", "loss": "cosface", "dimension": 256, "views": 8},
+    "options": {"backbone": "efficientnet-lite0", "loss": "cosface", "dimension": 256, "views": 6},
     "label": None,
     "publish": "if_better",
     "status": "succeeded",

@@ -193,7 +193,7 @@ class TrainingBody(Body):
     backbone: PackagedBackbone = "efficientnet-lite0"
     loss: Loss = "cosface"
     dimension: Annotated[int, Field(ge=8, le=4096), WHOLE] = Field(256, description="Of the vectors.")
-    views: Annotated[int, Field(ge=1, le=64), WHOLE] = Field(8, description="Augmented views of a picture.")
+    views: Annotated[int, Field(ge=1, le=64), WHOLE] = Field(6, description="Augmented views of a picture.")
     last_stages: bool = Field(False, description="Train the last stages of the backbone too: better, slower.")
     epochs: Annotated[int, Field(ge=1, le=1000), WHOLE] | None = Field(None, description="null: chosen.")
     blend: float | None = Field(

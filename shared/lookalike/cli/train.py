@@ -39,7 +39,7 @@ def train(
     ] = None,
     loss: Annotated[Loss, typer.Option(help="What makes like pictures near.")] = "cosface",
     dimension: Annotated[int, typer.Option(help="Of the vectors.")] = 256,
-    views: Annotated[int, typer.Option(help="Variants of each picture to learn from.")] = 8,
+    views: Annotated[int, typer.Option(help="Variants of each picture to learn from.")] = 6,
     last_stages: Annotated[
         bool, typer.Option("--last-stages", help="Train the end of the backbone too: better, slower.")
     ] = False,

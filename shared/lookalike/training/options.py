@@ -46,7 +46,7 @@ class TrainingOptions:
     backbone: str = "efficientnet-lite0"
     loss: Loss = "cosface"
     dimension: int = 256
-    views: int = 8
+    views: int = 6
     last_stages: bool = False
     epochs: int | None = None
     blend: float | None = None
