@@ -76,6 +76,7 @@ def test_arcface_does_not_turn_back() -> None:
 
 
 def test_contrastive(embeddings: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
+    embeddings = embeddings + 1.0  # in one half of space, so that some pairs are nearer than the margin
     rows = units(embeddings)
     same, different = [], []
     for a in range(len(rows)):
@@ -83,8 +84,9 @@ def test_contrastive(embeddings: NDArray[np.float32], weights: NDArray[np.float3
             distance = float(np.linalg.norm(rows[a] - rows[b]))
             if a != b and LABELS[a] == LABELS[b]:
                 same.append(distance**2)
-            elif LABELS[a] != LABELS[b]:
-                different.append(max(0.0, losses.CONTRASTIVE_MARGIN - distance) ** 2)
+            elif LABELS[a] != LABELS[b] and distance < losses.CONTRASTIVE_MARGIN:
+                different.append((losses.CONTRASTIVE_MARGIN - distance) ** 2)
+    assert 0 < len(different) < len(rows) ** 2 / 2
     expected = 0.5 * (np.mean(same) + np.mean(different))
     assert value("contrastive", embeddings, weights) == pytest.approx(expected, rel=1e-4)
 

@@ -55,15 +55,17 @@ def arcface(embeddings: Any, labels: Any, class_weights: Any) -> Any:
 
 def contrastive(embeddings: Any, labels: Any, class_weights: Any = None) -> Any:
     """Loss of a siamese network over all pairs of the batch (Hadsell, Chopra, LeCun 2006, "Dimensionality
-    Reduction by Learning an Invariant Mapping"): d² for pairs of one class, max(0, m − d)² for others, each
-    kind averaged by itself, because pairs of different classes are many more.
+    Reduction by Learning an Invariant Mapping"): d² for pairs of one class, max(0, m − d)² for others.
+
+    Each kind is averaged by itself, because pairs of different classes are many more; and those of them that
+    are farther apart than m are left out of the mean, because the few that are not would drown among them.
     """
     del class_weights
     distances = _distances(embeddings)
     same, different = _pairs(labels)
-    pulled = tf.square(distances)
-    pushed = tf.square(tf.maximum(CONTRASTIVE_MARGIN - distances, 0.0))
-    return 0.5 * (_mean_over(pulled, same) + _mean_over(pushed, different))
+    near = different & (distances < CONTRASTIVE_MARGIN)
+    pushed = tf.square(CONTRASTIVE_MARGIN - distances)
+    return 0.5 * (_mean_over(tf.square(distances), same) + _mean_over(pushed, near))
 
 
 def triplet(embeddings: Any, labels: Any, class_weights: Any = None) -> Any:
