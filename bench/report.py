@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 from lookalike.cli.compare import choose_split, encode, from_collection, from_folder, thumbnails
 from lookalike.console import Console
 from lookalike.errors import LookalikeError
@@ -24,6 +26,7 @@ from lookalike.workspace import Workspace
 
 DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
 DOTS_PER_INCH = 120
+COLUMN = 800
 
 
 def add_encoders(workspace: Workspace, folders: list[Path], console: Console) -> list[str]:
@@ -56,10 +59,27 @@ def draw(workspace: Workspace, options: argparse.Namespace, scratch: Path, conso
         progress=console.note,
     )
     write_html(report, options.out / "report.html", thumbnails(encoded.pictures))
+    files = []
     for name, figure in figures(report):
-        figure.savefig(options.out / f"{name}.png", dpi=DOTS_PER_INCH)
-        print(options.out / f"{name}.png")
+        files.append(options.out / f"{name}.png")
+        figure.savefig(files[-1], dpi=DOTS_PER_INCH)
+        print(files[-1])
+    print(sheet(files, options.out / "plots.png"))
     print(options.out / "report.html")
+
+
+def sheet(files: list[Path], target: Path) -> Path:
+    """All plots on one picture, in two columns: what docs/evaluation.md shows."""
+    plots = [Image.open(file).convert("RGB") for file in files]
+    cells = [plot.resize((COLUMN, round(plot.height * COLUMN / plot.width))) for plot in plots]
+    rows = [cells[start : start + 2] for start in range(0, len(cells), 2)]
+    heights = [max(cell.height for cell in row) for row in rows]
+    page = Image.new("RGB", (2 * COLUMN, sum(heights)), "white")
+    for number, row in enumerate(rows):
+        for column, cell in enumerate(row):
+            page.paste(cell, (column * COLUMN, sum(heights[:number])))
+    page.quantize(64).save(target, optimize=True)
+    return target
 
 
 def main(argv: list[str] | None = None) -> int:
