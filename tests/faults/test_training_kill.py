@@ -20,7 +20,7 @@ from lookalike.training.run import TrainingProgress, TrainingResult, train_apart
 
 EACH = 16
 EPOCHS = 30
-KILLS = 5
+KILLS = 3
 
 
 @pytest.fixture(scope="module")
