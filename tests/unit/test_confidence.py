@@ -11,11 +11,10 @@ from lookalike.confidence import (
     Calibration,
     calibrate,
     expected_calibration_error,
-    fit_isotonic,
-    pool_adjacent_violators,
 )
 from lookalike.errors import Incompatible
 from lookalike.indexes import exact_search
+from lookalike.isotonic import fit_isotonic, pool_adjacent_violators
 
 scores = st.floats(-1, 1, allow_nan=False, width=32)
 pairs = st.lists(st.tuples(scores, st.booleans()), min_size=1, max_size=200)

@@ -12,33 +12,18 @@ from lookalike.collections import Collections
 from lookalike.encoders import Encoders
 from lookalike.settings import Settings
 from lookalike.storage import Store
+from lookalike.training.collected import CollectionParts
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, in a few words, how much of it is done, and of how much (0: not known)."""
 
 
-class Parts(Protocol):
+class Parts(CollectionParts, Protocol):
     """The two roots, and what lives in them; a `Workspace` is one."""
 
     @property
     def settings(self) -> Settings:
         """Limits, threads and times."""
-
-    @property
-    def images(self) -> Store:
-        """The images root."""
-
-    @property
-    def artifacts(self) -> Store:
-        """The artifacts root."""
-
-    @property
-    def collections(self) -> Collections:
-        """All collections."""
-
-    @property
-    def encoders(self) -> Encoders:
-        """All encoders."""
 
     @property
     def cache(self) -> Path:

@@ -20,7 +20,7 @@ from lookalike.types import Item
 DOWNLOADS = 16
 
 
-class Parts(Protocol):
+class CollectionParts(Protocol):
     """What is needed of a store; a `Workspace` has it."""
 
     @property
@@ -41,7 +41,7 @@ class Parts(Protocol):
 
 
 def collection_dataset(
-    parts: Parts,
+    parts: CollectionParts,
     name: str,
     scratch: Path,
     *,
