@@ -1,0 +1,1 @@
+"""Functions that write: ingest, builds, and the steps of a training."""

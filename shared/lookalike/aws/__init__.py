@@ -1,0 +1,1 @@
+"""lookalike on AWS: what the functions share and the local server has no need of."""
