@@ -37,9 +37,23 @@ def test_the_tail_gives_the_network_s_own_features(name: str, late: int, filters
     np.testing.assert_allclose(backbone.features(pixels).numpy(), features.numpy(), atol=1e-5)
 
 
-def test_every_part_of_the_tail_is_trained() -> None:
+@pytest.mark.parametrize(("compute", "tolerance"), [(tf.float32, 5e-4), (tf.bfloat16, 0.5)])
+def test_the_whole_network_gives_its_own_features(compute: tf.DType, tolerance: float) -> None:
     backbone = load_backbone("efficientnet-lite0")
-    tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"])
+    pixels = np.stack([draw_scene(seed, backbone.size) for seed in range(3)])
+    network = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=True, compute=compute)
+    assert network.shape == pixels.shape[1:]
+    own = backbone.features(tf.constant(pixels.astype(np.float32))).numpy()
+    features = network(tf.constant(pixels)).numpy()
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, own, atol=tolerance)
+    assert np.all((unit(features) * unit(own)).sum(axis=1) > 0.98)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_every_part_of_the_tail_is_trained(whole: bool) -> None:
+    backbone = load_backbone("efficientnet-lite0")
+    tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=whole)
     variables = {name: value for layer in tail.layers() for name, value in layer.trained().items()}
     activations = tf.random.stateless_normal((4, *tail.shape), (1, 2))
     with tf.GradientTape() as tape:
@@ -49,21 +63,22 @@ def test_every_part_of_the_tail_is_trained() -> None:
         assert float(tf.reduce_max(tf.abs(gradient))) > 0, name
 
 
-@pytest.mark.parametrize("last_stages", [False, True])
-def test_the_exported_encoder_gives_the_vectors_that_were_trained(last_stages: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trained", ["layer", "last stages", "whole network"])
+def test_the_exported_encoder_gives_the_vectors_that_were_trained(trained: str, tmp_path: Path) -> None:
     backbone = load_backbone("efficientnet-lite0")
     pictures = [draw_scene(seed, backbone.size) for seed in range(4)]
     pixels = tf.constant(np.stack(pictures).astype(np.float32))
     assert backbone.taps is not None
     activations, own = (part.numpy() for part in backbone.taps(pixels))
-    head = Head(own.mean(0), own.std(0) + 0.1, 24, 3, seed=0, hidden=0 if last_stages else 32)
+    head = Head(own.mean(0), own.std(0) + 0.1, 24, 3, seed=0, hidden=32 if trained == "layer" else 0)
     tail = None
     features = own
-    if last_stages:
-        tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"])
+    if trained != "layer":
+        whole = trained == "whole network"
+        tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=whole)
         for layer in tail.layers():  # as if it had been trained
             layer.gamma.assign(layer.gamma * 1.1)
-        features = tail(activations).numpy()
+        features = tail(pixels if whole else activations).numpy()
         assert np.abs(features - own).max() > 0.01
     frozen = Frozen.fit(own)
     network = trained_backbone(backbone, head, tail, frozen, 0.7, "learnt")

@@ -195,6 +195,7 @@ class TrainingBody(Body):
     dimension: Annotated[int, Field(ge=8, le=4096), WHOLE] = Field(256, description="Of the vectors.")
     views: Annotated[int, Field(ge=1, le=64), WHOLE] = Field(6, description="Augmented views of a picture.")
     last_stages: bool = Field(False, description="Train the last stages of the backbone too: better, slower.")
+    whole_network: bool = Field(False, description="Train all of the backbone: for a GPU.")
     epochs: Annotated[int, Field(ge=1, le=1000), WHOLE] | None = Field(None, description="null: chosen.")
     blend: float | None = Field(
         None, ge=0, le=1, description="Share of trained features in a vector. null: chosen on held-out data."

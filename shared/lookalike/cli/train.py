@@ -43,6 +43,9 @@ def train(
     last_stages: Annotated[
         bool, typer.Option("--last-stages", help="Train the end of the backbone too: better, slower.")
     ] = False,
+    whole_network: Annotated[
+        bool, typer.Option("--whole-network", help="Train all of the backbone: for a GPU.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option(help="[default: as many as the phase needs]")] = None,
     blend: Annotated[
         float | None,
@@ -73,6 +76,7 @@ def train(
         dimension=dimension,
         views=views,
         last_stages=last_stages,
+        whole_network=whole_network,
         epochs=epochs,
         blend=blend,
         seed=seed,

@@ -68,12 +68,7 @@ class Extractor:
         self, backbone: Backbone, cache: ActivationCache, *, activations: bool, threads: int = 2
     ) -> None:
         if activations and backbone.taps is None:
-            raise Incompatible(
-                "the last stages of this backbone cannot be trained, only a layer on top of it",
-                got=backbone.name,
-                expected="efficientnet-lite0, efficientnet-lite1 or efficientnet-lite2",
-                fix="Leave out --last-stages.",
-            )
+            raise not_cuttable(backbone)
         self._backbone = backbone
         self._cache = cache
         self._kinds: tuple[Kind, ...] = ("activations", "features") if activations else ("features",)
@@ -156,6 +151,16 @@ class Extractor:
             kind: interpreter.get_tensor(result["index"])[0]
             for kind, result in zip(self._kinds, results, strict=True)
         }
+
+
+def not_cuttable(backbone: Backbone) -> Incompatible:
+    """The error for a backbone of which nothing but layers on top can be trained."""
+    return Incompatible(
+        "this backbone cannot be trained itself, only a layer on top of it",
+        got=backbone.name,
+        expected="efficientnet-lite0, efficientnet-lite1 or efficientnet-lite2",
+        fix="Leave out --last-stages and --whole-network.",
+    )
 
 
 def cache_folder(root: Path, backbone: Backbone) -> Path:

@@ -32,6 +32,8 @@ class TrainingOptions:
         dimension: of the feature-vector layer.
         views: augmented views of each picture; the first is the one that serving sees.
         last_stages: train the last stages of the backbone too. For the packaged backbones only.
+        whole_network: train all of the backbone instead, on pictures that are decoded anew for
+            every epoch: the usual fine-tuning, made for a GPU.
         epochs: of the last phase; None takes the phase's own number.
         blend: share of the trained features in the vector, in [0, 1]; the rest are the backbone's own, which
             still tell apart what the categories do not. None: chosen on validation data.
@@ -48,6 +50,7 @@ class TrainingOptions:
     dimension: int = 256
     views: int = 6
     last_stages: bool = False
+    whole_network: bool = False
     epochs: int | None = None
     blend: float | None = None
     validation_fraction: float = 0.1
@@ -63,10 +66,21 @@ class TrainingOptions:
                 got=repr(self.name),
                 expected="1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit",
             )
+        if self.last_stages and self.whole_network:
+            raise InvalidInput(
+                "the last stages are part of the whole network",
+                got="both",
+                expected="one of the two, or none",
+            )
         for option, (least, most) in _RANGES.items():
             value = getattr(self, option)
             if value is not None and not least <= value <= most:
                 raise InvalidInput(f"{option} is out of range", got=value, expected=f"{least:g} to {most:g}")
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether anything but the two layers is trained."""
+        return self.last_stages or self.whole_network
 
     def to_json(self) -> dict[str, Any]:
         """The options by name."""

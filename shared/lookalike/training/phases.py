@@ -1,4 +1,4 @@
-"""The two phases of a training: the feature layer on cached features, the last stages on cached activations.
+"""The phases of a training: the feature layer on cached features, then perhaps the backbone beneath it.
 
 The numbers were chosen on held-out parts of a clothing and a grocery data set of 3,000 photos each; see
 docs/training.md.
@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from lookalike.evaluation.retrieval import retrieval
-from lookalike.training.cache import ActivationCache
 from lookalike.training.fit import Phase, Rows
 from lookalike.training.head import Head
 from lookalike.training.losses import PAIRWISE
 from lookalike.training.material import Material
 from lookalike.training.options import TrainingOptions
+from lookalike.training.stage_inputs import StageInputs
 from lookalike.training.tail import Tail
 from lookalike.types import Vectors
 
@@ -45,7 +44,7 @@ def layer_phase(material: Material, head: Head, options: TrainingOptions) -> Pha
         vectors = head.embed(centre)
         return _judge(material, vectors[material.validation], vectors[train], train)
 
-    epochs = LAYER_EPOCHS_BEFORE_STAGES if options.last_stages else options.epochs or LAYER_EPOCHS
+    epochs = LAYER_EPOCHS_BEFORE_STAGES if options.trains_backbone else options.epochs or LAYER_EPOCHS
     return Phase(
         name="feature layer",
         variables=head.trained(),
@@ -64,37 +63,30 @@ def layer_phase(material: Material, head: Head, options: TrainingOptions) -> Pha
 
 
 def stage_phase(
-    material: Material,
-    head: Head,
-    tail: Tail,
-    cache: ActivationCache,
-    options: TrainingOptions,
+    material: Material, head: Head, tail: Tail, inputs: StageInputs, options: TrainingOptions
 ) -> Phase:
-    """Train last stages and feature layer; an epoch takes one random view of every training picture."""
-    train = material.train
-    views = material.features.shape[1]
-    probes = material.probes()
+    """Train stages of the backbone and the feature layer; an epoch takes a random view of every picture.
 
-    def inputs(rows: Rows, rng: np.random.Generator) -> NDArray[Any]:
-        chosen = rng.integers(0, views, len(rows))
-        wanted = [(material.digests[train[row]], int(view)) for row, view in zip(rows, chosen, strict=True)]
-        return cache.read("activations", wanted, tail.shape)
+    With the whole network as `tail`, that is the usual fine-tuning.
+    """
+    train = material.train
+    probes = material.probes()
 
     def metrics() -> Mapping[str, float]:
         rows = np.concatenate([material.validation, probes])
-        vectors = head.embed(tail_features(tail, cache, material, rows))
+        vectors = head.embed(tail_features(tail, inputs, rows))
         count = len(material.validation)
         return _judge(material, vectors[:count], vectors[count:], probes)
 
     layers = {name: variable for layer in tail.layers() for name, variable in layer.trained().items()}
     undecayed = [name for name in layers if not name.endswith("kernel")]
     return Phase(
-        name="last stages",
+        name="whole network" if options.whole_network else "last stages",
         variables={**head.trained(), **layers},
         undecayed=[*head.undecayed, *undecayed],
-        embed=lambda activations, seed: head(tail(activations), seed),
+        embed=lambda batch, seed: head(tail(batch), seed),
         classes=head.classes,
-        inputs=inputs,
+        inputs=lambda rows, rng: inputs.sample(train[rows], rng),
         labels=material.labels[train],
         metrics=metrics,
         loss=options.loss,
@@ -106,15 +98,13 @@ def stage_phase(
     )
 
 
-def tail_features(
-    tail: Tail, cache: ActivationCache, material: Material, rows: Rows, view: int = 0
-) -> Vectors:
+def tail_features(tail: Tail, inputs: StageInputs, rows: Rows, view: int = 0) -> Vectors:
     """Features of one view of some pictures through the trained stages: (n, features) float32."""
     run = _compiled(tail)
     results = []
     for start in range(0, len(rows), ENCODING_BATCH):
-        wanted = [(material.digests[row], view) for row in rows[start : start + ENCODING_BATCH]]
-        results.append(run(tf.cast(cache.read("activations", wanted, tail.shape), tf.float32)).numpy())
+        batch = inputs.view(rows[start : start + ENCODING_BATCH], view)
+        results.append(run(tf.cast(batch, tf.float32)).numpy())
     return np.concatenate(results)
 
 

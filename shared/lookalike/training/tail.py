@@ -1,4 +1,4 @@
-"""The last stages of EfficientNet-Lite as something that trains quickly on a CPU.
+"""The last stages of EfficientNet-Lite, or all of them, as something that trains quickly.
 
 The same numbers as the Keras network in inference mode. Batch normalisation keeps the backbone's mean and
 variance (batches are small, and statistics that move would undo the frozen stages' work); so it is one
@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from lookalike.training.efficientnet_lite import (
     BATCH_NORM_EPSILON,
+    PIXEL_RANGE,
     Block,
     Variant,
     blocks,
@@ -43,11 +44,11 @@ class NormedConvolution(tf.Module):  # type: ignore[misc]  # TensorFlow has no t
         """Not activated."""
         scale = self.gamma * self.factor
         strides = (1, self.stride, self.stride, 1)
-        if self.depthwise:
-            x = tf.nn.depthwise_conv2d(x, self.kernel * scale[:, tf.newaxis], strides, "SAME")
-        else:
-            x = tf.nn.conv2d(x, self.kernel * scale, strides, "SAME")
-        return tf.nn.bias_add(x, self.beta - self.mean * scale)
+        kernel = self.kernel * (scale[:, tf.newaxis] if self.depthwise else scale)
+        convolve = tf.nn.depthwise_conv2d if self.depthwise else tf.nn.conv2d
+        # Variables stay float32; only the arithmetic is done in the type of what comes in.
+        x = convolve(x, tf.cast(kernel, x.dtype), strides, "SAME")
+        return tf.nn.bias_add(x, tf.cast(self.beta - self.mean * scale, x.dtype))
 
     def trained(self) -> dict[str, tf.Variable]:
         """What is trained, by name."""
@@ -60,32 +61,47 @@ class NormedConvolution(tf.Module):  # type: ignore[misc]  # TensorFlow has no t
 
 
 class Tail(tf.Module):  # type: ignore[misc]
-    """Blocks `first_late_block` to the last, the head convolution and the pooling.
+    """Blocks `first_late_block` to the last, the head convolution and the pooling; or the whole network.
 
     Args:
         model: the whole network, with its weights, made with `tap`.
         variant: which network that is.
+        whole: begin with the pixels.
+        compute: type in which it computes. bfloat16 beside float32 variables is what is called mixed
+            precision (Kalamkar et al. 2019, https://arxiv.org/abs/1905.12322; no loss scaling is needed).
 
     Attributes:
         shape: of what enters it, without the batch.
         compiled: itself as a TensorFlow graph, kept by whoever made it first.
     """
 
-    def __init__(self, model: keras.Model, variant: Variant) -> None:
+    def __init__(
+        self, model: keras.Model, variant: Variant, *, whole: bool = False, compute: Any = tf.float32
+    ) -> None:
         super().__init__(name="tail")
-        late = first_late_block(variant)
+        first = 0 if whole else first_late_block(variant)
+        self.compute = compute
+        self.stem = NormedConvolution(model, "conv_stem", "bn0", stride=2) if whole else None
         self.blocks = [
             (block, _block_layers(model, block, f"blocks.{number}"))
             for number, block in enumerate(blocks(variant))
-            if number >= late
+            if number >= first
         ]
         self.head = NormedConvolution(model, "conv_head", "bn1")
-        self.shape: tuple[int, ...] = tuple(model.output_shape[0][1:])
+        self.shape: tuple[int, ...] = tuple((model.input_shape if whole else model.output_shape[0])[1:])
         self.compiled: Any = None
 
-    def __call__(self, activations: Any) -> Any:
-        """(n, h, w, filters) float32, what enters the first of the blocks → (n, 1280) features."""
-        x = activations
+    def __call__(self, inputs: Any) -> Any:
+        """What enters the first of the blocks, (n, h, w, filters) float32 → (n, 1280) float32 features.
+
+        The whole network takes pixels, (n, size, size, 3) RGB in 0..255.
+        """
+        x = inputs
+        if self.stem is not None:
+            black, white = PIXEL_RANGE
+            x = tf.cast(x, tf.float32) * ((white - black) / 255.0) + black
+            x = tf.nn.relu6(self.stem(tf.cast(x, self.compute)))
+        x = tf.cast(x, self.compute)
         for block, layers in self.blocks:
             start = x
             for layer in layers[:-1]:
@@ -93,10 +109,12 @@ class Tail(tf.Module):  # type: ignore[misc]
             x = layers[-1](x)
             if block.stride == 1 and block.filters_in == block.filters_out:
                 x = start + x
-        return tf.reduce_mean(tf.nn.relu6(self.head(x)), axis=(1, 2))
+        return tf.reduce_mean(tf.cast(tf.nn.relu6(self.head(x)), tf.float32), axis=(1, 2))
 
     def layers(self) -> Iterator[NormedConvolution]:
         """All of them, in order."""
+        if self.stem is not None:
+            yield self.stem
         for _, layers in self.blocks:
             yield from layers
         yield self.head

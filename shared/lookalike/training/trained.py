@@ -27,9 +27,13 @@ def trained_backbone(
         name: of the encoder.
     """
     own_kernel, own_bias = tf.constant(frozen.kernel), tf.constant(frozen.bias)
+    if tail is not None:
+        tail.compute = tf.float32  # whatever it was trained in, LiteRT converts float32
 
     def vector(pixels: Any) -> Any:
-        if tail is not None:
+        if tail is not None and tail.stem is not None:
+            features, own = tail(pixels), backbone.features(pixels)
+        elif tail is not None:
             assert backbone.taps is not None
             activations, own = backbone.taps(pixels)
             features = tail(activations)

@@ -21,14 +21,16 @@ from lookalike.training.backbones import Backbone, load_backbone
 from lookalike.training.blend import Frozen, Side, Trade, choose, trades
 from lookalike.training.cache import ActivationCache
 from lookalike.training.dataset import Dataset
+from lookalike.training.devices import compute_type
 from lookalike.training.efficientnet_lite import VARIANTS
 from lookalike.training.export import export_backbone
-from lookalike.training.features import Extractor, cache_folder
+from lookalike.training.features import Extractor, cache_folder, not_cuttable
 from lookalike.training.fit import Epoch, fit
 from lookalike.training.head import HIDDEN, Head
 from lookalike.training.material import Material, gather
 from lookalike.training.options import TrainingOptions
 from lookalike.training.phases import layer_phase, stage_phase, tail_features
+from lookalike.training.stage_inputs import DecodedPictures, StageInputs, StoredActivations
 from lookalike.training.tail import Tail
 from lookalike.training.trained import trained_backbone
 from lookalike.types import Pixels, Vectors
@@ -76,9 +78,11 @@ class Trainer:
         with ActivationCache(cache_folder(self.cache, backbone)) as cache:
             material, computed = self._extract(backbone, cache)
             _write(self.run / "split.json", _sides(material))
-            head, tail, history = self._fit(backbone, cache, material)
+            stages = self._stages(backbone, cache, material)
+            head, history = self._fit(material, stages)
+            tail = stages.tail if stages else None
             frozen = Frozen.fit(material.centre[material.train])
-            share, lines = self._blend(material, head, tail, frozen, cache)
+            share, lines = self._blend(material, head, stages, frozen)
         manifest = self._export(backbone, material, head, tail, frozen, share)
         result = {
             "encoder": manifest.id,
@@ -105,9 +109,20 @@ class Trainer:
             material = gather(self.dataset, extraction, cache, self.options, backbone.dimension)
         return material, extraction.computed
 
-    def _fit(
-        self, backbone: Backbone, cache: ActivationCache, material: Material
-    ) -> tuple[Head, Tail | None, dict[str, Any]]:
+    def _stages(self, backbone: Backbone, cache: ActivationCache, material: Material) -> _Stages | None:
+        """What is trained beneath the two layers; None: nothing."""
+        if not self.options.trains_backbone:
+            return None
+        if not isinstance(backbone.keep, keras.Model):
+            raise not_cuttable(backbone)
+        variant = VARIANTS[backbone.source]
+        if self.options.last_stages:
+            tail = Tail(backbone.keep, variant)
+            return _Stages(tail, StoredActivations(material, cache, tail.shape))
+        tail = Tail(backbone.keep, variant, whole=True, compute=compute_type())
+        return _Stages(tail, DecodedPictures(material, backbone.preprocess, self.threads))
+
+    def _fit(self, material: Material, stages: _Stages | None) -> tuple[Head, dict[str, Any]]:
         sample = material.features[material.train].reshape(-1, material.features.shape[2])
         head = Head(
             sample.mean(axis=0, dtype=np.float64).astype(np.float32),
@@ -115,36 +130,33 @@ class Trainer:
             self.options.dimension,
             len(material.names),
             self.options.seed,
-            hidden=0 if self.options.last_stages else HIDDEN,
+            hidden=0 if stages else HIDDEN,
         )
         history = {}
         with self._timed("feature layer"):
             phase = layer_phase(material, head, self.options)
             history[phase.name] = fit(phase, self.run / "checkpoints" / "layer.npz", self._epoch)
-        if not self.options.last_stages:
-            return head, None, history
-        with self._timed("last stages"):
-            assert isinstance(backbone.keep, keras.Model)
-            tail = Tail(backbone.keep, VARIANTS[backbone.source])
-            phase = stage_phase(material, head, tail, cache, self.options)
-            history[phase.name] = fit(phase, self.run / "checkpoints" / "stages.npz", self._epoch)
-        return head, tail, history
+        if stages:
+            phase = stage_phase(material, head, stages.tail, stages.inputs, self.options)
+            with self._timed(phase.name):
+                history[phase.name] = fit(phase, self.run / "checkpoints" / "stages.npz", self._epoch)
+        return head, history
 
     def _blend(
-        self, material: Material, head: Head, tail: Tail | None, frozen: Frozen, cache: ActivationCache
+        self, material: Material, head: Head, stages: _Stages | None, frozen: Frozen
     ) -> tuple[float, list[Trade]]:
         self.report({"phase": "choosing the blend"})
 
         def side(rows: NDArray[np.int64], view: int) -> Side:
             own = material.features[rows, view].astype(np.float32)
             features: Vectors = own
-            if tail is not None:
-                features = tail_features(tail, cache, material, rows, view)
+            if stages:
+                features = tail_features(stages.tail, stages.inputs, rows, view)
             return Side(head.embed(features), frozen(own), material.labels[rows])
 
         with self._timed("blend"):
             other = OTHER_VIEW if self.options.views > OTHER_VIEW else 0
-            gallery = material.train if tail is None else material.probes()
+            gallery = material.probes() if stages else material.train
             lines = trades(side(material.validation, 0), side(material.validation, other), side(gallery, 0))
             chosen = choose(lines) if self.options.blend is None else self.options.blend
         return chosen, lines
@@ -211,6 +223,14 @@ class Trainer:
                 "metrics": dict(epoch.metrics),
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """The part of the backbone that is trained, and what enters it."""
+
+    tail: Tail
+    inputs: StageInputs
 
 
 class _Timer:

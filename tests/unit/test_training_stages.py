@@ -1,0 +1,68 @@
+"""A training that goes on beneath the two layers, from pictures to an encoder that serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixtures.classes import write_classes
+
+from lookalike.encoders import Encoder, EncoderManifest
+from lookalike.errors import InvalidInput
+from lookalike.images import ImageLimits, read_image
+from lookalike.settings import Settings
+from lookalike.training.dataset import read_source
+from lookalike.training.options import TrainingOptions
+from lookalike.training.trainer import Trainer
+
+EACH = 8
+
+
+@pytest.mark.parametrize(
+    ("options", "phase"),
+    [
+        (TrainingOptions(last_stages=True, views=2, epochs=2, dimension=16), "last stages"),
+        (TrainingOptions(whole_network=True, views=1, epochs=1, dimension=16), "whole network"),
+    ],
+    ids=["last stages", "whole network"],
+)
+def test_the_backbone_is_trained_too(options: TrainingOptions, phase: str, tmp_path: Path) -> None:
+    write_classes(tmp_path / "photos", EACH)
+    dataset = read_source(tmp_path / "photos", tmp_path / "scratch")
+    phases = set()
+
+    def train() -> dict[str, object]:
+        trainer = Trainer(
+            dataset,
+            options,
+            tmp_path / "run",
+            tmp_path / "cache",
+            lambda news: phases.add(news["phase"]),
+        )
+        return trainer.train()
+
+    result = train()
+    assert phase in phases
+    epochs = result["epochs"]
+    assert isinstance(epochs, dict)
+    assert [record["epoch"] for record in epochs[phase]] == list(range(1, (options.epochs or 0) + 1))
+    manifest = EncoderManifest.read(tmp_path / "run" / "encoder")
+    encoder = Encoder(manifest, tmp_path / "run" / "encoder" / "encoder.tflite")
+    limits = ImageLimits.from_settings(Settings())
+    vectors = encoder.encode(
+        [
+            read_image(example.path.read_bytes(), limits, manifest.preprocess)[1]
+            for example in dataset.examples[:4]
+        ]
+    )
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+    assert len(np.unique(vectors.round(4), axis=0)) == 4
+    again = train()
+    assert again["encoder"] == result["encoder"]
+    assert again["views_computed"] == 0
+
+
+def test_both_at_once_is_one_too_many() -> None:
+    with pytest.raises(InvalidInput, match="part of the whole network"):
+        TrainingOptions(last_stages=True, whole_network=True)
