@@ -94,7 +94,7 @@ class TrainingDesk:
     def _zip_arrived(self, key: str) -> None:
         collection, _, name = key.split("/")
         training_id = name.removesuffix(".zip")
-        training = self._book(collection).update(training_id, status="queued", upload_until=None)
+        training = self._book(collection).uploaded(training_id)
         if training.is_active:
             self._service.trainer.begin(collection, training_id)
         else:

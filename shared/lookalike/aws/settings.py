@@ -19,7 +19,8 @@ class AwsSettings:
     """Options of a function.
 
     Attributes:
-        build_queue_url: `LOOKALIKE_BUILD_QUEUE_URL`, the FIFO queue that the builder reads; "" asks for no builds.
+        build_queue_url: `LOOKALIKE_BUILD_QUEUE_URL`, the FIFO queue that the builder reads; "" asks for no
+            builds.
         training_machine_arn: `LOOKALIKE_TRAINING_MACHINE_ARN`, the state machine that carries out trainings;
             "" carries out none.
         auth: `LOOKALIKE_AUTH`, who lets callers in: the app by its API keys, or API Gateway by JWT or by IAM.

@@ -12,20 +12,13 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from lookalike.catalogue import Catalogue
-from lookalike.collections import CollectionConfig, Collections
-from lookalike.encoders import Encoders
-from lookalike.errors import CollectionNotFound, EncoderNotFound, Incompatible, SnapshotNotFound
-from lookalike.ingest import needs_build
+from lookalike.building import Building, Standing
+from lookalike.errors import CollectionNotFound, EncoderNotFound
 from lookalike.settings import Settings
-from lookalike.snapshots import BuildOptions, SnapshotManifest, build_snapshot, current, known_to_all
-from lookalike.storage import Store
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +32,7 @@ class Builder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._artifacts = Store.artifacts(settings)
-        self._collections = Collections(self._artifacts)
-        self._encoders = Encoders(self._artifacts)
+        self._building = Building(settings)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._process_of = ""
@@ -55,14 +46,13 @@ class Builder:
         Raises what `build_snapshot` raises, for a small collection.
         """
         try:
-            config = self._collections.get(name)
-            catalogue = _catalogue(self._artifacts, self._encoders, config)
+            standing = self._building.standing(name)
         except (CollectionNotFound, EncoderNotFound):
             return False
-        if not self._needs_build(config, catalogue):
+        if not standing.needs_build:
             return False
-        if catalogue.stats().live <= SMALL_ITEMS:
-            if not self._build_here(name):
+        if standing.catalogue.stats().live <= SMALL_ITEMS:
+            if not self._build_here(standing):
                 return False
         elif not self._build_apart(name):
             return False
@@ -76,21 +66,6 @@ class Builder:
             process = self._process
         if process is not None:
             _end(process)
-
-    def _needs_build(self, config: CollectionConfig, catalogue: Catalogue) -> bool:
-        try:
-            serving = current(self._artifacts, config.name)
-        except (SnapshotNotFound, Incompatible):
-            serving = None
-        if serving is None:
-            return needs_build(catalogue, None, 0, self._settings)
-        if serving.encoder_id != config.encoder_id:
-            # Row versions of two encoders do not compare. Until all is encoded anew, the old one serves.
-            stats = catalogue.stats()
-            return stats.vectors >= stats.live > 0
-        if _is_outdated(serving, config):
-            return True
-        return needs_build(catalogue, serving.catalogue, serving.count, self._settings)
 
     @contextmanager
     def quiet(self, name: str) -> Iterator[None]:
@@ -108,11 +83,11 @@ class Builder:
             with self._lock:
                 self._quiet.discard(name)
 
-    def _build_here(self, name: str) -> bool:
+    def _build_here(self, standing: Standing) -> bool:
         with self._here:
-            if self._is_stopped(name):
+            if self._is_stopped(standing.config.name):
                 return False
-            build(self._settings, name)
+            self._building.build(standing)
         return True
 
     def _is_stopped(self, name: str) -> bool:
@@ -145,32 +120,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _is_outdated(serving: SnapshotManifest, config: CollectionConfig) -> bool:
-    """Whether the collection was configured otherwise since."""
-    wanted = BuildOptions(config.engine, config.n_trees, config.search_k, config.recall_target)
-    return serving.metric != config.metric or serving.options != wanted
-
-
-def _catalogue(artifacts: Store, encoders: Encoders, config: CollectionConfig) -> Catalogue:
-    dimension = encoders.get(config.encoder_id).dimension
-    return Catalogue(artifacts, config.name, config.encoder_id, dimension)
-
-
-def build(settings: Settings, name: str) -> SnapshotManifest:
-    """Build and publish a snapshot of a collection in this process, then tidy its catalogue."""
-    artifacts = Store.artifacts(settings)
-    config = Collections(artifacts).get(name)
-    catalogue = _catalogue(artifacts, Encoders(artifacts), config)
-    with tempfile.TemporaryDirectory(prefix="lookalike-build-") as scratch:
-        manifest = build_snapshot(
-            artifacts,
-            config,
-            catalogue,
-            work_dir=Path(scratch),
-            grace_seconds=settings.snapshot_grace_seconds,
-        )
-    catalogue.compact(known_to_all(artifacts, name, manifest.catalogue))
-    return manifest
+def build(settings: Settings, name: str) -> None:
+    """Build and publish a snapshot of a collection in this process."""
+    building = Building(settings)
+    building.build(building.standing(name))
 
 
 if __name__ == "__main__":

@@ -90,6 +90,19 @@ class Trainings:
         """
         return self._change(training_id, lambda training: replace(training, **changes))
 
+    def uploaded(self, training_id: str) -> Training:
+        """The zip file of a training is there: it can begin. Told twice, or too late, it changes nothing.
+
+        Raises as `update`.
+        """
+
+        def change(training: Training) -> Training:
+            if training.status != "waiting_for_upload":
+                return training
+            return replace(training, status="queued", upload_until=None)
+
+        return self._change(training_id, change)
+
     def finish(self, training_id: str, status: Status, **changes: Any) -> Training:
         """End a training that has not ended. Raises as `update`."""
         return self._change(training_id, lambda training: training.finished(status, **changes))
@@ -100,6 +113,8 @@ class Trainings:
             if not training.is_active:
                 return training
             changed = change(training)
+            if changed == training:
+                return training
             if self._artifacts.replace(self._path(training_id, "training.json"), changed.dump(), etag=etag):
                 return changed
         raise Conflict("the training kept changing while it was updated", got=training_id, fix="Try again.")
@@ -165,3 +180,11 @@ class Trainings:
 def zip_key(collection: str, training_id: str) -> str:
     """Where the zip file of a training is, in the images root."""
     return f"{collection}/training/{training_id}.zip"
+
+
+def training_of(key: str) -> tuple[str, str] | None:
+    """Collection and training whose zip file the object `key` is; None: it is no such file."""
+    collection, _, rest = key.partition("/")
+    training_id = rest.removeprefix("training/").removesuffix(".zip")
+    named = key == zip_key(collection, training_id) and _ID.fullmatch(training_id)
+    return (collection, training_id) if named else None

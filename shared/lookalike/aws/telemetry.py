@@ -1,0 +1,52 @@
+"""What functions say of themselves: JSON logs, metrics in the embedded metric format, traces.
+
+Powertools names the service by `POWERTOOLS_SERVICE_NAME`, the level by `POWERTOOLS_LOG_LEVEL`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from lookalike.aws.traces import DaemonProvider
+
+NAMESPACE = "Lookalike"
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+class Telemetry:
+    """The logger, metrics and tracer of one function."""
+
+    def __init__(self) -> None:
+        self.log = Logger()
+        self.tracer = Tracer(provider=DaemonProvider(), auto_patch=False)
+        library = logging.getLogger("lookalike")
+        library.handlers = [self.log.registered_handler]
+        library.setLevel(self.log.log_level)
+        library.propagate = False  # the runtime's own handler would write each line once more
+
+    def instrumented(self, handler: Handler) -> Handler:
+        """`handler` with its invocation's id in each line of the log, and a span in the trace."""
+        traced = self.tracer.capture_lambda_handler(capture_response=False)(handler)
+        return self.log.inject_lambda_context(clear_state=True)(traced)  # type: ignore[no-any-return]
+
+    def count(self, values: Mapping[str, float], **dimensions: str) -> None:
+        """Put metrics into the log; names that end in `Seconds` or `Milliseconds` are times."""
+        # Without a service: alarms name the dimensions that are given here, and no other.
+        metrics = EphemeralMetrics(namespace=NAMESPACE, service="")
+        for dimension, of in dimensions.items():
+            metrics.add_dimension(dimension, of)
+        for name, value in values.items():
+            metrics.add_metric(name, _unit(name), value)
+        if values:
+            metrics.flush_metrics()
+
+
+def _unit(name: str) -> MetricUnit:
+    if name.endswith("Milliseconds"):
+        return MetricUnit.Milliseconds
+    return MetricUnit.Seconds if name.endswith("Seconds") else MetricUnit.Count
