@@ -41,10 +41,10 @@ class Encoding:
         self._catalogue = catalogue_of(parts, collection, encoder_id)
         self._ingestor = Ingestor(parts.images, parts.artifacts, parts.settings, lambda _: self._encoder)
 
-    def missing(self) -> list[ItemRow]:
-        """Live items that have no vector of their present bytes, by id."""
-        rows = self._catalogue.known()
-        encoded = self._catalogue.known_vectors()
+    def missing(self, ids: Sequence[str] | None = None) -> list[ItemRow]:
+        """Live items, of all or of these ids, that have no vector of their present bytes, by id."""
+        rows = self._catalogue.known(ids)
+        encoded = self._catalogue.known_vectors(ids)
         return [
             row
             for item_id, row in sorted(rows.items())
@@ -81,6 +81,19 @@ class Encoding:
                 progress(TITLE, len(missing), len(missing))
             # Tried once: what is still missing with the same sequencer has no bytes to be encoded from.
             hopeless.update((row.id, row.sequencer) for row in missing)
+
+    def encode(self, ids: Sequence[str]) -> int:
+        """Encode those of these items that have no vector yet; any number of processes may, side by side.
+
+        Returns:
+            How many were encoded, or tried; those that are no pictures any more are left to ingest.
+
+        Raises: as `catch_up`.
+        """
+        missing = self.missing(ids)
+        if missing:
+            self._encode(missing)
+        return len(missing)
 
     def _encode(self, rows: Sequence[ItemRow]) -> None:
         events = [

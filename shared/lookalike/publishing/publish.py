@@ -20,7 +20,7 @@ from typing import Any
 from lookalike.collections import CollectionConfig
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
 from lookalike.publishing.comparison import Comparison
-from lookalike.publishing.encoding import Encoding
+from lookalike.publishing.encoding import Encoding, EncodingCancelled
 from lookalike.publishing.judging import judge_collection
 from lookalike.publishing.parts import Parts, Progress, catalogue_of
 from lookalike.snapshots import (
@@ -122,7 +122,7 @@ def publish_encoder(
                 return Publication(collection, new, old, False, snapshot, reason, comparison)
         numbers = comparison.to_json() if comparison else None
         switch = Switch("publish", new, old, None, reason, training=training, comparison=numbers)
-        manifest, left_out = build_and_swap(parts, config, encoding, switch, progress)
+        manifest, left_out = build_and_swap(parts, config, encoding, switch, progress, cancelled)
         return Publication(collection, new, old, True, manifest.id, reason, comparison, left_out)
 
 
@@ -137,9 +137,16 @@ def _decide(judge: Judge, old: str, new: str, *, force: bool) -> tuple[Compariso
 
 
 def build_and_swap(
-    parts: Parts, config: CollectionConfig, encoding: Encoding, switch: Switch, progress: Progress | None
+    parts: Parts,
+    config: CollectionConfig,
+    encoding: Encoding,
+    switch: Switch,
+    progress: Progress | None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> tuple[SnapshotManifest, int]:
     """Build a snapshot for the encoder of `switch`, and let searches go over to it.
+
+    It can be cancelled until the moment of going over; a change that was cut short is always completed.
 
     Returns:
         The snapshot that serves, and how many items could not be encoded.
@@ -147,6 +154,8 @@ def build_and_swap(
     left_out: list[int] = []
 
     def hand_over() -> None:
+        if config.encoder_id != switch.encoder_id and cancelled and cancelled():
+            raise EncodingCancelled("the publishing was stopped", fix="Run it again to go on.")
         left_out.append(go_over(parts, config.name, encoding, switch))
 
     wanted = replace(config, encoder_id=switch.encoder_id)

@@ -1,0 +1,112 @@
+"""What a training container leaves: one folder, which SageMaker packs as `model.tar.gz`.
+
+```
+encoder/          for `Encoders.add`
+result.json       of the trainer: metrics, seconds, epochs
+split.json        ids on each side
+notes.json        what was left out of the source, for people
+comparison.json   against the encoder that served; absent where none could be read
+report.html       the evaluation; absent where it could not be drawn
+```
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lookalike.errors import Incompatible
+from lookalike.publishing import Comparison
+
+MAX_BYTES = 2 << 30
+MAX_ENTRIES = 1_000
+ENCODER, RESULT, SPLIT, NOTES = "encoder", "result.json", "split.json", "notes.json"
+COMPARISON, REPORT = "comparison.json", "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """The folder, read."""
+
+    folder: Path
+
+    @property
+    def encoder(self) -> Path:
+        """Folder of the encoder."""
+        return self.folder / ENCODER
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """As the trainer measured them on pictures that it held out."""
+        return dict(self._json(RESULT)["metrics"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the source."""
+        return tuple(self._json(NOTES))
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Against the encoder that served; None: there was nothing to compare with."""
+        return Comparison.from_json(self._json(COMPARISON)) if (self.folder / COMPARISON).is_file() else None
+
+    @property
+    def report(self) -> bytes | None:
+        """The evaluation as HTML, if there is one."""
+        page = self.folder / REPORT
+        return page.read_bytes() if page.is_file() else None
+
+    def _json(self, name: str) -> Any:
+        try:
+            return json.loads((self.folder / name).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise Incompatible(
+                "the model artefact is not that of a training", got=f"{name}: {error}", expected="JSON"
+            ) from error
+
+    # Writing
+
+    def put(self, name: str, document: object) -> None:
+        """Add a JSON document."""
+        (self.folder / name).write_text(json.dumps(document, indent=1), "utf-8")
+
+    def put_encoder(self, folder: Path) -> None:
+        """Add the encoder, which is what makes it an artefact: it comes last."""
+        shutil.copytree(folder, self.encoder, dirs_exist_ok=True)
+
+
+def unpack_artefact(packed: Path, folder: Path) -> Artefact:
+    """The artefact in a `model.tar.gz`, unpacked into `folder` without believing a word it says.
+
+    Raises:
+        Incompatible: it is no such file, is cut off, would lead out of the folder, or is far too large.
+    """
+    try:
+        with tarfile.open(packed, "r:gz") as archive:
+            size = 0
+            for count, member in enumerate(archive, start=1):
+                size += member.size
+                if size > MAX_BYTES or count > MAX_ENTRIES:
+                    raise _refused(f"more than {MAX_BYTES >> 20:,} MB or {MAX_ENTRIES:,} files")
+                if not (member.isfile() or member.isdir()):
+                    raise _refused(f"{member.name!r}, neither file nor folder")
+                archive.extract(member, folder, filter="data")
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's
+            raise
+        raise _refused(str(error)) from error
+    return Artefact(folder)
+
+
+def _refused(got: str) -> Incompatible:
+    return Incompatible(
+        "the model artefact cannot be unpacked",
+        got=got,
+        expected="the model.tar.gz of a training container",
+        fix="Train again.",
+    )
