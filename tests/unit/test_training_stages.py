@@ -16,7 +16,7 @@ from lookalike.training.dataset import read_source
 from lookalike.training.options import TrainingOptions
 from lookalike.training.trainer import Trainer
 
-EACH = 8
+EACH = 5
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,7 @@ EACH = 8
 def test_the_backbone_is_trained_too(options: TrainingOptions, phase: str, tmp_path: Path) -> None:
     write_classes(tmp_path / "photos", EACH)
     dataset = read_source(tmp_path / "photos", tmp_path / "scratch")
+    (tmp_path / "run").mkdir()
     phases = set()
 
     def train() -> dict[str, object]:
@@ -48,7 +49,7 @@ def test_the_backbone_is_trained_too(options: TrainingOptions, phase: str, tmp_p
     assert isinstance(epochs, dict)
     assert [record["epoch"] for record in epochs[phase]] == list(range(1, (options.epochs or 0) + 1))
     manifest = EncoderManifest.read(tmp_path / "run" / "encoder")
-    encoder = Encoder(manifest, tmp_path / "run" / "encoder" / "encoder.tflite")
+    encoder = Encoder(manifest, tmp_path / "run" / "encoder" / "encoder.tflite", "fp32")
     limits = ImageLimits.from_settings(Settings())
     vectors = encoder.encode(
         [
@@ -58,9 +59,10 @@ def test_the_backbone_is_trained_too(options: TrainingOptions, phase: str, tmp_p
     )
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
     assert len(np.unique(vectors.round(4), axis=0)) == 4
-    again = train()
-    assert again["encoder"] == result["encoder"]
-    assert again["views_computed"] == 0
+    if options.last_stages:  # begun again, it has nothing left to do
+        again = train()
+        assert again["encoder"] == result["encoder"]
+        assert again["views_computed"] == 0
 
 
 def test_both_at_once_is_one_too_many() -> None:
