@@ -1,0 +1,81 @@
+"""A function made of a container image, with its own role, log group and environment."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, Size
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.config import Config, FunctionName
+from infra.constructs.image import ROOT, ImageName, asset_options
+from infra.constructs.log_group import log_group
+from infra.constructs.role import role_for
+from infra.environment import environment
+from infra.names import Names
+from infra.permissions import function_grants
+
+HANDLERS: dict[FunctionName, str] = {
+    "query": "lambdas.query.handler.handler",
+    "ingest": "lambdas.ingest.handler.handler",
+    "builder": "lambdas.ingest.builder.handler",
+    "register": "lambdas.ingest.pipeline.register",
+    "encode": "lambdas.ingest.pipeline.encode",
+    "publish": "lambdas.ingest.pipeline.publish",
+    "conclude": "lambdas.ingest.pipeline.conclude",
+}
+PURPOSES: dict[FunctionName, str] = {
+    "query": "Answers the HTTP API",
+    "ingest": "Takes changes of the images bucket into the catalogue",
+    "builder": "Builds and publishes snapshots",
+    "register": "Keeps what a training made, and decides whether to publish it",
+    "encode": "Encodes a batch of pictures with a new encoder",
+    "publish": "Catches up, builds a snapshot of the new encoder and lets it serve",
+    "conclude": "Writes down how a training ended",
+}
+
+
+class ImageFunction(Construct):
+    """One function: `function`, its `role` and its `logs`."""
+
+    def __init__(self, scope: Construct, name: FunctionName, config: Config, names: Names) -> None:
+        super().__init__(scope, name.capitalize())
+        size = config.functions[name]
+        self.logs = log_group(self, "Logs", names.log_group(name), config)
+        self.role = role_for(
+            self,
+            "Role",
+            service="lambda.amazonaws.com",
+            grants=function_grants(names, name),
+            description=f"{PURPOSES[name]} ({names.function(name)})",
+            only_own_account=False,
+        )
+        self.function = lambda_.DockerImageFunction(
+            self,
+            "Function",
+            function_name=names.function(name),
+            description=PURPOSES[name],
+            code=image_code(name, config),
+            architecture=_architecture(config),
+            memory_size=size.memory_mb,
+            timeout=Duration.seconds(size.timeout_seconds),
+            ephemeral_storage_size=Size.mebibytes(size.storage_mb),
+            reserved_concurrent_executions=size.concurrency,
+            environment=environment(config, names, name),
+            # The CDK would add statements of its own; the table of permissions is all there is.
+            role=self.role.without_policy_updates(),
+            log_group=self.logs,
+            tracing=lambda_.Tracing.ACTIVE,
+        )
+
+
+def image_code(name: FunctionName, config: Config) -> lambda_.DockerImageCode:
+    """The image of a function: query has its own, all others share one and differ in their command."""
+    image: ImageName = "query" if name == "query" else "ingest"
+    return lambda_.DockerImageCode.from_image_asset(
+        str(ROOT), cmd=[HANDLERS[name]], **asset_options(image, config.architecture)
+    )
+
+
+def _architecture(config: Config) -> lambda_.Architecture:
+    arm = config.architecture == "arm64"
+    return lambda_.Architecture.ARM_64 if arm else lambda_.Architecture.X86_64

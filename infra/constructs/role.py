@@ -1,0 +1,58 @@
+"""A role with exactly the grants that are listed for it; nothing else can add to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import CfnResource, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra.constructs.acknowledge import acknowledge, shown
+from infra.grant import Grant
+
+REASONS = "WildcardReasons"
+"""Key of a role's metadata in the template: why each `*` in a resource is there."""
+
+
+def role_for(
+    scope: Construct,
+    id_: str,
+    *,
+    service: str,
+    grants: Sequence[Grant],
+    description: str,
+    only_own_account: bool = True,
+) -> iam.Role:
+    """A role for an AWS service, for example `lambda.amazonaws.com`.
+
+    Args:
+        scope: where it belongs.
+        id_: its name there.
+        service: who may take it on.
+        grants: all that it allows.
+        description: what it is for.
+        only_own_account: only this account's resources may take it on (no confused deputy). Lambda does not
+            say on whose behalf it comes, and needs False.
+    """
+    own = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}} if only_own_account else None
+    statements = [iam.PolicyStatement.from_json(grant.statement()) for grant in grants]
+    role = iam.Role(
+        scope,
+        id_,
+        assumed_by=iam.ServicePrincipal(service, conditions=own),
+        description=description,
+        inline_policies={"grants": iam.PolicyDocument(statements=statements, minimize=False)},
+    )
+    _give_reasons(role, grants)
+    return role
+
+
+def _give_reasons(role: iam.Role, grants: Sequence[Grant]) -> None:
+    reasons = {resource: grant.why for grant in grants for resource in grant.wildcards}
+    for arn, why in reasons.items():
+        acknowledge(role, "IAM5", why, finding=f"Resource::{shown(arn)}")
+    if reasons:
+        resource = role.node.default_child
+        assert isinstance(resource, CfnResource)
+        resource.add_metadata(REASONS, [{"Resource": arn, "Reason": why} for arn, why in reasons.items()])

@@ -1,0 +1,142 @@
+"""What each function may do. Nothing here needs the CDK, so the table can be read, and tested, as it is."""
+
+from __future__ import annotations
+
+from infra.config import FunctionName
+from infra.grant import Grant
+from infra.names import Names
+
+_OBJECTS = "Objects are named by users and by what is made of them; the prefix is as narrow as their kind."
+_LIST = "s3:ListBucket"
+"""On the whole bucket: without it S3 says 403 instead of 404, and no GET meets a condition on a prefix."""
+
+
+def function_grants(names: Names, function: FunctionName) -> list[Grant]:
+    """Everything that a function's role allows."""
+    own = {
+        "query": _query,
+        "ingest": _ingest,
+        "builder": _builder,
+        "register": _register,
+        "encode": _encode,
+        "publish": _publish,
+        "conclude": _conclude,
+    }[function]
+    return [*_basics(names, function), *own(names)]
+
+
+def _basics(names: Names, function: FunctionName) -> list[Grant]:
+    return [
+        Grant(
+            ("logs:CreateLogStream", "logs:PutLogEvents"),
+            (names.arn("logs", f"log-group:{names.log_group(function)}:*"),),
+            "Lambda names the streams of a function's own log group.",
+        ),
+        Grant(
+            ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+            ("*",),
+            "X-Ray has no resources to name for writing traces.",
+        ),
+    ]
+
+
+def _query(names: Names) -> list[Grant]:
+    return [
+        _read_artifacts(names, "keys.json", "encoders/*", "collections/*"),
+        _change_artifacts(names, "collections/*"),
+        _read_images(names, "*/images/*"),
+        # Whoever signs a URL lends what it may do; a collection that is deleted takes its files along.
+        Grant(
+            ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
+            _images(names, "*/images/*", "*/metadata/*", "*/training/*"),
+            _OBJECTS,
+        ),
+        Grant(("states:StartExecution",), (names.machine_arn,)),
+        _executions(names, "states:StopExecution", "states:DescribeExecution"),
+    ]
+
+
+def _ingest(names: Names) -> list[Grant]:
+    return [
+        _consume(names, names.uploads),
+        Grant(("sqs:SendMessage",), (names.arn("sqs", names.builds),)),
+        _read_images(names, "*/images/*", "*/metadata/*", "*/training/*"),
+        _read_artifacts(names, "encoders/*", "collections/*"),
+        _change_artifacts(names, "collections/*"),
+        Grant(("states:StartExecution",), (names.machine_arn,)),
+    ]
+
+
+def _builder(names: Names) -> list[Grant]:
+    return [
+        _consume(names, names.builds),
+        _read_artifacts(names, "encoders/*", "collections/*"),
+        _change_artifacts(names, "collections/*"),
+    ]
+
+
+def _register(names: Names) -> list[Grant]:
+    return [
+        _read_artifacts(names, "encoders/*", "collections/*", "training-jobs/*"),
+        _change_artifacts(names, "encoders/*", "collections/*"),
+    ]
+
+
+def _encode(names: Names) -> list[Grant]:
+    return [
+        _read_images(names, "*/images/*"),
+        _read_artifacts(names, "encoders/*", "collections/*"),
+        _change_artifacts(names, "collections/*"),
+    ]
+
+
+def _publish(names: Names) -> list[Grant]:
+    return [
+        _read_images(names, "*/images/*"),
+        _read_artifacts(names, "encoders/*", "collections/*"),
+        _change_artifacts(names, "collections/*"),
+    ]
+
+
+def _conclude(names: Names) -> list[Grant]:
+    return [
+        _read_artifacts(names, "collections/*", "training-jobs/*"),
+        _change_artifacts(names, "collections/*"),
+        Grant(("s3:DeleteObject",), _images(names, "*/training/*"), _OBJECTS),
+        Grant((_LIST,), (names.bucket_arn(names.images),)),
+    ]
+
+
+def _images(names: Names, *paths: str) -> tuple[str, ...]:
+    return tuple(names.bucket_arn(names.images, path) for path in paths)
+
+
+def _read_images(names: Names, *paths: str) -> Grant:
+    resources = (names.bucket_arn(names.images), *_images(names, *paths))
+    return Grant((_LIST, "s3:GetObject", "s3:GetObjectVersion"), resources, _OBJECTS)
+
+
+def _read_artifacts(names: Names, *paths: str) -> Grant:
+    resources = (
+        names.bucket_arn(names.artifacts),
+        *(names.bucket_arn(names.artifacts, path) for path in paths),
+    )
+    return Grant((_LIST, "s3:GetObject"), resources, _OBJECTS)
+
+
+def _change_artifacts(names: Names, *paths: str) -> Grant:
+    resources = tuple(names.bucket_arn(names.artifacts, path) for path in paths)
+    return Grant(("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"), resources, _OBJECTS)
+
+
+def _consume(names: Names, queue: str) -> Grant:
+    actions = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
+    return Grant(tuple(f"sqs:{action}" for action in actions), (names.arn("sqs", queue),))
+
+
+def _executions(names: Names, *actions: str) -> Grant:
+    return Grant(
+        actions,
+        (names.arn("states", f"execution:{names.machine}:*"),),
+        "An execution is named after its training.",
+    )

@@ -1,0 +1,1 @@
+"""The five stacks of a deployment."""

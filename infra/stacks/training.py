@@ -1,0 +1,97 @@
+"""Training: a SageMaker job, and the state machine that leads from it to an encoder that serves."""
+
+from __future__ import annotations
+
+from aws_cdk import Aws
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.config import Config
+from infra.constructs.function import ImageFunction
+from infra.constructs.image import ROOT, asset_options
+from infra.constructs.log_group import log_group
+from infra.constructs.role import role_for
+from infra.environment import job_environment
+from infra.pipeline import Pipeline, definition
+from infra.stacks.base import LookalikeStack
+from infra.training_permissions import STEPS, job_grants, machine_grants
+
+HOUR = 3_600
+WAIT_FACTOR = 2
+"""A spot job may wait for a machine as long again as it may run."""
+
+
+class TrainingStack(LookalikeStack):
+    """The state machine, its four functions, and the container that SageMaker runs."""
+
+    def __init__(self, scope: Construct, config: Config) -> None:
+        super().__init__(scope, "training", config, "lookalike: training an encoder and publishing it")
+        self.steps = {step: ImageFunction(self, step, config, self.names) for step in STEPS}
+        # Training machines are x86-64, whatever the functions run on.
+        self.image = ecr_assets.DockerImageAsset(
+            self, "TrainingImage", directory=str(ROOT), **asset_options("training", "x86_64")
+        )
+        self.job_role = role_for(
+            self,
+            "JobRole",
+            service="sagemaker.amazonaws.com",
+            grants=job_grants(self.names, self.image.repository.repository_arn),
+            description=f"The training container ({self.names.prefix})",
+        )
+        self.machine = self._machine()
+        self.output("TrainingMachine", self.machine.ref, "Trains and publishes; one execution a training")
+
+    def _machine(self) -> sfn.CfnStateMachine:
+        role = role_for(
+            self,
+            "MachineRole",
+            service="states.amazonaws.com",
+            grants=machine_grants(self.names, self.job_role.role_arn),
+            description=f"The state machine of trainings ({self.names.machine})",
+        )
+        logs = log_group(self, "MachineLogs", f"/aws/vendedlogs/states/{self.names.machine}", self.config)
+        machine = sfn.CfnStateMachine(
+            self,
+            "Machine",
+            state_machine_name=self.names.machine,
+            state_machine_type="STANDARD",
+            role_arn=role.role_arn,
+            definition_string=self.to_json_string(definition(self._pipeline())),
+            tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True),
+            logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(
+                level="ALL",
+                # Inputs name collections and keys, no more; without them a failure says little.
+                include_execution_data=True,
+                destinations=[
+                    sfn.CfnStateMachine.LogDestinationProperty(
+                        cloud_watch_logs_log_group=sfn.CfnStateMachine.CloudWatchLogsLogGroupProperty(
+                            log_group_arn=logs.log_group_arn
+                        )
+                    )
+                ],
+            ),
+        )
+        resource = role.node.default_child
+        assert isinstance(resource, iam.CfnRole)
+        machine.add_resource_dependency(resource)
+        return machine
+
+    def _pipeline(self) -> Pipeline:
+        training = self.config.training
+        return Pipeline(
+            name=self.names.prefix,
+            image_uri=self.image.image_uri,
+            role_arn=self.job_role.role_arn,
+            images_bucket=self.names.images,
+            artifacts_bucket=self.names.artifacts,
+            functions={step: self.steps[step].function.function_arn for step in STEPS},
+            environment=job_environment(self.config, self.names),
+            instance_type=training.instance_type,
+            volume_gb=training.volume_gb,
+            max_run_seconds=training.max_hours * HOUR,
+            max_wait_seconds=training.max_hours * HOUR * (WAIT_FACTOR if training.spot else 1),
+            spot=training.spot,
+            partition=Aws.PARTITION,
+        )

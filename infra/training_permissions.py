@@ -1,0 +1,119 @@
+"""What the state machine and the training container may do."""
+
+from __future__ import annotations
+
+from infra.grant import Grant
+from infra.names import Names
+from infra.pipeline import JOBS_FOLDER, TaskFunction
+
+STEPS: tuple[TaskFunction, ...] = ("register", "encode", "publish", "conclude")
+JOB_LOGS = "/aws/sagemaker/TrainingJobs"
+_RULE = "rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
+_OBJECTS = (
+    "Pictures and files of jobs are named by users and by SageMaker; the prefix is as narrow as their kind."
+)
+
+
+def machine_grants(names: Names, job_role_arn: str) -> list[Grant]:
+    """Everything that the state machine's role allows."""
+    return [
+        Grant(("lambda:InvokeFunction",), tuple(names.function_arn(step) for step in STEPS)),
+        Grant(
+            tuple(
+                f"sagemaker:{action}"
+                for action in (
+                    "CreateTrainingJob",
+                    "DescribeTrainingJob",
+                    "StopTrainingJob",
+                    "AddTags",
+                    "ListTags",
+                )
+            ),
+            (names.training_jobs_arn,),
+            "A job is named after its training.",
+        ),
+        Grant(
+            ("iam:PassRole",),
+            (job_role_arn,),
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+        # How Step Functions learns that a job has ended (.sync).
+        Grant(("events:PutTargets", "events:PutRule", "events:DescribeRule"), (names.arn("events", _RULE),)),
+        Grant(("states:StartExecution",), (names.machine_arn,)),
+        Grant(
+            ("states:DescribeExecution", "states:StopExecution"),
+            (names.arn("states", f"execution:{names.machine}/*"),),
+            "The executions of the Distributed Map are named by Step Functions.",
+        ),
+        Grant(("s3:ListBucket",), (names.bucket_arn(names.images),)),
+        *_telemetry(),
+    ]
+
+
+def _telemetry() -> list[Grant]:
+    deliveries = ("Create", "Get", "Update", "Delete")
+    return [
+        Grant(
+            (
+                *(f"logs:{verb}LogDelivery" for verb in deliveries),
+                "logs:ListLogDeliveries",
+                "logs:PutResourcePolicy",
+                "logs:DescribeResourcePolicies",
+                "logs:DescribeLogGroups",
+            ),
+            ("*",),
+            "Log deliveries have no ARNs; Step Functions needs these to write its log.",
+        ),
+        Grant(
+            tuple(
+                f"xray:{action}"
+                for action in (
+                    "PutTraceSegments",
+                    "PutTelemetryRecords",
+                    "GetSamplingRules",
+                    "GetSamplingTargets",
+                )
+            ),
+            ("*",),
+            "X-Ray has no resources to name for writing traces.",
+        ),
+    ]
+
+
+def job_grants(names: Names, repository_arn: str) -> list[Grant]:
+    """Everything that the training container's role allows."""
+    images, artifacts = names.images, names.artifacts
+    jobs = names.bucket_arn(artifacts, f"{JOBS_FOLDER}/*")
+    return [
+        Grant(
+            ("s3:ListBucket", "s3:GetObject"),
+            (
+                names.bucket_arn(images),
+                names.bucket_arn(images, "*/images/*"),
+                names.bucket_arn(images, "*/metadata/*"),
+                names.bucket_arn(images, "*/training/*"),
+                names.bucket_arn(artifacts),
+                names.bucket_arn(artifacts, "encoders/*"),
+                names.bucket_arn(artifacts, "collections/*"),
+                jobs,
+            ),
+            _OBJECTS,
+        ),
+        Grant(("s3:PutObject", "s3:AbortMultipartUpload"), (jobs,), _OBJECTS),
+        Grant(
+            ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"),
+            (repository_arn,),
+        ),
+        Grant(("ecr:GetAuthorizationToken",), ("*",), "A token for ECR is for the whole registry."),
+        Grant(
+            ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"),
+            (names.arn("logs", f"log-group:{JOB_LOGS}:*"),),
+            "SageMaker names the streams of its log group.",
+        ),
+        Grant(
+            ("cloudwatch:PutMetricData",),
+            ("*",),
+            "Metrics have no ARNs; the condition names the only namespace.",
+            conditions={"StringEquals": {"cloudwatch:namespace": JOB_LOGS}},
+        ),
+    ]
