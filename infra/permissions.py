@@ -5,6 +5,7 @@ from __future__ import annotations
 from infra.config import FunctionName
 from infra.grant import Grant
 from infra.names import Names
+from infra.pipeline import JOBS_FOLDER
 
 _OBJECTS = "Objects are named by users and by what is made of them; the prefix is as narrow as their kind."
 _LIST = "s3:ListBucket"
@@ -51,18 +52,21 @@ def _query(names: Names) -> list[Grant]:
             _images(names, "*/images/*", "*/metadata/*", "*/training/*"),
             _OBJECTS,
         ),
+        _ask_for_builds(names),
         Grant(("states:StartExecution",), (names.machine_arn,)),
-        _executions(names, "states:StopExecution", "states:DescribeExecution"),
+        _executions(names, "states:StopExecution"),
     ]
 
 
 def _ingest(names: Names) -> list[Grant]:
     return [
         _consume(names, names.uploads),
-        Grant(("sqs:SendMessage",), (names.arn("sqs", names.builds),)),
-        _read_images(names, "*/images/*", "*/metadata/*", "*/training/*"),
+        _ask_for_builds(names),
+        _read_images(names, "*/images/*", "*/metadata/*"),
         _read_artifacts(names, "encoders/*", "collections/*"),
         _change_artifacts(names, "collections/*"),
+        # A zip file that came too late for its training.
+        Grant(("s3:DeleteObject",), _images(names, "*/training/*"), _OBJECTS),
         Grant(("states:StartExecution",), (names.machine_arn,)),
     ]
 
@@ -77,7 +81,7 @@ def _builder(names: Names) -> list[Grant]:
 
 def _register(names: Names) -> list[Grant]:
     return [
-        _read_artifacts(names, "encoders/*", "collections/*", "training-jobs/*"),
+        _read_artifacts(names, "encoders/*", "collections/*", f"{JOBS_FOLDER}/*"),
         _change_artifacts(names, "encoders/*", "collections/*"),
     ]
 
@@ -100,10 +104,9 @@ def _publish(names: Names) -> list[Grant]:
 
 def _conclude(names: Names) -> list[Grant]:
     return [
-        _read_artifacts(names, "collections/*", "training-jobs/*"),
+        _read_artifacts(names, "encoders/*", "collections/*"),
         _change_artifacts(names, "collections/*"),
         Grant(("s3:DeleteObject",), _images(names, "*/training/*"), _OBJECTS),
-        Grant((_LIST,), (names.bucket_arn(names.images),)),
     ]
 
 
@@ -132,6 +135,10 @@ def _change_artifacts(names: Names, *paths: str) -> Grant:
 def _consume(names: Names, queue: str) -> Grant:
     actions = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
     return Grant(tuple(f"sqs:{action}" for action in actions), (names.arn("sqs", queue),))
+
+
+def _ask_for_builds(names: Names) -> Grant:
+    return Grant(("sqs:SendMessage",), (names.arn("sqs", names.builds),))
 
 
 def _executions(names: Names, *actions: str) -> Grant:

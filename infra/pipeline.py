@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lookalike.aws.printing import metric_definitions
+
 State = dict[str, Any]
 TaskFunction = Literal["register", "encode", "publish", "conclude"]
 JOBS_FOLDER = "training-jobs"
@@ -210,7 +212,11 @@ def _job(pipeline: Pipeline) -> State:
         stopping["MaxWaitTimeInSeconds"] = pipeline.max_wait_seconds
     return {
         "TrainingJobName.$": f"States.Format({name})",
-        "AlgorithmSpecification": {"TrainingImage": pipeline.image_uri, "TrainingInputMode": "File"},
+        "AlgorithmSpecification": {
+            "TrainingImage": pipeline.image_uri,
+            "TrainingInputMode": "File",
+            "MetricDefinitions": metric_definitions(),
+        },
         "RoleArn": pipeline.role_arn,
         "HyperParameters.$": "$.hyperparameters",
         "Environment": dict(pipeline.environment),

@@ -99,7 +99,12 @@ def job_grants(names: Names, repository_arn: str) -> list[Grant]:
             ),
             _OBJECTS,
         ),
-        Grant(("s3:PutObject", "s3:AbortMultipartUpload"), (jobs,), _OBJECTS),
+        # Its record is kept up to date while it runs.
+        Grant(
+            ("s3:PutObject", "s3:AbortMultipartUpload"),
+            (jobs, names.bucket_arn(artifacts, "collections/*/trainings/*")),
+            _OBJECTS,
+        ),
         Grant(
             ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"),
             (repository_arn,),

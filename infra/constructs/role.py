@@ -49,7 +49,11 @@ def role_for(
 
 
 def _give_reasons(role: iam.Role, grants: Sequence[Grant]) -> None:
-    reasons = {resource: grant.why for grant in grants for resource in grant.wildcards}
+    reasons: dict[str, str] = {}
+    for grant in grants:
+        for arn in grant.wildcards:
+            known = reasons.setdefault(arn, grant.why)
+            reasons[arn] = known if grant.why in known else f"{known} {grant.why}"
     for arn, why in reasons.items():
         acknowledge(role, "IAM5", why, finding=f"Resource::{shown(arn)}")
     if reasons:

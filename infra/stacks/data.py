@@ -8,7 +8,6 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.config import Config
-from infra.constructs.acknowledge import acknowledge
 from infra.constructs.bucket import private_bucket
 from infra.constructs.queue import QueueWithDeadLetters
 from infra.pipeline import JOBS_FOLDER
@@ -46,7 +45,7 @@ class DataStack(LookalikeStack):
         self._outputs()
 
     def _access_logs(self) -> s3.Bucket:
-        bucket = private_bucket(
+        return private_bucket(
             self,
             "AccessLogs",
             name=self.names.access_logs,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aws_cdk import Aws
 from aws_cdk import aws_ecr_assets as ecr_assets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -52,7 +51,7 @@ class TrainingStack(LookalikeStack):
             description=f"The state machine of trainings ({self.names.machine})",
         )
         logs = log_group(self, "MachineLogs", f"/aws/vendedlogs/states/{self.names.machine}", self.config)
-        machine = sfn.CfnStateMachine(
+        return sfn.CfnStateMachine(
             self,
             "Machine",
             state_machine_name=self.names.machine,
@@ -73,10 +72,6 @@ class TrainingStack(LookalikeStack):
                 ],
             ),
         )
-        resource = role.node.default_child
-        assert isinstance(resource, iam.CfnRole)
-        machine.add_resource_dependency(resource)
-        return machine
 
     def _pipeline(self) -> Pipeline:
         training = self.config.training

@@ -76,3 +76,8 @@ def test_each_queue_has_one_reader() -> None:
 def test_who_starts_trainings() -> None:
     starts = [name for name in FUNCTIONS if allows(name, "states:StartExecution", NAMES.machine_arn)]
     assert starts == ["query", "ingest"]
+
+
+def test_who_asks_for_builds() -> None:
+    builds = NAMES.arn("sqs", NAMES.builds)
+    assert [name for name in FUNCTIONS if allows(name, "sqs:SendMessage", builds)] == ["query", "ingest"]
