@@ -143,8 +143,8 @@ def _similarities(report: EvaluationReport) -> Figure:
         axes.set_ylabel("share of pairs")
         axes.margins(y=0.2)
         axes.set_ylim(bottom=0)
-    panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     panels[-1].set_xlabel("score (cosine)")
+    panels[-1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, frameon=False)
     return figure
 
 

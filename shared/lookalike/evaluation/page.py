@@ -27,12 +27,13 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 CSS = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1e22; background: #fff; margin: 2rem auto;
-  max-width: 74rem; padding: 0 1rem; overflow-wrap: anywhere; }
+  max-width: 80rem; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.25rem; margin-top: 2.6rem; }
 p.lead, figcaption, .small { color: #5c6068; } .small { font-size: .85rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .8rem; border-bottom: 1px solid #e4e5e8; text-align: right; vertical-align: top; }
-th:first-child, td:first-child { text-align: left; max-width: 22rem; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid #e4e5e8; text-align: right; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; min-width: 11rem; max-width: 22rem; }
+th, td:not(:first-child) { overflow-wrap: normal; } td:not(:first-child) { white-space: nowrap; }
 th { font-weight: 600; background: #f6f6f4; } tr.chosen td { background: #eef5fc; }
 .better { color: #00694c; } .worse { color: #b03a00; } .noise { color: #5c6068; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 1.6rem; }
