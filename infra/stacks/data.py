@@ -52,10 +52,6 @@ class DataStack(LookalikeStack):
             removal=self.removal,
             lifecycle=[s3.LifecycleRule(id="old-logs", expiration=Duration.days(self.config.retention_days))],
         )
-        acknowledge(
-            bucket, "S1", "This bucket holds the access logs; logging it into itself would never end."
-        )
-        return bucket
 
     def _artifacts(self) -> s3.Bucket:
         # Not versioned: tables and snapshots are immutable files under new names, and delete markers would
