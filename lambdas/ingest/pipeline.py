@@ -12,16 +12,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from lookalike.aws.settings import AwsSettings
+from lookalike.aws.telemetry import Telemetry
 from lookalike.errors import Incompatible
 from lookalike.publishing import StoreParts
 from lookalike.settings import Settings
 from lookalike.trainings.artefact import unpack_artefact
 from lookalike.trainings.pipeline import Pipeline
 
-logger = Logger()
+telemetry = Telemetry()
 Event = dict[str, Any]
 
 
@@ -31,7 +30,7 @@ def parts() -> StoreParts:
     return StoreParts.of(Settings.from_env(os.environ), AwsSettings.from_env(os.environ).cache)
 
 
-@logger.inject_lambda_context
+@telemetry.instrumented
 def register(event: Event, context: object) -> Event:
     """The model artefact becomes an encoder of the store; whether it may serve is decided."""
     found = parts()
@@ -40,32 +39,32 @@ def register(event: Event, context: object) -> Event:
         found.artifacts.download(_path(found, event["train"]["artefact"]), packed)
         artefact = unpack_artefact(packed, Path(scratch) / "model")
         done = _pipeline(event).register(artefact)
-    logger.info("registered", extra={"encoder": done.encoder_id, "publish": done.publish})
+    telemetry.log.info("registered", extra={"encoder": done.encoder_id, "publish": done.publish})
     return {"encoder_id": done.encoder_id, "publish": done.publish, "missing": done.missing}
 
 
-@logger.inject_lambda_context
+@telemetry.instrumented
 def encode(event: Event, context: object) -> Event:
     """One batch of the distributed map: these objects get a vector of the new encoder."""
     common = event["BatchInput"]
     count = _pipeline(common).encode(common["encoder_id"], [item["key"] for item in event["Items"]])
-    logger.info("encoded", extra={"items": len(event["Items"]), "missing": count})
+    telemetry.log.info("encoded", extra={"items": len(event["Items"]), "missing": count})
     return {"encoded": count}
 
 
-@logger.inject_lambda_context
+@telemetry.instrumented
 def publish(event: Event, context: object) -> Event:
     """The new encoder serves, if it is better."""
     done = _pipeline(event).publish(event["register"]["encoder_id"])
-    logger.info("published" if done.published else "not published", extra={"snapshot": done.snapshot})
+    telemetry.log.info("published" if done.published else "not published", extra={"snapshot": done.snapshot})
     return {"published": done.published, "reason": done.reason}
 
 
-@logger.inject_lambda_context
+@telemetry.instrumented
 def conclude(event: Event, context: object) -> Event:
     """The training ends, well or not."""
     done = _pipeline(event).conclude(event.get("failed") or {})
-    logger.info("concluded", extra={"reason": done.reason, "alarm": done.alarm})
+    telemetry.log.info("concluded", extra={"reason": done.reason, "alarm": done.alarm})
     return {"alarm": done.alarm, "reason": done.reason}
 
 

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Makes /opt/venv for a function: the library with its pinned dependencies, and nothing that no function uses.
+set -eu
+
+# Annoy is compiled here and runs on another machine: the oldest processor of each kind that Lambda has.
+case "$(uname -m)" in
+  x86_64) processor=x86-64-v2 ;;
+  aarch64) processor=armv8.2-a ;;
+  *) echo "no Lambda function runs on $(uname -m)" >&2; exit 1 ;;
+esac
+export ANNOY_COMPILER_ARGS="-O3,-march=$processor,-ffast-math,-fno-associative-math,-std=c++14,-DANNOYLIB_MULTITHREADED_BUILD"
+
+python3 -m venv /opt/venv
+/opt/venv/bin/python -m pip install --no-compile --disable-pip-version-check \
+  --constraint requirements.lock ".[api,aws]" awslambdaric
+/opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools
+
+cd /opt/venv/lib/python3*/site-packages
+# Of pyarrow, the data server and what compiles against it; of LiteRT, the GPU delegate and its tools.
+rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/_flight* pyarrow/src
+find pyarrow \( -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd' -o -name '*.h' \) -delete
+rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors
+# Of the SDK, every service but those that a function calls.
+find botocore/data -mindepth 1 -maxdepth 1 -type d \
+  ! -name sqs ! -name stepfunctions ! -name sts ! -name s3 -exec rm -rf {} +
+find . -type d \( -name tests -o -name test -o -name testing \) -prune -exec rm -rf {} +
+find . \( -name '*.pyi' -o -name '*.a' \) -delete
+# A function's file system cannot be written: what is not compiled here is compiled at every cold start.
+/opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
