@@ -31,6 +31,7 @@ def child(photo: Path) -> None:
     import asyncio
     import resource
 
+    from lookalike.api.access import LoopbackAccess
     from lookalike.api.app import create_app
     from lookalike.api.service import Service
     from lookalike.encoders import Encoders
@@ -40,7 +41,7 @@ def child(photo: Path) -> None:
     imported = time.time()
     settings = Settings.from_env(os.environ, threads=1)
     service = Service(settings, Encoders(Store.artifacts(settings)), photo.parent / "cache")
-    app = create_app(service, keys=None)
+    app = create_app(service, access=LoopbackAccess())
     made = time.time()
     messages = []
 

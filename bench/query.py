@@ -23,6 +23,7 @@ import numpy as np
 from bench.growth import put
 from bench.stage import add_default_encoder, multipart, photos, post, query_jpeg
 from bench.vectors import embedding_like
+from lookalike.api.access import LoopbackAccess
 from lookalike.api.app import create_app
 from lookalike.api.routes.shapes import search_answer
 from lookalike.api.service import Service
@@ -127,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         chosen = np.linspace(0, len(found) - 1, PHOTOS).astype(int)
         queries = [query_jpeg(found[number]) for number in chosen]
         with asyncio.Runner() as runner:
-            app = create_app(service, keys=None)
+            app = create_app(service, access=LoopbackAccess())
             rows = timed(wholes(app, queries, runner.get_loop()) | parts(service, queries))
         medians = {name: statistics.median(took) for name, took in rows.items()}
         steps = ("decode", "encode", "index, items, confidence", "serialise")

@@ -41,7 +41,7 @@ def locked(tmp_path_factory, tiny_encoder_folder):
         server.upload("shelf", {"a.jpg": jpeg(1)})
         server.wait_for("shelf", "a.jpg")
         del server.client.headers["Authorization"]
-        server.reader, server.writer, server.keys = reader, writer, server.local.app.state.keys
+        server.reader, server.writer, server.keys = reader, writer, server.local.app.state.access.keys
         yield server
 
 

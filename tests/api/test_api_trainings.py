@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fixtures.server import add_encoder, eventually, jpeg, running
 
+from lookalike.api.access import LoopbackAccess
 from lookalike.api.app import create_app
 from lookalike.api.keys import Keys
 from lookalike.api.service import Service
@@ -206,7 +207,7 @@ def test_who_may_only_read_may_not_train(settings):
 def test_where_nothing_is_trained_trainings_can_be_looked_at(settings, tmp_path):
     artifacts = Store.artifacts(settings)
     service = Service(settings, Encoders(artifacts), tmp_path / "cache")
-    app = create_app(service, keys=None)
+    app = create_app(service, access=LoopbackAccess())
 
     def ask(method, path, **options):
         async def send():

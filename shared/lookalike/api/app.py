@@ -1,7 +1,7 @@
 """The FastAPI app: the same for the local server and for the query Lambda.
 
 ```
-app = create_app(Service(settings, encoders, cache), keys=Keys(artifacts))
+app = create_app(Service(settings, encoders, cache), access=KeyAccess(Keys(artifacts)))
 ```
 """
 
@@ -19,9 +19,9 @@ from starlette.responses import Response
 
 from lookalike import __version__
 from lookalike.api import openapi
+from lookalike.api.access import Access
 from lookalike.api.envelope import Envelope
 from lookalike.api.gate import Gate
-from lookalike.api.keys import Keys
 from lookalike.api.problems import problem_response
 from lookalike.api.routes import collections, health, images, items, reports, search, trainings, uploads
 from lookalike.api.schemas import CollectionBody, SearchForm, SearchRequest, TrainingBody, UploadBody
@@ -34,14 +34,20 @@ MAX_WAITING_REPORTS = 4
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create_app(service: Service, *, keys: Keys | None, lifespan: Lifespan | None = None) -> FastAPI:
+def create_app(
+    service: Service,
+    *,
+    access: Access,
+    lifespan: Lifespan | None = None,
+    max_query_bytes: int | None = None,
+) -> FastAPI:
     """The HTTP API over `service`.
 
     Args:
         service: what answers.
-        keys: who may call. None: everybody who reaches it under one of this machine's own names; only for a
-            server that is bound to loopback.
+        access: who may call.
         lifespan: what runs beside it.
+        max_query_bytes: how large a picture in a search may be, where that is less than an item's may be.
     """
     app = FastAPI(
         title="lookalike",
@@ -55,7 +61,9 @@ def create_app(service: Service, *, keys: Keys | None, lifespan: Lifespan | None
         lifespan=lifespan,
     )
     app.state.service = service
-    app.state.keys = keys
+    app.state.access = access
+    most = service.settings.max_image_bytes
+    app.state.max_query_bytes = min(most, max_query_bytes or most)
     threads = service.settings.threads
     app.state.gate = Gate(threads, service.settings.max_waiting, inline=threads == 1)
     # Reports look at a whole collection: one at a time, so that searches keep the processor.
@@ -68,7 +76,7 @@ def create_app(service: Service, *, keys: Keys | None, lifespan: Lifespan | None
         app.include_router(uploads.receiver)
     for family in (LookalikeError, RequestValidationError, HTTPException):
         app.add_exception_handler(family, _on_error)
-    app.add_middleware(Envelope, loopback_only=keys is None)
+    app.add_middleware(Envelope, loopback_only=access.loopback_only)
     openapi.install(app, [CollectionBody, SearchRequest, SearchForm, UploadBody, TrainingBody])
     return app
 

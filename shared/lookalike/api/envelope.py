@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lookalike.api.problems import problem_response
 from lookalike.errors import Forbidden
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._=-]{1,64}")  # those of API Gateway end in "="
 LINGER_SECONDS = 1.0
 DRAINED_BYTES = 256 * 1024
 SAFE_HEADERS = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lookalike.errors import InvalidInput
 
-MAX_ID_BYTES = 900  # Amazon S3 keys end at 1,024 bytes, prefix and collection included
+MAX_KEY_BYTES = 1_024  # of Amazon S3, prefix and collection included
+MAX_ID_BYTES = 900  # of what is uploaded through the API: its metadata has a longer key
 MAX_PART_BYTES = 240  # file names end at 255 bytes on common file systems; a staged upload adds a suffix
 IMAGES_FOLDER = "images"
 METADATA_FOLDER = "metadata/uploads"
@@ -38,6 +39,19 @@ def check_item_id(item_id: str) -> str:
             f"this cannot be an item's id: {problem}",
             got=repr(item_id[:200]),
             expected="a relative path such as shoes/0001.jpg",
+        )
+    return item_id
+
+
+def check_stored_id(item_id: str) -> str:
+    """The id itself, when a bucket may hold an item of this id: whoever puts objects there names them.
+
+    Raises:
+        InvalidInput: ingest would not take it for an item.
+    """
+    if len(item_id.encode()) > MAX_KEY_BYTES or any(part[:1] in {"", "."} for part in item_id.split("/")):
+        raise InvalidInput(
+            "this cannot be an item's id", got=repr(item_id[:200]), expected="a path such as shoes/0001.jpg"
         )
     return item_id
 

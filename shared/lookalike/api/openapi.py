@@ -6,7 +6,7 @@ It cannot know the bodies that `bodies` reads, the problem documents, nor the he
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +36,6 @@ WHY: dict[int, str] = {
     503: "Nothing is indexed yet, or the store does not answer.",
 }
 COMMON = (400, 401, 403, 404, 422, 500, 503)
-SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
-}
 PUBLIC = {"x-lookalike-public": True}
 """Marks an operation that needs no key."""
 
@@ -117,13 +113,13 @@ def _describe(app: FastAPI, bodies: list[type[BaseModel]]) -> dict[str, Any]:
         components["schemas"][name]["examples"] = [ANSWERS[name]]
     if SearchForm.__name__ in components["schemas"]:
         _as_form(components["schemas"][SearchForm.__name__])
-    secured = app.state.keys is not None
-    if secured:
-        components["securitySchemes"] = SECURITY_SCHEMES
+    schemes: Mapping[str, Mapping[str, Any]] = app.state.access.schemes
+    if schemes:
+        components["securitySchemes"] = {name: dict(scheme) for name, scheme in schemes.items()}
     for operation in _operations(document):
         public = operation.pop("x-lookalike-public", False)
-        if secured and not public:
-            operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
+        if schemes and not public:
+            operation["security"] = [{name: []} for name in schemes]
         for response in operation["responses"].values():
             response.setdefault("headers", {})["X-Request-Id"] = {
                 "schema": {"type": "string"},

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from lookalike.api.names import MAX_ID_BYTES
+from lookalike.api.names import MAX_ID_BYTES, MAX_KEY_BYTES
 from lookalike.training.options import Loss, TrainingOptions
 from lookalike.trainings.record import Publish, Source
 from lookalike.types import Attribute, Engine, Metric
@@ -76,7 +76,7 @@ class QueryPartBody(Body):
     )
 
     image: str | None = Field(None, min_length=1, description="An image file in base64.")
-    id: str | None = Field(None, min_length=1, max_length=MAX_ID_BYTES, description="An item's id.")
+    id: str | None = Field(None, min_length=1, max_length=MAX_KEY_BYTES, description="An item's id.")
     text: str | None = Field(None, min_length=1, max_length=MAX_TEXT_CHARACTERS)
     weight: float = Field(1.0, ge=-100, le=100, description="Below 0: less like this. Not 0.")
 
@@ -130,7 +130,7 @@ class SearchRequest(SearchOptions):
     )
 
     image: str | None = Field(None, min_length=1, description="An image file in base64.")
-    id: str | None = Field(None, min_length=1, max_length=MAX_ID_BYTES, description="An item's id.")
+    id: str | None = Field(None, min_length=1, max_length=MAX_KEY_BYTES, description="An item's id.")
     text: str | None = Field(None, min_length=1, max_length=MAX_TEXT_CHARACTERS)
     query: list[QueryPartBody] | None = Field(None, min_length=1, max_length=MAX_PARTS)
 

@@ -9,13 +9,21 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike.api.follower import Follower, Silence
-from lookalike.api.names import check_item_id, image_key, media_type, metadata_key
+from lookalike.api.names import (
+    MAX_KEY_BYTES,
+    check_item_id,
+    check_stored_id,
+    image_key,
+    media_type,
+    metadata_key,
+)
 from lookalike.api.trainer import NoTrainer, Trainer
+from lookalike.api.values import CollectionState, NeighborsPage, Picture
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.errors import (
     CollectionNotFound,
@@ -33,40 +41,12 @@ if TYPE_CHECKING:
     from lookalike.catalogue import Catalogue
     from lookalike.duplicates import DuplicateGroup
     from lookalike.encoders import EncoderManifest, Encoders
-    from lookalike.neighbors import Neighbors
     from lookalike.search import Query, Searcher, SearchResult
     from lookalike.settings import Settings
-    from lookalike.snapshots import SnapshotManifest
     from lookalike.types import Item, Rejection
 
 DELETE_WAIT_SECONDS = 5.0
 DEFAULT_NAME = "efficientnet-lite0"
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """The bytes of an item's picture; `media_type` is None when no browser should show it."""
-
-    data: bytes
-    etag: str
-    media_type: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NeighborsPage:
-    """Some items with their neighbours, all from one state of the collection."""
-
-    encoder: str
-    snapshot: str | None
-    entries: list[Neighbors]
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionState:
-    """A collection's configuration and the snapshot that serves it; None if there is none to read."""
-
-    config: CollectionConfig
-    snapshot: SnapshotManifest | None
 
 
 class Service:
@@ -192,6 +172,14 @@ class Service:
             self._checked_at[name] = time.monotonic()
         return found[1]
 
+    def settle(self, seconds: float) -> None:
+        """Wait until no searcher looks for news any more, for `seconds` at most; see `Searcher.settle`."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            searchers = [searcher for _, searcher in self._searchers.values()]
+        for searcher in searchers:
+            searcher.settle(max(0.0, deadline - time.monotonic()))
+
     def search(self, name: str, query: Query) -> SearchResult:
         """Answer a query. Raises what `Searcher.search` raises."""
         return self.searcher(name).search(query)
@@ -201,18 +189,20 @@ class Service:
     def item(self, name: str, item_id: str) -> Item:
         """One item. Raises ItemNotFound with the nearest ids."""
         try:
-            return self.searcher(name).item(check_item_id(item_id))
+            return self.searcher(name).item(self._checked(item_id))
         except NotReady as error:
             raise ItemNotFound("no such item; the collection is empty", got=repr(item_id)) from error
 
     def delete_item(self, name: str, item_id: str) -> None:
         """Remove an item's picture and what its upload said of it. Raises ItemNotFound."""
         self.collections.get(name)
-        key = image_key(name, check_item_id(item_id))
-        keys = [key, metadata_key(name, item_id)]
+        key = image_key(name, self._checked(item_id))
         if not self._is_there(key):
             raise ItemNotFound("no such item", got=repr(item_id))
+        keys = [key, metadata_key(name, item_id)]
         for each in keys:
+            if len(each.encode()) > MAX_KEY_BYTES:
+                continue  # there is no such object
             self.images.delete(each)
         self.follower.objects_changed(keys, wait_seconds=DELETE_WAIT_SECONDS)
 
@@ -224,7 +214,7 @@ class Service:
             ImageTooLarge: it is too large to be an item.
         """
         self.collections.get(name)
-        key = image_key(name, check_item_id(item_id))
+        key = image_key(name, self._checked(item_id))
         if not self._is_there(key):
             raise ItemNotFound("no such picture", got=repr(item_id))
         limit = self.settings.max_image_bytes
@@ -236,8 +226,12 @@ class Service:
     def picture_url(self, name: str, item_id: str) -> str:
         """A URL that gives an item's picture to anyone for a while. For a store that can sign."""
         self.collections.get(name)
-        key = image_key(name, check_item_id(item_id))
+        key = image_key(name, self._checked(item_id))
         return self.images.sign("GET", key, self.settings.url_seconds)
+
+    def _checked(self, item_id: str) -> str:
+        # In a folder a name may also be that of a lock, or of a file under way.
+        return check_item_id(item_id) if self.images.folder is not None else check_stored_id(item_id)
 
     def _is_there(self, key: str) -> bool:
         try:

@@ -5,8 +5,8 @@ never overlap, and those of others do not wait.
 
 SQS drops a message whose deduplication id it saw in the last five minutes. The id names the state that asks:
 the catalogue's fingerprint and the snapshot that serves. Asked twice for one state, a build is made once. A
-later change is another state, whose message is kept; and a message that is dropped was sent before for the very
-same rows, so that whoever handles it sees all of them. No wake-up is lost.
+later change is another state, whose message is kept; and a message that is dropped was sent before for the
+very same rows, so that whoever handles it sees all of them. No wake-up is lost.
 """
 
 from __future__ import annotations

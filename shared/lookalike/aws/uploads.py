@@ -84,7 +84,7 @@ class UploadWorker:
 
         Args:
             messages: of one batch.
-            remaining: how much time there is. What does not fit is given back, if possible before it is begun.
+            remaining: how much time there is. What does not fit is given back, if possible unbegun.
         """
         failures = Failures()
         tasks = list(self._tasks(messages, failures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -100,6 +101,17 @@ class Encoders:
                 path = self._model_path(manifest, manifest.precision(wanted))
                 encoder = self._loaded[key] = Encoder(manifest, path, wanted, threads=threads)
             return encoder
+
+    def forget_unused(self) -> None:
+        """Remove downloaded model files of encoders that nobody holds any more."""
+        if self._cache is None or self._artifacts.folder is not None:
+            return
+        with self._lock:
+            held = {id_ for id_, _, _ in self._loaded}
+            folder = self._cache / FOLDER
+            for entry in list(folder.iterdir()) if folder.is_dir() else ():
+                if entry.name not in held:
+                    shutil.rmtree(entry, ignore_errors=True)
 
     def _ids(self) -> tuple[str, ...]:
         folders = self._artifacts.list_folders(FOLDER)

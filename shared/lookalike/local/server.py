@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from lookalike.api.access import KeyAccess, LoopbackAccess
 from lookalike.api.app import create_app
 from lookalike.api.envelope import is_loopback
 from lookalike.api.keys import Keys
@@ -75,8 +76,8 @@ class LocalServer:
         self.service = Service(
             settings, self._encoders, Path(self._cache.name), follower=follower, trainer=self._trainings
         )
-        keys = Keys(artifacts) if keys_required else None
-        self.app = create_app(self.service, keys=keys, lifespan=self._lifespan)
+        access = KeyAccess(Keys(artifacts)) if keys_required else LoopbackAccess()
+        self.app = create_app(self.service, access=access, lifespan=self._lifespan)
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:

@@ -14,7 +14,14 @@ from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import Incompatible, LookalikeError, ObjectNotFound, SnapshotNotFound
 from lookalike.search.delta import DeltaRows
 from lookalike.search.view import View
-from lookalike.snapshots import Pointer, Snapshot, open_snapshot, pointer_path, read_manifest
+from lookalike.snapshots import (
+    Pointer,
+    Snapshot,
+    forget_snapshots,
+    open_snapshot,
+    pointer_path,
+    read_manifest,
+)
 from lookalike.storage import Store
 from lookalike.types import score_from_distance
 
@@ -129,6 +136,13 @@ class Loader:
                 if attempt == LOAD_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
+
+    def forget(self, state: State | None) -> None:
+        """Remove downloaded files that only states before `state` needed; None: the collection is gone."""
+        snapshot = state.snapshot if state else None
+        kept = snapshot.manifest.id if snapshot else None
+        forget_snapshots(self._cache, self._collection, but=kept)
+        self._encoders.forget_unused()
 
     def with_delta(self, state: State) -> State:
         """`state`, or one whose delta has what was committed to the catalogue since."""

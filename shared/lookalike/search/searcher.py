@@ -123,6 +123,15 @@ class Searcher:
                 return False
             return self._refresh(needs_encoder=False)
 
+    def settle(self, seconds: float) -> None:
+        """Wait until nothing goes on here any more, for `seconds` at most.
+
+        For a process that may be stopped between two questions: what it was reading then would be lost.
+        """
+        refresher = self._refresher
+        if refresher is not None:
+            refresher.join(seconds)
+
     def status(self) -> SearcherStatus:
         """What is served now, without asking the store."""
         state = self._state
@@ -181,9 +190,12 @@ class Searcher:
             base = self._loader.next_base(before, needs_encoder=needs_encoder)
             self._state = self._loader.with_delta(base)
             self._problem = None
+            if before is not None and before.snapshot is not self._state.snapshot:
+                self._loader.forget(self._state)
         except CollectionNotFound as error:
             self._state = None
             self._problem = str(error)
+            self._loader.forget(None)
             raise
         except Exception as error:
             self._problem = f"{type(error).__name__}: {error}"

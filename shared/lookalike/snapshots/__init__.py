@@ -6,7 +6,7 @@ from lookalike.snapshots.housekeeping import collect_garbage, current, known_to_
 from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
 from lookalike.snapshots.publish import republish
-from lookalike.snapshots.snapshot import Snapshot, open_snapshot, read_manifest
+from lookalike.snapshots.snapshot import Snapshot, forget_snapshots, open_snapshot, read_manifest
 from lookalike.snapshots.switches import Switch, Switches, begin_switch, finish_switch, read_switches
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "collect_garbage",
     "current",
     "finish_switch",
+    "forget_snapshots",
     "known_to_all",
     "list_snapshots",
     "open_snapshot",

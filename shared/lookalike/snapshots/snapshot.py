@@ -158,15 +158,31 @@ def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) ->
     return target
 
 
+def forget_snapshots(cache: Path, collection: str, *, but: str | None) -> None:
+    """Remove the downloaded files of a collection's snapshots, but for one; open ones stay readable.
+
+    For a reader that moved on, in a place where there is little room.
+    """
+    parent = cache / "snapshots" / collection
+    if parent.is_dir():
+        for folder in list(parent.iterdir()):
+            if folder.is_dir() and folder.suffix != PARTIAL and folder.name != but:
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    # Out of the way in one step: whoever opens it now finds all of its files, or none.
+    doomed = folder.with_name(f"{folder.name}.{os.getpid()}{PARTIAL}")
+    with suppress(OSError):  # another process was first
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
 def _make_room(parent: Path) -> None:
     """Remove all but the newest snapshot, so that with the next one there are `KEPT_IN_CACHE`."""
     folders = sorted((entry for entry in parent.iterdir() if entry.is_dir()), reverse=True)
     for folder in [folder for folder in folders if folder.suffix != PARTIAL][KEPT_IN_CACHE - 1 :]:
-        # Out of the way in one step: whoever opens it now finds all of its files, or none.
-        doomed = folder.with_name(f"{folder.name}.{os.getpid()}{PARTIAL}")
-        with suppress(OSError):  # another process was first
-            folder.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+        _remove(folder)
     for folder in folders:
         with suppress(FileNotFoundError):
             abandoned = folder.stat().st_mtime < time.time() - STALE_DOWNLOAD_SECONDS

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Path
 
-from lookalike.api.names import MAX_ID_BYTES
+from lookalike.api.names import MAX_KEY_BYTES
 
 CollectionName = Annotated[
     str, Path(pattern="^[a-z0-9][a-z0-9-]{0,62}$", examples=["fashion"], description="A collection's name.")
@@ -15,7 +15,7 @@ ItemId = Annotated[
     str,
     Path(
         min_length=1,
-        max_length=MAX_ID_BYTES,
+        max_length=MAX_KEY_BYTES,
         examples=["shoes/0001.jpg"],
         description="An item's id: its path below the collection's images, slashes included.",
     ),

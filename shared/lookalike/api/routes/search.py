@@ -28,6 +28,7 @@ from lookalike.api.openapi import json_body, problems, reference
 from lookalike.api.routes.parameters import CollectionName
 from lookalike.api.routes.shapes import base_url, search_answer, service_of
 from lookalike.api.schemas import SearchForm, SearchOptions, SearchRequest
+from lookalike.errors import BodyTooLarge
 from lookalike.filters import parse_filter
 from lookalike.search.query import Query, QueryPart
 
@@ -36,6 +37,10 @@ ENVELOPE_BYTES = 64 * 1024  # what may surround a picture in a body: other field
 QUICK_BYTES = 512 * 1024  # what is parsed in less time than a thread takes to wake up and answer
 REQUESTS = TypeAdapter(SearchRequest)
 FORMS = TypeAdapter(SearchForm)
+TOO_LARGE = (
+    "Send a smaller picture; or ask for a URL with POST /collections/{collection}/uploads, PUT the picture "
+    "there, and search by its id."
+)
 FILE_MARK = "file"  # stands for the form's file while the other fields are checked
 
 SMALL_PNG = (
@@ -73,7 +78,12 @@ async def search(request: Request, collection: CollectionName, _: Reader) -> Sea
     gate: Gate = request.app.state.gate
     base = base_url(request)
     async with gate.admit() as place:
-        query = await _read_query(request, service.settings.max_image_bytes, place.hold)
+        try:
+            query = await _read_query(request, request.app.state.max_query_bytes, place.hold)
+        except BodyTooLarge as error:
+            raise BodyTooLarge(
+                error.problem, got=error.got, expected=error.expected, fix=TOO_LARGE
+            ) from error
         result = await place.run(service.search, collection, query)
     return search_answer(result, base)
 

@@ -14,8 +14,9 @@ from lookalike.api.answers import (
     SearchAnswer,
     SnapshotAnswer,
 )
-from lookalike.api.service import CollectionState, Service
+from lookalike.api.service import Service
 from lookalike.api.training_answers import ComparisonAnswer, TrainingAnswer
+from lookalike.api.values import CollectionState
 from lookalike.search.query import SearchResult
 from lookalike.types import Attribute, Item, Match
 
