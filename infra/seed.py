@@ -1,0 +1,84 @@
+"""First content of a deployment: `python -m infra.seed` adds the default encoder, and collections.
+
+Run it as often as you like: what is there stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from infra.config import CollectionSpec, Config
+from infra.context import read_context
+from infra.deployed import Deployed, hand_on_credentials
+from lookalike.collections import CollectionConfig, Collections
+from lookalike.default_encoder import default_encoder
+from lookalike.encoders import Encoders
+from lookalike.errors import Conflict, LookalikeError
+from lookalike.settings import Settings
+from lookalike.storage import Store
+
+DEFAULT = "default"
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+Say = Callable[[str], None]
+
+
+def seed(
+    settings: Settings, collections: dict[str, CollectionSpec], say: Say, pictures: Sequence[Path] = ()
+) -> None:
+    """Add what is missing.
+
+    Args:
+        settings: which buckets.
+        collections: by name.
+        say: told what is done.
+        pictures: calibrate the default encoder's int8 file, if it is built now.
+
+    Raises:
+        EncoderNotFound: a collection names an encoder that is not in the store.
+    """
+    artifacts = Store.artifacts(settings)
+    encoders = Encoders(artifacts)
+    built = default_encoder(encoders, artifacts, pictures=pictures, progress=say)
+    say(f"encoder {built.id}")
+    for name, spec in collections.items():
+        encoder_id = built.id if spec.encoder == DEFAULT else encoders.get(spec.encoder).id
+        try:
+            Collections(artifacts).create(CollectionConfig(name, encoder_id, spec.metric))
+        except Conflict:
+            say(f"collection {name} is there already, and stays as it is")
+        else:
+            say(f"collection {name} lives by {encoder_id}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Seed the deployment that the context describes; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m infra.seed", description=__doc__)
+    parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--pictures", type=Path, help="folder of pictures to calibrate int8 on, 50 or more")
+    given = parser.parse_args(arguments)
+    try:
+        config = Config.from_context(read_context(os.environ, given.context))
+        deployed = Deployed.find(config)
+        hand_on_credentials()
+        files = sorted(given.pictures.rglob("*")) if given.pictures else []
+        pictures = [file for file in files if file.suffix.lower() in PICTURES]
+        seed(deployed.settings(), config.collections, _say, pictures)
+    except LookalikeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    _say("The `lookalike` command works on this deployment with:")
+    sys.stdout.write(deployed.exports())
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

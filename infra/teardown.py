@@ -1,0 +1,84 @@
+"""Before `cdk destroy`: `python -m infra.teardown` says what will be lost, asks, and empties the buckets.
+
+CloudFormation deletes no bucket that has something in it. With `removal` at `retain` it deletes no bucket at
+all, and neither does this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import boto3
+
+from infra.config import Config
+from infra.context import read_context
+from infra.deployed import Deployed
+from infra.names import Names
+from lookalike.errors import InvalidInput, LookalikeError, NotFound
+
+
+def buckets(config: Config, deployed: Deployed) -> list[str]:
+    """The buckets of a deployment, the one that keeps access logs last: emptying the others fills it."""
+    account = deployed.images.removesuffix(f"-{deployed.region}").rpartition("-")[2]
+    logs = Names(config.stage, account, deployed.region, "aws").access_logs
+    return [deployed.images, deployed.artifacts, logs]
+
+
+def empty(s3: Any, bucket: str) -> int:
+    """Delete every version of every object in `bucket`; returns how many there were."""
+    count = 0
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        doomed = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+        if doomed:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
+        count += len(doomed)
+    return count
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepare a deployment for its end; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m infra.teardown", description=__doc__)
+    parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--yes", metavar="STAGE", help="the stage, instead of being asked for it")
+    given = parser.parse_args(arguments)
+    try:
+        config = Config.from_context(read_context(os.environ, given.context))
+        _teardown(config, given.yes)
+    except LookalikeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _teardown(config: Config, confirmed: str | None) -> None:
+    try:
+        deployed = Deployed.find(config)
+    except NotFound as error:
+        _say(f"{error.problem}: there is nothing to empty.")
+        return
+    doomed = buckets(config, deployed)
+    if config.removal == "retain":
+        _say(f"removal is `retain`: {', '.join(doomed)} stay, and a later `make deploy` takes them over.")
+        return
+    _say(f"All pictures, encoders and catalogues go for good: {', '.join(doomed)}.")
+    if confirmed is None:
+        _say(f"Type the stage ({config.stage}) to agree:")
+        confirmed = sys.stdin.readline().strip()
+    if confirmed != config.stage:
+        raise InvalidInput("nothing was deleted", got=repr(confirmed), expected=config.stage)
+    s3 = boto3.client("s3", region_name=deployed.region)
+    for bucket in doomed:
+        _say(f"{bucket}: {empty(s3, bucket)} deleted")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
