@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 from infra.config import FUNCTIONS, Config
 from infra.names import NAMESPACE, SNAPSHOT_AGE, Names
@@ -45,7 +44,6 @@ class AlarmSpec:
     threshold: float
     period_seconds: int = 5 * MINUTE
     periods: int = 1
-    unit: Literal["count", "seconds", "milliseconds"] = field(default="count")
 
 
 def alarm_specs(config: Config, names: Names, api_id: str) -> list[AlarmSpec]:
@@ -76,7 +74,6 @@ def _queues(config: Config, names: Names) -> list[AlarmSpec]:
             "Uploads wait too long.",
             queue(names.uploads, age),
             late,
-            unit="seconds",
         ),
         AlarmSpec(
             "builds-age",
@@ -85,7 +82,6 @@ def _queues(config: Config, names: Names) -> list[AlarmSpec]:
             queue(names.builds, age),
             # A build may take as long as its function may; the next one of its collection waits for it.
             late + 2 * config.functions["builder"].timeout_seconds,
-            unit="seconds",
         ),
     ]
 
@@ -141,7 +137,6 @@ def _api(config: Config, api_id: str) -> list[AlarmSpec]:
             reading("Latency", "p95"),
             config.alarms.latency_ms,
             periods=3,
-            unit="milliseconds",
         ),
     ]
 
@@ -160,7 +155,6 @@ def _work(config: Config, names: Names) -> list[AlarmSpec]:
                 f"{collection} has changes that no snapshot took in for too long.",
                 (Reading(NAMESPACE, SNAPSHOT_AGE, {"collection": collection}, "Maximum"),),
                 config.alarms.snapshot_age_seconds,
-                unit="seconds",
             )
             for collection in config.collections
         ),

@@ -1,0 +1,156 @@
+"""Synthesis: with nothing but Python, without surprises, and apart from other deployments."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint import api as cfnlint
+from cfnlint.config import ManualArgs
+from fixtures.templates import (
+    EVERYTHING,
+    PRODUCTION,
+    STACKS,
+    cloud_assembly,
+    of_type,
+    read_templates,
+    templates,
+    text,
+)
+
+from infra.constructs.image import CONTEXTS, DOCKERFILES, ROOT
+
+NAMES = {
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::StepFunctions::StateMachine": "StateMachineName",
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::SNS::Topic": "TopicName",
+}
+
+
+def test_five_stacks_are_made_with_no_docker_account_or_node() -> None:
+    # `cloud_assembly` runs `python -m infra.app` with an empty PATH and no AWS variable.
+    assert set(read_templates(cloud_assembly())) == set(STACKS)
+
+
+@pytest.mark.parametrize("options", [(), EVERYTHING, PRODUCTION], ids=["plain", "everything", "production"])
+def test_cfn_lint_finds_no_error(options: tuple[str, ...]) -> None:
+    for short, template in templates(*options).items():
+        found = cfnlint.lint(json.dumps(template), config=ManualArgs(regions=["us-east-1"]))
+        # W3005: the CDK says twice that a function waits for its role.
+        assert [f"{short}: {match}" for match in found if match.rule.id != "W3005"] == []
+
+
+def test_cfn_lint_would_find_an_error() -> None:
+    broken = json.loads(json.dumps(templates()["data"]))
+    queue = next(iter(of_type(broken, "AWS::SQS::Queue").values()))
+    queue["Properties"]["VisibilityTimeout"] = 50_000
+    found = cfnlint.lint(json.dumps(broken), config=ManualArgs(regions=["us-east-1"]))
+    assert "43200" in str(found)
+
+
+def test_a_stack_refers_only_to_those_before_it() -> None:
+    """So there is an order in which they can be deployed, and taken down."""
+    made = templates()
+    manifest = json.loads((cloud_assembly() / "manifest.json").read_text("utf-8"))["artifacts"]
+    prefix = "lookalike-dev-"
+    after = {
+        short: {
+            each.removeprefix(prefix)
+            for each in manifest[prefix + short].get("dependencies", [])
+            if each.startswith(prefix) and not each.endswith(".assets")
+        }
+        for short in STACKS
+    }
+    assert after["data"] == set()
+    assert after["ingest"] == after["query"] == after["training"] == {"data"}
+    assert "query" in after["observability"]
+    for short, template in made.items():
+        imported = set(re.findall(r'"Fn::ImportValue": "lookalike-dev-([a-z]+):', json.dumps(template)))
+        assert imported <= after[short]
+
+
+def test_two_stages_have_no_name_in_common() -> None:
+    plain, production = _names(templates()), _names(templates(*PRODUCTION))
+    assert len(plain) >= 30
+    assert plain & production == set()
+    assert {name.replace("lookalike-prod", "lookalike-dev") for name in production} == plain
+
+
+def _names(of: dict[str, dict[str, Any]]) -> set[str]:
+    return {
+        text(each["Properties"][option])
+        for template in of.values()
+        for kind, option in NAMES.items()
+        for each in of_type(template, kind).values()
+    }
+
+
+def test_names_fit() -> None:
+    """The longest stage in a region with a long name."""
+    longest = "lookalike-" + 12 * "x" + "-access-logs-123456789012-ap-southeast-2"
+    assert len(longest) <= 63
+    for name in _names(templates(*PRODUCTION)):
+        assert len(name) + len("abcdefghijkl") - len("prod") <= 63 or not name.startswith("lookalike-")
+
+
+def assets(folder: Path) -> dict[str, dict[str, Any]]:
+    """How each image is built, by its Dockerfile."""
+    return {
+        image["source"]["dockerFile"]: image["source"] | {"folder": folder / image["source"]["directory"]}
+        for file in folder.glob("*.assets.json")
+        for image in json.loads(file.read_text("utf-8"))["dockerImages"].values()
+    }
+
+
+@pytest.mark.parametrize(("options", "platform"), [((), "linux/amd64"), (EVERYTHING, "linux/arm64")])
+def test_images_are_built_for_the_architecture(options: tuple[str, ...], platform: str) -> None:
+    built = assets(cloud_assembly(*options))
+    assert set(built) == set(DOCKERFILES.values())
+    assert built[DOCKERFILES["query"]]["platform"] == platform
+    assert built[DOCKERFILES["ingest"]]["platform"] == platform
+    assert built[DOCKERFILES["training"]]["platform"] == "linux/amd64"
+
+
+def test_a_build_sees_what_it_needs_and_no_more() -> None:
+    built = assets(cloud_assembly())
+    for image, dockerfile in DOCKERFILES.items():
+        folder: Path = built[dockerfile]["folder"]
+        files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        assert dockerfile in files
+        for wanted in CONTEXTS[image]:
+            assert any(file == wanted or file.startswith(f"{wanted}/") for file in files), (image, wanted)
+        allowed = (*CONTEXTS[image], ".dockerignore")
+        strangers = [file for file in files if not file.startswith(allowed)]
+        assert strangers == []
+        assert not [file for file in files if "__pycache__" in file or file.endswith(".pyc")]
+        assert sum((folder / file).stat().st_size for file in files) < 5_000_000
+        for source in _copied(ROOT / dockerfile):
+            assert list(folder.glob(source.rstrip("/"))), f"{dockerfile} copies {source}, which is left out"
+
+
+def _copied(dockerfile: Path) -> list[str]:
+    """What a Dockerfile copies from its context."""
+    lines = dockerfile.read_text("utf-8").replace("\\\n", " ").splitlines()
+    copies = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
+    return [source for copy in copies for source in copy if not source.startswith("--")]
+
+
+def test_the_cdk_is_spoken_of_in_infra_only() -> None:
+    for folder in ("lambdas", "shared", "sagemaker"):
+        for file in (ROOT / folder).rglob("*.py"):
+            imported = {
+                name.name if isinstance(node, ast.Import) else str(node.module)
+                for node in ast.walk(ast.parse(file.read_text("utf-8")))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for name in node.names
+            }
+            assert not [name for name in imported if name.startswith(("aws_cdk", "infra"))], file
