@@ -1,0 +1,191 @@
+"""What a deployment costs, with the arithmetic: `python -m infra.cost` prints the tables of `docs/cost.md`.
+
+List prices of us-east-1 in US dollars, without any free tier and without data transfer to the internet.
+Quantities come from the configuration where it has them; the others are assumptions, named below.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infra.alarms import alarm_specs
+from infra.config import Config, FunctionName
+from infra.context import read_context
+from infra.names import Names
+
+# Prices
+
+GB_SECOND = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
+INVOCATION = 0.20 / 1e6
+STORAGE_GB_SECOND = 0.0000000309
+HTTP_REQUEST = 1.00 / 1e6
+S3_GB_MONTH = 0.023
+S3_WRITE = 0.005 / 1e3
+S3_READ = 0.0004 / 1e3
+SQS_REQUEST = 0.40 / 1e6
+SQS_FIFO_REQUEST = 0.50 / 1e6
+ALARM_METRIC_MONTH = 0.10
+METRIC_MONTH = 0.30
+DASHBOARD_MONTH = 3.00
+LOG_GB = 0.50
+ECR_GB_MONTH = 0.10
+TRACE = 5.00 / 1e6
+KEY_MONTH = 1.00
+
+# Assumptions: `bench.query`, `bench.indexing` and `bench.growth` measured the times and builds.
+
+QUERY_SECONDS = 0.060
+"""Billed for a warm query: 20 ms measured on a whole core, and as long again twice for S3 and the runtime."""
+READS_A_QUERY, LISTS_A_QUERY = 3, 3
+"""A query that comes alone looks for a new pointer, new keys, and a new version of each table."""
+LOG_BYTES_A_QUERY = 1_500
+FREE_STORAGE_MB = 512
+SECONDS_A_MONTH = 30 * 86_400
+POLLERS = 5
+POLL_SECONDS = 20
+"""Lambda asks an empty queue with five pollers, each of which waits up to 20 seconds for a message."""
+IMAGES_GB = 1.7
+"""The three container images, compressed, as ECR keeps them."""
+INGEST_RATE = 50
+"""Pictures a second and function; 107 were measured on two whole cores with the files at hand."""
+PICTURE_KB = 200
+DIMENSION = 1_280
+BUILDS = {100_000: 29}
+"""Of a collection that grows to so many pictures, each some 60 seconds long at most."""
+BUILD_SECONDS = 60
+S3_CALLS_A_BATCH = 40
+S3_CALLS_A_BUILD = 200
+METRICS_A_COLLECTION = 9
+"""What ingest and builder tell of a collection; a metric is paid for by the hour in which it was told."""
+PICTURES = 100_000
+QUERIES = 1_000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One line: so many of something at a price each."""
+
+    what: str
+    quantity: float
+    unit: str
+    price: float
+
+    @property
+    def dollars(self) -> float:
+        """The product."""
+        return self.quantity * self.price
+
+    def line(self) -> str:
+        """As a row of a Markdown table."""
+        return (
+            f"| {self.what} | {self.quantity:,.10g} {self.unit} | {self.price:.10f}".rstrip("0").rstrip(".")
+            + f" | {self.dollars:.4f} |"
+        )
+
+
+def idle(config: Config) -> list[Cost]:
+    """A month in which nobody asks and nothing is uploaded; besides what is stored."""
+    names = Names(config.stage, "123456789012", "us-east-1", "aws")
+    alarms = sum(len(spec.readings) for spec in alarm_specs(config, names, "api"))
+    polls = POLLERS * SECONDS_A_MONTH / POLL_SECONDS
+    lines = [
+        Cost("container images", IMAGES_GB, "GB-months in ECR", ECR_GB_MONTH),
+        Cost("alarms", alarms, "metrics", ALARM_METRIC_MONTH),
+        Cost("dashboard", 1, "month", DASHBOARD_MONTH),
+        Cost("asking the uploads queue", polls, "requests", SQS_REQUEST),
+        Cost("asking the builds queue", polls, "requests", SQS_FIFO_REQUEST),
+    ]
+    return [*lines, Cost("key of the alarm topic", 1, "month", KEY_MONTH)] if config.alarms.email else lines
+
+
+def queries(config: Config, count: int = QUERIES) -> list[Cost]:
+    """So many searches."""
+    return [
+        Cost("API Gateway", count, "requests", HTTP_REQUEST),
+        *_runs(config, "query", count, QUERY_SECONDS),
+        Cost("S3 reads", count * READS_A_QUERY, "requests", S3_READ),
+        Cost("S3 listings", count * LISTS_A_QUERY, "requests", S3_WRITE),
+        Cost("logs", count * LOG_BYTES_A_QUERY / 1e9, "GB", LOG_GB),
+        # X-Ray keeps one request a second and a twentieth of the rest; as if none came with another.
+        Cost("traces", count, "traces", TRACE),
+    ]
+
+
+def ingest(config: Config, count: int = PICTURES) -> list[Cost]:
+    """So many pictures that arrive, once."""
+    batches = -(-count // config.ingest.batch_size)
+    builds = BUILDS[count]
+    return [
+        Cost("uploads to S3", count, "writes", S3_WRITE),
+        # A message is sent by itself, and received and deleted ten at a time.
+        Cost("uploads queue", count * 1.2, "requests", SQS_REQUEST),
+        *_runs(config, "ingest", batches, config.ingest.batch_size / INGEST_RATE),
+        Cost("S3 reads by ingest", count + batches * S3_CALLS_A_BATCH, "requests", S3_READ),
+        Cost("S3 writes by ingest", batches * S3_CALLS_A_BATCH / 4, "requests", S3_WRITE),
+        *_runs(config, "builder", builds, BUILD_SECONDS),
+        Cost("S3 calls by the builder", builds * S3_CALLS_A_BUILD, "requests", S3_WRITE),
+    ]
+
+
+def storage(count: int = PICTURES) -> list[Cost]:
+    """So many pictures, kept for a month."""
+    vectors = count * DIMENSION * 4 / 1e9
+    return [
+        Cost(f"pictures of {PICTURE_KB} KB", count * PICTURE_KB / 1e6, "GB-months", S3_GB_MONTH),
+        Cost("vectors in the catalogue", vectors, "GB-months", S3_GB_MONTH),
+        # The one that serves and the one before it.
+        Cost("two snapshots", 2 * 1.3 * vectors, "GB-months", S3_GB_MONTH),
+    ]
+
+
+def metrics() -> list[Cost]:
+    """One collection in which something changes every hour of a month."""
+    return [Cost("metrics", METRICS_A_COLLECTION, "metrics", METRIC_MONTH)]
+
+
+def _runs(config: Config, function: FunctionName, count: int, seconds: float) -> list[Cost]:
+    size = config.functions[function]
+    billed = count * seconds
+    extra = max(0, size.storage_mb - FREE_STORAGE_MB) / 1_024
+    return [
+        Cost(f"{function}: invocations", count, "invocations", INVOCATION),
+        Cost(
+            f"{function}: {size.memory_mb:,} MB for {seconds:g} s each",
+            billed * size.memory_mb / 1_024,
+            "GB-seconds",
+            GB_SECOND[config.architecture],
+        ),
+        Cost(f"{function}: {size.storage_mb:,} MB in /tmp", billed * extra, "GB-seconds", STORAGE_GB_SECOND),
+    ]
+
+
+def table(title: str, lines: Sequence[Cost]) -> str:
+    """A Markdown section with its sum."""
+    total = sum(line.dollars for line in lines)
+    rows = "\n".join(line.line() for line in lines)
+    head = f"### {title}: ${total:.2f}\n\n| what | quantity | × price, $ | = $ |\n|---|---:|---:|---:|"
+    return f"{head}\n{rows}\n"
+
+
+def report(config: Config) -> str:
+    """All tables."""
+    return "\n".join(
+        (
+            table("Idle, a month", idle(config)),
+            table(f"{QUERIES:,} queries", queries(config)),
+            table(f"{PICTURES:,} pictures ingested", ingest(config)),
+            table(f"{PICTURES:,} pictures kept, a month", storage()),
+            table("A busy collection's metrics, a month", metrics()),
+        )
+    )
+
+
+def main() -> None:
+    """Print the tables for the configuration of `cdk.json`."""
+    sys.stdout.write(report(Config.from_context(read_context({}))))
+
+
+if __name__ == "__main__":
+    main()
