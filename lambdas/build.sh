@@ -11,7 +11,7 @@ esac
 export ANNOY_COMPILER_ARGS="-O3,-march=$processor,-ffast-math,-fno-associative-math,-std=c++14,-DANNOYLIB_MULTITHREADED_BUILD"
 
 python3 -m venv /opt/venv
-/opt/venv/bin/python -m pip install --no-compile --disable-pip-version-check \
+/opt/venv/bin/python -m pip install --use-pep517 --no-compile --disable-pip-version-check \
   --constraint requirements.lock ".[api,aws]" awslambdaric
 /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools
 
