@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from lookalike import timing
 from lookalike.aws.traces import DaemonProvider
 
 NAMESPACE = "Lookalike"
@@ -23,7 +24,9 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.log = Logger()
-        self.tracer = Tracer(provider=DaemonProvider(), auto_patch=False)
+        provider = DaemonProvider()
+        self.tracer = Tracer(provider=provider, auto_patch=False)
+        timing.listen(provider.tell)
         library = logging.getLogger("lookalike")
         library.handlers = [self.log.registered_handler]
         library.setLevel(self.log.log_level)

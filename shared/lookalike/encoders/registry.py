@@ -20,6 +20,7 @@ from lookalike.encoders.manifest import (
 from lookalike.encoders.runtime import Encoder
 from lookalike.errors import EncoderNotFound, Incompatible, ObjectNotFound
 from lookalike.storage import Store
+from lookalike.timing import span
 from lookalike.types import Precision
 
 FOLDER = "encoders"
@@ -99,7 +100,8 @@ class Encoders:
             encoder = self._loaded.get(key)
             if encoder is None:
                 path = self._model_path(manifest, manifest.precision(wanted))
-                encoder = self._loaded[key] = Encoder(manifest, path, wanted, threads=threads)
+                with span("load encoder"):
+                    encoder = self._loaded[key] = Encoder(manifest, path, wanted, threads=threads)
             return encoder
 
     def forget_unused(self) -> None:
@@ -140,7 +142,8 @@ class Encoders:
         with tempfile.TemporaryDirectory(dir=cached.parent) as staging:
             staged = Path(staging) / info.file
             try:
-                self._artifacts.download(stored, staged)
+                with span("download encoder"):
+                    self._artifacts.download(stored, staged)
             except ObjectNotFound as error:
                 raise Incompatible(
                     f"encoder {encoder_id} is incomplete", got=f"no {stored}", fix="Add it again."

@@ -23,6 +23,7 @@ from lookalike.snapshots import (
     read_manifest,
 )
 from lookalike.storage import Store
+from lookalike.timing import span
 from lookalike.types import score_from_distance
 
 logger = logging.getLogger(__name__)
@@ -125,7 +126,8 @@ class Loader:
         for attempt in range(LOAD_ATTEMPTS):
             try:
                 etag = state.etag if state else None
-                blob = self._artifacts.get_if_changed(pointer_path(self._collection), etag)
+                with span("read pointer"):
+                    blob = self._artifacts.get_if_changed(pointer_path(self._collection), etag)
                 if blob is None:
                     assert state is not None
                     return state
@@ -147,17 +149,20 @@ class Loader:
     def with_delta(self, state: State) -> State:
         """`state`, or one whose delta has what was committed to the catalogue since."""
         # Before the delta: a commit in between is then read now, and noticed again next time.
-        fingerprint = state.catalogue.fingerprint()
+        with span("look for changes"):
+            fingerprint = state.catalogue.fingerprint()
         if fingerprint == state.fingerprint:
             return state
         delta = state.view.delta
-        news = state.catalogue.delta(delta.version)
+        with span("read changes"):
+            news = state.catalogue.delta(delta.version)
         return replace(state, fingerprint=fingerprint, view=state.view.advanced(delta.advanced(news)))
 
     def _with_snapshot(self, pointer: Pointer, etag: str, state: State | None, needs_encoder: bool) -> State:
         slot = self._slot(pointer.encoder_id, state, needs_encoder)
-        manifest = read_manifest(self._artifacts, self._collection, pointer.snapshot_id)
-        dimension = self._encoders.get(manifest.encoder_id).dimension
+        with span("read manifests"):
+            manifest = read_manifest(self._artifacts, self._collection, pointer.snapshot_id)
+            dimension = self._encoders.get(manifest.encoder_id).dimension
         if dimension != manifest.dimension or slot.id != manifest.encoder_id:
             raise Incompatible(
                 f"snapshot {manifest.id} and its encoder do not fit together",

@@ -18,6 +18,7 @@ from lookalike.search.query import Query, SearcherStatus, SearchResult
 from lookalike.search.target import row_or_raise, target_vector
 from lookalike.settings import Settings
 from lookalike.storage import Store
+from lookalike.timing import span
 from lookalike.types import Item, Match, score_from_distance
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ class Searcher:
         vector = target_vector(
             query, view, dimension=state.dimension, limits=self._limits, encoder=state.encoder.get
         )
-        found = find(view, vector, _request(query, state))
+        with span("find"):
+            found = find(view, vector, _request(query, state))
         manifest = state.snapshot.manifest if state.snapshot else None
         return SearchResult(
             collection=self.collection,

@@ -11,6 +11,7 @@ from lookalike.errors import InvalidInput, ItemNotFound
 from lookalike.images import ImageLimits, read_image
 from lookalike.search.query import Query, QueryPart
 from lookalike.search.view import View
+from lookalike.timing import span
 from lookalike.types import Vector
 
 SMALLEST_NORM = 1e-6
@@ -61,8 +62,9 @@ def _part_vector(
     match part.kind, part.value:
         case "image", bytes(data):
             loaded = encoder()
-            _, pixels = read_image(data, limits, loaded.manifest.preprocess)
-            return loaded.encode_one(pixels)
+            with span("encode"):
+                _, pixels = read_image(data, limits, loaded.manifest.preprocess)
+                return loaded.encode_one(pixels)
         case "id", str(item_id):
             return stored_vector(view, item_id)
         case "text", _:

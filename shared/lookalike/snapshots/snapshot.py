@@ -16,6 +16,7 @@ from lookalike.indexes import Index, open_index
 from lookalike.snapshots.columns import ItemReader, read_columns
 from lookalike.snapshots.manifest import COLUMNS_FILE, MANIFEST_FILE, SnapshotManifest
 from lookalike.storage import Store
+from lookalike.timing import span
 from lookalike.types import Item, Vectors
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> 
     """
     for attempt in range(OPEN_ATTEMPTS):
         try:
-            return _open(manifest, fetch_snapshot(manifest, artifacts, cache))
+            folder = fetch_snapshot(manifest, artifacts, cache)
+            with span("load snapshot"):
+                return _open(manifest, folder)
         except (FileNotFoundError, ObjectNotFound, Incompatible) as error:
             if not artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
                 raise SnapshotNotFound("the snapshot's files are gone", got=manifest.id) from error
@@ -147,8 +150,9 @@ def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) ->
         staging = Path(tempfile.mkdtemp(prefix=f"{manifest.id}.", suffix=PARTIAL, dir=parent))
         try:
             source = snapshot_folder(manifest.collection, manifest.id)
-            for name in manifest.files:
-                artifacts.download(f"{source}/{name}", staging / name)
+            with span("download snapshot"):
+                for name in manifest.files:
+                    artifacts.download(f"{source}/{name}", staging / name)
             staging.rename(target)
         except OSError:
             if not target.is_dir():  # otherwise another thread or process was first
