@@ -13,9 +13,8 @@ from lookalike.types import Precision
 
 if TYPE_CHECKING:
     from lookalike.cli.compare import Encoded
-    from lookalike.console import Console, Justify
+    from lookalike.console import Console
     from lookalike.evaluation import EvaluationReport
-    from lookalike.evaluation.bootstrap import Interval
     from lookalike.workspace import Workspace
 
 EncodersArgument = Annotated[
@@ -64,6 +63,7 @@ def evaluate(
     Pictures that are held out ask: those that a training did not see, or that the metadata column `split`
     calls validation. Otherwise every picture asks all the others.
     """
+    from lookalike.cli.evaluation_tables import print_evaluation
     from lookalike.console import Console
     from lookalike.workspace import Workspace
 
@@ -84,7 +84,7 @@ def evaluate(
     )
     result, encoded = _run(workspace, console, ids, request)
     console.document(result.to_json() | {"unreadable": encoded.unreadable})
-    _print(console, result)
+    print_evaluation(console, result)
 
 
 def compare(
@@ -101,6 +101,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare encoders on the same labelled pictures: precision, recall, thresholds, size and time."""
+    from lookalike.cli.evaluation_tables import print_evaluation
     from lookalike.console import Console
     from lookalike.workspace import Workspace
 
@@ -121,7 +122,7 @@ def compare(
     )
     result, encoded = _run(workspace, console, ids, request)
     console.document(_comparison(workspace, result, encoded))
-    _print(console, result)
+    print_evaluation(console, result)
 
 
 def _check(collection: str | None, source: Path | None) -> None:
@@ -220,59 +221,3 @@ def _comparison(workspace: Workspace, result: EvaluationReport, encoded: Encoded
             }
         )
     return {"pictures": len(encoded.pictures), "split": result.split, "encoders": lines}
-
-
-def _print(console: Console, result: EvaluationReport) -> None:
-    from lookalike.evaluation import METRICS
-
-    facts = list(dict.fromkeys(name for encoder in result.encoders for name in encoder.facts))
-    columns: dict[str, Justify] = {"encoder": "left"}
-    for name in (*METRICS.values(), "calibration error", *facts):
-        columns[name] = "right"
-    console.table(
-        columns,
-        [
-            [
-                encoder.name,
-                *(_interval(encoder.metrics[key]) for key in METRICS),
-                _number(encoder.reliability.expected_calibration_error if encoder.reliability else None),
-                *(encoder.facts.get(name) for name in facts),
-            ]
-            for encoder in result.encoders
-        ],
-        title=f"{result.queries:,} queries, {result.gallery:,} in the gallery, {result.categories:,} "
-        f"categories: {result.split}. In brackets: what 95 % of other queries would give.",
-    )
-    console.table(
-        {"encoder": "left", "wanted precision": "right", "score of at least": "right", "recall": "right"},
-        [
-            (encoder.name, f"{wanted:g}", _number(threshold.score), _number(threshold.recall))
-            for encoder in result.encoders
-            for wanted, threshold in sorted(
-                [
-                    *((entry.wanted, entry.threshold) for entry in encoder.thresholds),
-                    (result.wanted_precision, encoder.threshold),
-                ],
-                key=lambda entry: entry[0],
-            )
-        ],
-        title="Thresholds",
-    )
-    for difference in result.differences:
-        words = [
-            f"{METRICS[key]} {change.change.value:+.3f} ({change.verdict})"
-            for key, change in difference.metrics.items()
-        ]
-        console.say(f"{difference.name} against {difference.baseline}: {', '.join(words)}")
-
-
-def _interval(interval: Interval) -> str | None:
-    from math import isnan
-
-    if isnan(interval.value):
-        return None
-    return f"{interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})"
-
-
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.3f}"
