@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lookalike.api import answers, schemas, training_answers
+from lookalike.api import answers, overview_answers, schemas, training_answers
 from lookalike.api.examples import ANSWERS
 
 
@@ -43,7 +43,8 @@ def test_every_operation_says_what_it_does_takes_and_answers(description):
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_examples_of_answers_are_answers(name):
-    model = getattr(answers, name, None) or getattr(training_answers, name)
+    modules = (answers, overview_answers, training_answers)
+    model = next(getattr(module, name) for module in modules if hasattr(module, name))
     assert model.model_validate(ANSWERS[name], extra="forbid").model_dump(exclude_unset=True) == ANSWERS[name]
 
 

@@ -22,15 +22,30 @@ from lookalike.api import openapi
 from lookalike.api.access import Access
 from lookalike.api.envelope import Envelope
 from lookalike.api.gate import Gate
+from lookalike.api.overviews import Overviews
 from lookalike.api.problems import problem_response
-from lookalike.api.routes import collections, health, images, items, reports, search, trainings, uploads
+from lookalike.api.routes import (
+    collections,
+    health,
+    images,
+    items,
+    overviews,
+    page,
+    reports,
+    search,
+    thumbnails,
+    trainings,
+    uploads,
+)
 from lookalike.api.schemas import CollectionBody, SearchForm, SearchRequest, TrainingBody, UploadBody
 from lookalike.api.service import Service
+from lookalike.api.thumbnails import Thumbnails
 from lookalike.api.training_desk import TrainingDesk
 from lookalike.api.uploads import UploadDesk
 from lookalike.errors import LookalikeError
 
 MAX_WAITING_REPORTS = 4
+MAX_WAITING_THUMBNAILS = 1_000
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -68,9 +83,14 @@ def create_app(
     app.state.gate = Gate(threads, service.settings.max_waiting, inline=threads == 1)
     # Reports look at a whole collection: one at a time, so that searches keep the processor.
     app.state.report_gate = Gate(1, MAX_WAITING_REPORTS)
+    app.state.overview_gate = Gate(1, service.settings.max_waiting)
+    app.state.thumbnail_gate = Gate(threads, MAX_WAITING_THUMBNAILS)
+    app.state.overviews = Overviews(service)
+    app.state.thumbnails = Thumbnails(service)
     app.state.desk = UploadDesk(service)
     app.state.training_desk = TrainingDesk(service, app.state.desk)
-    for module in (health, collections, search, items, images, uploads, reports, trainings):
+    modules = (health, collections, search, items, images, thumbnails, uploads, reports, overviews, trainings)
+    for module in (*modules, page):
         app.include_router(module.router)
     if not service.images.can_sign:
         app.include_router(uploads.receiver)

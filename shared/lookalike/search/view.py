@@ -170,6 +170,12 @@ class View:
         mask[self._fresh_rows] = evaluate(filter_, self._fresh, self.fields)
         return mask
 
+    def column(self, name: str) -> pa.ChunkedArray[Any]:
+        """The values of a column of `fields`, row by row, shape (size,); replaced rows have outdated ones."""
+        order = np.arange(self.size)
+        order[self._fresh_rows] = self.base + np.arange(self._fresh_rows.size)
+        return self._joined(name).take(order)
+
     def groups(self, field: str) -> Groups:
         """Which rows belong together because they have the same value of `field`.
 
@@ -182,7 +188,8 @@ class View:
             self._groups[name] = Groups(numbers, np.unique(numbers[self.alive]).size)
         return self._groups[name]
 
-    def _numbered(self, name: str) -> NDArray[np.int64]:
+    def _joined(self, name: str) -> pa.ChunkedArray[Any]:
+        """The snapshot's values of a column, and then those of `_fresh`, in one type."""
         import pyarrow as pa
 
         stored = [self.snapshot.items] if self.snapshot else []
@@ -193,7 +200,10 @@ class View:
         # The snapshot's type goes first, as for filters; the delta's values were fitted to it.
         type_ = next((column.type for column in columns if not pa.types.is_null(column.type)), pa.null())
         chunks = [chunk for column in columns for chunk in column.cast(type_, safe=False).chunks]
-        encoded: Any = pa.chunked_array(chunks, type_).dictionary_encode().combine_chunks()
+        return pa.chunked_array(chunks, type_)
+
+    def _numbered(self, name: str) -> NDArray[np.int64]:
+        encoded: Any = self._joined(name).dictionary_encode().combine_chunks()
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         numbers = np.empty(self.size, np.int64)
         numbers[: self.base] = codes[: self.base]

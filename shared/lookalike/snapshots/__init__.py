@@ -4,15 +4,23 @@ from lookalike.snapshots.build import build_snapshot
 from lookalike.snapshots.columns import ItemReader, attribute_types, table_of
 from lookalike.snapshots.housekeeping import collect_garbage, current, known_to_all, list_snapshots
 from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
+from lookalike.snapshots.places import Places, places_among, places_of, read_places
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
 from lookalike.snapshots.publish import republish
-from lookalike.snapshots.snapshot import Snapshot, forget_snapshots, open_snapshot, read_manifest
+from lookalike.snapshots.snapshot import (
+    Snapshot,
+    forget_snapshots,
+    open_snapshot,
+    read_manifest,
+    snapshot_folder,
+)
 from lookalike.snapshots.switches import Switch, Switches, begin_switch, finish_switch, read_switches
 
 __all__ = [
     "BuildOptions",
     "ItemReader",
     "LabelStatistics",
+    "Places",
     "Pointer",
     "Snapshot",
     "SnapshotManifest",
@@ -28,10 +36,14 @@ __all__ = [
     "known_to_all",
     "list_snapshots",
     "open_snapshot",
+    "places_among",
+    "places_of",
     "pointer_path",
     "read_manifest",
+    "read_places",
     "read_pointer",
     "read_switches",
     "republish",
+    "snapshot_folder",
     "table_of",
 ]

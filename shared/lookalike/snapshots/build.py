@@ -24,6 +24,7 @@ from lookalike.indexes import IndexSpec, build_index, open_index
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
 from lookalike.snapshots.manifest import COLUMNS_FILE, BuildOptions, LabelStatistics, SnapshotManifest
+from lookalike.snapshots.places import PLACES_FILE, places_of, write_places
 from lookalike.snapshots.publish import only_one, publish
 from lookalike.storage import Store
 
@@ -143,6 +144,8 @@ def _build(
     schema = contents.columns.write(folder / COLUMNS_FILE)
     say("calibrating confidence")
     calibration = _calibrate(job, index, contents, folder)
+    say("drawing the map")
+    write_places(places_of(open_index(index, folder).vectors), folder / PLACES_FILE)
     manifest = _manifest(job, index, schema, contents.labels, calibration)
     published = publish(
         manifest,
@@ -208,6 +211,7 @@ def _manifest(
         calibration=calibration,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         columns={field.name: str(field.type) for field in schema},
+        places=PLACES_FILE,
     )
 
 

@@ -63,6 +63,7 @@ class SnapshotManifest:
         calibration: score → confidence; None where the labels do not say.
         columns: column of `items.arrow` → Arrow type.
         created_at: ISO 8601, UTC.
+        places: the file with the items' places on a map; None: built before there were any.
         format: version of this layout.
     """
 
@@ -80,12 +81,18 @@ class SnapshotManifest:
     calibration: Calibration | None
     created_at: str
     columns: Mapping[str, str] = field(default_factory=dict)
+    places: str | None = None
     format: int = FORMAT
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Files beside `snapshot.json`."""
+        """Files beside `snapshot.json` that a reader needs."""
         return (COLUMNS_FILE, *self.index.files)
+
+    @property
+    def side_files(self) -> tuple[str, ...]:
+        """More files beside it, which no search needs: they are read when they are asked for."""
+        return (self.places,) if self.places else ()
 
     def dump(self) -> bytes:
         """As it is stored."""
@@ -106,6 +113,7 @@ class SnapshotManifest:
                 "labels": asdict(self.labels),
                 "calibration": self.calibration and self.calibration.to_json(),
                 "columns": dict(self.columns),
+                "places": self.places,
             },
             indent=1,
         ).encode()
@@ -135,6 +143,7 @@ class SnapshotManifest:
                 calibration=found["calibration"] and Calibration.from_json(found["calibration"]),
                 created_at=found["created_at"],
                 columns=found["columns"],
+                places=found.get("places"),
             )._checked()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Incompatible(

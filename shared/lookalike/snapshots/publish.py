@@ -61,7 +61,7 @@ def publish(
     published = False
     try:
         say("uploading")
-        for name in manifest.files:
+        for name in (*manifest.files, *manifest.side_files):
             artifacts.put(f"{stored}/{name}", folder / name)
         artifacts.put(f"{stored}/{MANIFEST_FILE}", manifest.dump())
         say("verifying")
@@ -150,6 +150,10 @@ def _verify(
     copies = fetch_snapshot(stored, artifacts, folder / "verify")
     for name in manifest.files:
         if not filecmp.cmp(folder / name, copies / name, shallow=False):
+            raise _damaged(manifest, f"another {name}", "the same bytes")
+    for name in manifest.side_files:
+        kept = artifacts.get(f"{snapshot_folder(manifest.collection, manifest.id)}/{name}").data
+        if kept != (folder / name).read_bytes():
             raise _damaged(manifest, f"another {name}", "the same bytes")
     if stored != manifest:
         raise _damaged(manifest, f"another {MANIFEST_FILE}", "the same fields")

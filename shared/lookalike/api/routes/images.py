@@ -59,14 +59,14 @@ def get_image(request: Request, collection: CollectionName, id: ItemId, _: Reade
         )
     picture = service.picture(collection, id)
     headers = {**HEADERS, "ETag": picture.etag}
-    if _has_tag(request.headers.get("if-none-match", ""), picture.etag):
+    if has_tag(request.headers.get("if-none-match", ""), picture.etag):
         return Response(status_code=304, headers=headers)
     if picture.media_type is None:
         headers["Content-Disposition"] = "attachment"
     return Response(picture.data, headers=headers, media_type=picture.media_type or UNKNOWN_TYPE)
 
 
-def _has_tag(if_none_match: str, etag: str) -> bool:
-    """RFC 9110 §13.1.2: weak comparison against a list, or `*`."""
+def has_tag(if_none_match: str, etag: str) -> bool:
+    """Whether a request has the answer with this ETag already: RFC 9110 §13.1.2: weak comparison against a list, or `*`."""
     given = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in given or "*" in given

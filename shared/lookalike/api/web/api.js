@@ -1,0 +1,113 @@
+// The only way to the server: the public HTTP API. Failures become `Problem`s that say what happened in words.
+
+const KEY = "lookalike-key";
+const SLOW_MS = 4000;
+export const events = new EventTarget();
+
+/** Why a request failed. `status` is 0 where no answer came. */
+export class Problem extends Error {
+  constructor({ status, title, detail = "", fix = "", reason = "" }) {
+    super([title, detail, detail.includes(fix) ? "" : fix].filter(Boolean).map(sentence).join(" "));
+    Object.assign(this, { status, title, detail, fix, reason });
+  }
+}
+
+const sentence = (text) => {
+  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(first) ? first : `${first}.`;
+};
+
+/** The API key: typed once, kept until the tab closes, or on this device if asked to. */
+export const key = {
+  get: () => sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY) ?? "",
+  set(text, { keep }) {
+    this.forget();
+    if (text) (keep ? localStorage : sessionStorage).setItem(KEY, text);
+  },
+  forget() {
+    sessionStorage.removeItem(KEY);
+    localStorage.removeItem(KEY);
+  },
+};
+
+export const headers = () => (key.get() ? { "X-API-Key": key.get() } : {});
+
+/** The path of something of a collection; an id keeps its slashes. */
+export const path = (collection, what = "", id = null) =>
+  ["collections", collection, what, id === null ? "" : id.split("/").map(encodeURIComponent).join("/")]
+    .filter(Boolean).join("/");
+
+export const url = (where, query = {}) => {
+  const found = new URL(where, document.baseURI);
+  for (const [name, value] of Object.entries(query))
+    if (value !== undefined && value !== null && value !== "") found.searchParams.set(name, value);
+  return found.href;
+};
+
+/** Sends a request; returns the response if it is a good one. */
+export async function send(method, where, { query, json, form, signal } = {}) {
+  const slow = setTimeout(() => events.dispatchEvent(new Event("slow")), SLOW_MS);
+  try {
+    const response = await fetch(url(where, query), {
+      method,
+      signal,
+      headers: { ...headers(), ...(json === undefined ? {} : { "Content-Type": "application/json" }) },
+      body: json === undefined ? form : JSON.stringify(json),
+    });
+    if (!response.ok) throw await problemOf(response);
+    events.dispatchEvent(new Event("answered"));
+    return response;
+  } catch (error) {
+    if (error instanceof Problem || error.name === "AbortError") throw error;
+    throw new Problem({
+      status: 0,
+      title: "The server does not answer",
+      detail: "It may have stopped, or the network is down",
+      fix: "Try again in a moment.",
+    });
+  } finally {
+    clearTimeout(slow);
+    events.dispatchEvent(new Event("done"));
+  }
+}
+
+export const get = async (where, options) => (await send("GET", where, options)).json();
+export const post = async (where, options) => (await send("POST", where, options)).json();
+
+export async function problemOf(response) {
+  let said = {};
+  try {
+    said = await response.json();
+  } catch {
+    // Something between here and the server answered; the status is all it says.
+  }
+  const problem = new Problem({
+    status: response.status,
+    title: said.title ?? `The server answered ${response.status}`,
+    detail: said.detail,
+    fix: said.fix ?? (response.status >= 500 ? "Try again in a moment." : ""),
+    reason: said.reason,
+  });
+  if (response.status === 401) events.dispatchEvent(new Event("key"));
+  return problem;
+}
+
+/** PUTs a file with progress, to a URL that the API gave. */
+export function put(offer, file, { progress, signal }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", offer.url);
+    for (const [name, value] of Object.entries(offer.headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => progress(event.loaded / Math.max(1, event.total));
+    request.onload = async () => {
+      if (request.status < 300) return resolve();
+      const type = { headers: { "Content-Type": "application/json" } };
+      reject(await problemOf(new Response(request.responseText, { status: request.status, ...type })));
+    };
+    request.onerror = () => reject(new Problem({
+      status: 0, title: "The upload broke off", detail: "The server does not answer", fix: "Try again.",
+    }));
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(file);
+  });
+}

@@ -1,0 +1,86 @@
+// Collections: what there is, how large, by which encoder, how fresh.
+
+import { events, get, path, send } from "./api.js";
+import { confirmed, h, heading, notice } from "./dom.js";
+import { thumbnail } from "./pictures.js";
+import { address } from "./place.js";
+import * as words from "./words.js";
+
+const SHOWN = 5;
+const REFRESH_MS = 5_000;
+
+/** Shows the view; returns what to call when it is left. */
+export function show(root, { collection, collections }) {
+  const leaving = new AbortController();
+  const tiles = collections.map((each) => tile(each, each.name === collection, leaving.signal));
+  root.append(h("div", { class: "stack" },
+    heading("Collections"),
+    tiles.length ? h("ul", { class: "tiles" }, tiles.map(({ element }) => element)) : h("p", {}, "There is none yet."),
+    maker()));
+  const timer = setInterval(() => tiles.forEach(({ refresh }) => refresh()), REFRESH_MS);
+  return () => {
+    clearInterval(timer);
+    leaving.abort();
+  };
+}
+
+function tile(collection, here, signal) {
+  const { name, snapshot } = collection;
+  const facts = h("dl", {});
+  const strip = h("ul", { class: "strip" });
+  const lines = (standing) => [
+    ["Items", standing ? words.count(standing.items) : "…"],
+    ["Categories", standing ? words.count(standing.categories) : "…"],
+    ["Encoder", collection.encoder],
+    ["Engine", `${collection.engine}, ${collection.metric}`],
+    ["Snapshot", snapshot ? words.ago(standing?.snapshot_at ?? snapshot.created_at) : "none yet"],
+    ["Index recall", snapshot?.recall == null ? "not measured" : words.percent(snapshot.recall)],
+    ["Newer than it", standing ? words.many(standing.delta, "item") : "…"],
+    ["Last upload", standing ? words.ago(standing.last_ingested_at) : "…"],
+  ];
+  const fill = (standing) => facts.replaceChildren(...lines(standing).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, h("bdi", {}, text))]));
+  const refresh = () => get(path(name, "standing"), { signal }).then(fill, (error) => {
+    if (error.name !== "AbortError") facts.replaceChildren(h("dt", { class: "error" }, "Not available"), h("dd", {}, error.message));
+  });
+  fill(null);
+  refresh();
+  get(path(name, "map"), { query: { limit: SHOWN }, signal }).then(
+    ({ ids }) => strip.replaceChildren(...ids.map((id) => h("li", {}, thumbnail(name, id, { side: 160 })))), () => strip.remove());
+  const element = h("li", { class: `panel tile ${here ? "here" : ""}` },
+    h("div", { class: "row" }, h("h2", { class: "grow" }, name), here && h("span", { class: "badge" }, "shown now")),
+    strip, facts,
+    h("div", { class: "row" },
+      h("a", { class: "button primary", href: address("search", { collection: name }), "aria-label": `Search in ${name}` }, "Search"),
+      h("a", { class: "button", href: address("upload", { collection: name }), "aria-label": `Upload to ${name}` }, "Upload"),
+      h("button", { class: "quiet", "aria-label": `Delete ${name}`, onclick: () => remove(name) }, "Delete")));
+  return { element, refresh };
+}
+
+async function remove(name) {
+  if (!(await confirmed(`Delete ${name}?`, "All of its pictures and all that was made of them are removed. There is no way back.", "Delete it"))) return;
+  try {
+    await send("DELETE", path(name));
+    notice(`${name} is deleted.`, { seconds: 5 });
+    events.dispatchEvent(new Event("collections"));
+  } catch (error) {
+    notice(error.message, { kind: "error" });
+  }
+}
+
+function maker() {
+  const input = h("input", { type: "text", id: "new-name", required: true, pattern: "[a-z0-9][a-z0-9\\-]{0,62}", placeholder: "shop", autocomplete: "off" });
+  const make = async (event) => {
+    event.preventDefault();
+    try {
+      await send("PUT", path(input.value), { json: {} });
+      location.hash = address("upload", { collection: input.value }).slice(1);
+      events.dispatchEvent(new Event("collections"));
+    } catch (error) {
+      notice(error.message, { kind: "error" });
+    }
+  };
+  return h("form", { class: "panel stack", onsubmit: make },
+    h("h2", {}, "A new collection"),
+    h("label", { for: "new-name" }, "Its name: lower-case letters, digits and dashes"),
+    h("div", { class: "row" }, input, h("button", { class: "primary" }, "Create")));
+}

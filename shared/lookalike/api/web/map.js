@@ -1,0 +1,115 @@
+// Map: where the items of a collection lie, what is near what, and where a picture falls.
+
+import { events, get, path } from "./api.js";
+import { Chart } from "./chart.js";
+import { chooser, h, heading, notice, say, settled } from "./dom.js";
+import { css, hue } from "./hues.js";
+import { thumbnail } from "./pictures.js";
+import { address, go } from "./place.js";
+import { ask, current, ofFile } from "./query.js";
+import * as words from "./words.js";
+
+const MOST = 10_000;
+const AMONG = 5;
+
+/** Shows the view; returns what to call when it is left. */
+export function show(root, { collection }) {
+  const leaving = new AbortController();
+  build(root, collection, leaving.signal).catch((error) => {
+    if (error.name !== "AbortError") root.replaceChildren(h("div", { class: "view" }, heading("Map"), h("p", { class: "error", role: "alert" }, error.message)));
+  });
+  return () => leaving.abort();
+}
+
+async function build(root, collection, signal) {
+  root.append(heading("Map", { class: "unseen" }), h("div", { class: "map-stage", "aria-busy": "true" }), h("aside", { class: "map-side", "aria-label": "About the map" }, h("p", { class: "quiet-text" }, "Drawing the map…")));
+  const data = await get(path(collection, "map"), { query: { limit: MOST }, signal });
+  if (signal.aborted) return;
+  const dark = document.documentElement.dataset.theme === "dark";
+  const canvas = h("canvas", {
+    tabindex: "0", role: "application",
+    "aria-label": `Map of ${words.many(data.ids.length, "item")}. Arrow keys move, plus and minus zoom, Enter takes the item in the middle.`,
+  });
+  const nearby = h("ul", { class: "near" });
+  const taken = h("div", { class: "stack", role: "status" });
+  const few = settled((chart) => {
+    const found = around(chart, data);
+    nearby.replaceChildren(...found.map((item) => h("li", {}, h("button", {
+      class: "shot", "aria-label": `Show ${words.clipped(data.ids[item])} on the map`, onclick: () => pick(item),
+    }, thumbnail(collection, data.ids[item], { side: 160 })))));
+  }, 300);
+  root.querySelector(".map-stage").append(canvas);
+  const chart = new Chart(canvas, collection, data, { moved: few, picked: pick, signal });
+  globalThis.lookalikeChart = chart; // for the benchmark of its frames
+  function pick(item) {
+    chart.chosen = item;
+    chart.draw();
+    const id = data.ids[item];
+    taken.replaceChildren(
+      h("div", { class: "stage" }, thumbnail(collection, id, { side: 320, alt: words.clipped(id) })),
+      h("p", {}, h("bdi", {}, words.clipped(id))),
+      h("a", { class: "button primary", href: address("search", { collection, id }) }, "More like this"));
+  }
+  root.querySelector(".map-stage").removeAttribute("aria-busy");
+  root.querySelector(".map-stage").append(h("div", { class: "map-tools" },
+    h("button", { onclick: () => chart.zoom(1.5), "aria-label": "Zoom in" }, "+"),
+    h("button", { onclick: () => chart.zoom(1 / 1.5), "aria-label": "Zoom out" }, "−"),
+    h("button", { onclick: () => chart.home() }, "All"),
+    chooser("Place a picture", { accept: "image/*" }, ([file]) => place(file))));
+  const of = data.total > data.ids.length ? `${words.count(data.ids.length)} of ${words.many(data.total, "item")}, evenly drawn` : words.many(data.total, "item");
+  root.querySelector(".map-side").replaceChildren(
+    h("p", {}, h("b", {}, of), h("br", {}), h("span", { class: "quiet-text" }, "What looks alike lies together.")),
+    taken, h("section", {}, h("h2", {}, "In the middle"), nearby), legend(data, chart, dark));
+  events.addEventListener("theme", () => go("map", { collection }), { signal });
+  const drop = { signal };
+  window.addEventListener("dragover", (event) => event.preventDefault(), drop);
+  window.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files.length) place(event.dataTransfer.files[0]);
+  }, drop);
+  if (current.query && current.collection === collection) falls(await ask(collection, current.query, { limit: AMONG, include_self: true }, signal));
+
+  async function place(file) {
+    try {
+      current.query = await ofFile(file);
+      current.collection = collection;
+      falls(await ask(collection, current.query, { limit: AMONG }, signal));
+    } catch (error) {
+      if (error.name !== "AbortError") notice(error.message, { kind: "error" });
+    }
+  }
+  function falls({ results }) {
+    const number = new Map(data.ids.map((id, item) => [id, item]));
+    const known = results.filter((match) => number.has(match.id)).slice(0, AMONG);
+    if (!known.length) return notice("None of what it looks like is on this map.");
+    // As the server places what came after a snapshot: among its nearest, nearer ones weighing more.
+    const weights = known.map((match) => 1 / Math.max(match.distance, 1e-4) ** 2);
+    const total = weights.reduce((sum, weight) => sum + weight);
+    const mean = (axis) => known.reduce((sum, match, n) => sum + weights[n] * axis[number.get(match.id)], 0) / total;
+    chart.pin = [mean(data.x), mean(data.y)];
+    chart.centre(...chart.pin);
+    taken.replaceChildren(h("p", {}, "The ring shows where ", h("bdi", {}, words.clipped(current.query.name, 60)), " falls."));
+    say("The picture is placed on the map.");
+  }
+}
+
+/** Items nearest to the middle of what is shown. */
+function around(chart, data, most = 9) {
+  const far = data.x.map((x, item) => [((x - chart.x) * chart.stretch) ** 2 + (data.y[item] - chart.y) ** 2, item]);
+  return far.sort((a, b) => a[0] - b[0]).slice(0, most).map(([, item]) => item);
+}
+
+function legend(data, chart, dark) {
+  const counts = new Array(data.categories.length).fill(0);
+  for (const group of data.category) if (group >= 0) counts[group] += 1;
+  const order = counts.map((_, group) => group).sort((a, b) => counts[b] - counts[a]);
+  const buttons = order.map((group) => {
+    const button = h("button", { "aria-pressed": "false", onclick: () => {
+      chart.only = chart.only === group ? -1 : group;
+      for (const each of buttons) each.setAttribute("aria-pressed", String(each === button && chart.only === group));
+      chart.draw();
+    } }, h("span", { class: "dot", vars: { "--hue": css(hue(group, dark)) } }), h("bdi", {}, data.categories[group]), h("span", { class: "number" }, words.count(counts[group])));
+    return button;
+  });
+  return h("section", {}, h("h2", {}, "Categories"), h("ul", { class: "legend" }, buttons.map((button) => h("li", {}, button))));
+}

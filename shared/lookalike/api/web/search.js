@@ -1,0 +1,334 @@
+// Search: a picture or an item in, what looks like it out.
+
+import { get, path } from "./api.js";
+import { cropper } from "./crop.js";
+import { chooser, h, heading, notice, say, settled } from "./dom.js";
+import * as facets from "./facets.js";
+import { thumbnail } from "./pictures.js";
+import { address, go, note } from "./place.js";
+import { ask, cropped, curl, current, ofFile, ofItem, pictureOf } from "./query.js";
+import { card, waiting } from "./results.js";
+import * as words from "./words.js";
+
+const FIRST = 24;
+const NEXT = 48;
+const MOST = 10_000;
+const EXAMPLES = 18;
+
+/** Shows the view; returns what to call when it is left. */
+export function show(root, { collection, params, standing }) {
+  const search = new Search(root, collection, params, standing);
+  search.start();
+  return () => search.close();
+}
+
+class Search {
+  constructor(root, collection, params, standing) {
+    Object.assign(this, { root, collection, standing });
+    this.filter = parsed(params.filter);
+    this.least = Number(params.min) || 0;
+    this.group = params.group ?? "";
+    if (params.id && current.query?.id !== params.id) current.query = ofItem(params.id);
+    if (current.collection !== collection) {
+      current.collection = collection;
+      if (current.query?.kind === "item" && current.query.id !== params.id) current.query = null;
+    }
+    this.shown = 0;
+    this.leaving = new AbortController();
+  }
+
+  start() {
+    this.preview = h("div", { class: "preview" });
+    this.controls = h("div", { class: "controls" });
+    this.fields = h("div", { class: "fields" });
+    this.grid = h("ul", { class: "grid" });
+    this.summary = h("p", { class: "summary", role: "status" });
+    this.more = h("button", { class: "more-results", hidden: true, onclick: () => this.load() }, "Show more");
+    this.start_ = h("section", { class: "begin" });
+    this.aside = h("aside", { class: "side", "aria-label": "Query and filters" }, this.preview, this.controls, this.fields);
+    this.root.append(heading("Search", { class: "unseen" }), this.start_,
+      h("div", { class: "found" }, this.aside, h("section", { class: "results", "aria-label": "Results" },
+        h("div", { class: "bar" }, this.summary, this.tools()), this.grid, this.more)));
+    const options = { signal: this.leaving.signal };
+    for (const name of ["dragenter", "dragover"]) window.addEventListener(name, (event) => this.over(event), options);
+    for (const name of ["dragleave", "drop"]) window.addEventListener(name, (event) => this.out(event), options);
+    window.addEventListener("paste", (event) => this.pasted(event), options);
+    this.watcher = new IntersectionObserver(([entry]) => entry.isIntersecting && this.load(), { rootMargin: "600px" });
+    this.watcher.observe(this.more);
+    if (current.query) this.run();
+    else this.invite();
+  }
+
+  close() {
+    this.leaving.abort();
+    this.asking?.abort();
+    this.watcher.disconnect();
+    document.body.classList.remove("dropping");
+  }
+
+  // Where pictures come from
+
+  over(event) {
+    if (![...(event.dataTransfer?.types ?? [])].includes("Files")) return;
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  }
+
+  out(event) {
+    if (event.type === "dragleave" && event.relatedTarget) return;
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    if (event.type === "drop" && event.dataTransfer.files.length) this.take(event.dataTransfer.files[0]);
+  }
+
+  pasted(event) {
+    const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/"));
+    if (!file) return;
+    event.preventDefault();
+    this.take(file);
+  }
+
+  async take(file) {
+    performance.mark("query-begin");
+    notice("");
+    try {
+      current.query = await ofFile(file);
+    } catch (error) {
+      return notice(error.message, { kind: "error" });
+    }
+    this.run();
+  }
+
+  choosers() {
+    return [
+      chooser("Choose a picture", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file), "button primary"),
+      chooser("Take a photo", { accept: "image/*", capture: "environment" }, ([file]) => this.take(file)),
+    ];
+  }
+
+  async invite() {
+    this.root.classList.add("empty");
+    const examples = h("ul", { class: "examples" });
+    this.start_.replaceChildren(
+      h("div", { class: "drop" },
+        h("p", { class: "big" }, "Drop a picture"),
+        h("p", { class: "quiet-text" }, "anywhere on this page, or paste one, and see what looks like it."),
+        h("div", { class: "row" }, this.choosers())),
+      h("h2", {}, "Or begin with one of these"), examples);
+    try {
+      const found = await get(path(this.collection, "map"), { query: { limit: EXAMPLES }, signal: this.leaving.signal });
+      examples.append(...found.ids.map((id) => h("li", {}, h("button", {
+        class: "shot", "aria-label": `More like ${words.clipped(id)}`, onclick: () => this.moreLike(id),
+      }, thumbnail(this.collection, id, { side: 160 })))));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.start_.lastChild.previousSibling.remove();
+      examples.replaceWith(h("p", { class: "error", role: "alert" }, error.message,
+        error.status === 503 && h("a", { class: "button", href: address("upload", { collection: this.collection }) }, "Upload pictures")));
+    }
+  }
+
+  // Asking
+
+  moreLike(id) {
+    performance.mark("query-begin");
+    current.query = ofItem(id);
+    window.scrollTo({ top: 0 });
+    history.pushState(null, "", this.address());
+    this.run();
+  }
+
+  address() {
+    return address("search", this.state());
+  }
+
+  state() {
+    const filter = Object.keys(this.filter).length ? JSON.stringify(this.filter) : "";
+    const whole = current.query?.kind === "item" && !current.query.box;
+    return { collection: this.collection, id: whole ? current.query.id : "", filter, min: this.least || "", group: this.group };
+  }
+
+  options() {
+    return {
+      limit: FIRST,
+      ...(Object.keys(this.filter).length ? { filter: this.filter } : {}),
+      ...(this.least ? { min_confidence: this.least } : {}),
+      ...(this.group ? { group_by: this.group } : {}),
+    };
+  }
+
+  async run() {
+    this.root.classList.remove("empty");
+    this.start_.replaceChildren();
+    note("search", this.state());
+    this.asking?.abort();
+    this.asking = new AbortController();
+    this.shown = 0;
+    this.ended = false;
+    this.busy = false;
+    this.picture();
+    this.grid.setAttribute("aria-busy", "true");
+    if (!this.grid.children.length) this.grid.replaceChildren(...waiting(12));
+    this.more.hidden = true;
+    await this.load();
+    this.refine();
+  }
+
+  async load() {
+    if (this.busy || this.ended || !current.query) return;
+    this.busy = true;
+    const { signal } = this.asking;
+    const limit = this.shown ? Math.min(NEXT, MOST - this.shown) : FIRST;
+    try {
+      const answer = await ask(this.collection, current.query, { ...this.options(), limit, offset: this.shown }, signal);
+      if (signal.aborted) return;
+      const cards = answer.results.map((match) => card(this.collection, match, (id) => this.moreLike(id)));
+      if (this.shown) this.grid.append(...cards);
+      else {
+        this.grid.replaceChildren(...cards);
+        current.results = answer.results;
+        performance.mark("query-end");
+      }
+      this.shown += cards.length;
+      this.ended = cards.length < limit || this.shown >= MOST;
+      this.calibrated = this.standing?.calibrated || answer.results.some((match) => match.confidence !== null);
+      this.told(answer);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!this.shown) this.grid.replaceChildren();
+      this.ended = true;
+      this.summary.replaceChildren(h("span", { class: "error", role: "alert" }, error.message),
+        h("button", { onclick: () => this.run() }, "Try again"));
+    } finally {
+      if (!signal.aborted) {
+        this.busy = false;
+        this.grid.removeAttribute("aria-busy");
+        this.more.hidden = this.ended;
+      }
+    }
+  }
+
+  told(answer) {
+    this.took = answer.took_ms;
+    this.count();
+    if (!this.shown) this.grid.replaceChildren(h("li", { class: "none" }, "Nothing is left. Loosen the filters or the confidence."));
+    if (this.shown <= FIRST) say(`${words.many(this.shown, "result")}${this.ended ? "" : ", more below"}`);
+  }
+
+  count() {
+    const of = this.matching === undefined ? "" : ` of ${words.count(this.matching)}`;
+    const all = this.ended ? words.many(this.shown, "result") : `${words.count(this.shown)}${of} results`;
+    this.summary.replaceChildren(all, h("span", { class: "took" }, ` in ${Math.max(1, Math.round(this.took ?? 0))} ms`));
+  }
+
+  // The side
+
+  picture() {
+    const query = current.query;
+    const said = query.kind === "item" ? "More like" : "Looks like";
+    const image = h("div", { class: "stage" }, query.canvas ? this.crop(query) :
+      query.kind === "item" ? thumbnail(this.collection, query.id, { side: 320, alt: "" }) : h("p", {}, "No preview"));
+    this.preview.replaceChildren(
+      h("p", { class: "said" }, said, " ", h("bdi", { title: query.name }, words.clipped(query.name, 60))), image,
+      h("div", { class: "row" },
+        query.kind === "item" && !query.canvas && h("button", { onclick: () => this.beginCrop() }, "Crop"),
+        query.box && h("button", { onclick: () => this.cropTo(null) }, "Whole picture"),
+        chooser("Another picture", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file))));
+  }
+
+  crop(query) {
+    return cropper(query.canvas, query.box, settled((box) => this.cropTo(box), 250));
+  }
+
+  async beginCrop() {
+    if (!(await pictureOf(current.query, this.collection))) return notice("The picture cannot be shown here.", { kind: "error" });
+    this.picture();
+    this.preview.querySelector(".crop-frame").focus();
+  }
+
+  async cropTo(box) {
+    const focused = document.activeElement?.className;
+    current.query = await cropped(current.query, box);
+    await this.run();
+    if (focused?.includes("crop-frame")) this.preview.querySelector(".crop-frame")?.focus();
+  }
+
+  tools() {
+    const copy = async (text, done, button) => {
+      try {
+        await navigator.clipboard.writeText(text);
+        notice(done, { seconds: 4 });
+      } catch {
+        notice(text, { action: null });
+      }
+      button.focus();
+    };
+    const link = h("button", { class: "quiet", onclick: () => copy(new URL(this.address(), location.href).href, current.query?.kind === "item"
+      ? "The link is copied." : "The link is copied; it has the filters, but not your picture.", link) }, "Copy link");
+    const line = h("button", { class: "quiet", onclick: () => copy(curl(this.collection, current.query, this.options()), "The command is copied.", line) }, "Copy as curl");
+    return h("div", { class: "row tools" }, link, line);
+  }
+
+  async refine() {
+    const { signal } = this.asking;
+    this.knobs();
+    try {
+      const filter = Object.keys(this.filter).length ? JSON.stringify(this.filter) : null;
+      const answer = await get(path(this.collection, "facets"), { query: { filter }, signal });
+      this.matching = answer.items;
+      const focused = document.activeElement?.dataset?.focus;
+      const open = new Map([...this.fields.querySelectorAll(".facet")].map((each) => [each.dataset.field, each.open]));
+      this.fields.replaceChildren(...facets.panel(answer.facets, this.filter, (next) => {
+        this.filter = next;
+        this.run();
+      }));
+      for (const each of this.fields.querySelectorAll(".facet")) each.open = open.get(each.dataset.field) ?? each.open;
+      if (focused) [...this.root.querySelectorAll("[data-focus]")].find((each) => each.dataset.focus === focused)?.focus();
+      this.grouping(answer.facets.some((facet) => facet.field === "product_id" && facet.items > 0));
+      if (this.took !== undefined && !this.summary.querySelector(".error")) this.count();
+    } catch (error) {
+      if (error.name !== "AbortError") this.fields.replaceChildren(h("p", { class: "error" }, error.message));
+    }
+  }
+
+  knobs() {
+    if (this.controls.children.length) return;
+    const text = h("output", {}, words.percent(this.least));
+    const slider = h("input", {
+      type: "range", min: "0", max: "0.99", step: "0.01", value: this.least, id: "least",
+      oninput: () => {
+        text.textContent = words.percent(Number(slider.value));
+        ask_();
+      },
+    });
+    const ask_ = settled(() => {
+      this.least = Number(slider.value);
+      this.run();
+    });
+    const known = this.calibrated || this.least > 0;
+    slider.disabled = !known;
+    this.groupBox = h("input", { type: "checkbox", checked: this.group !== "", onchange: () => {
+      this.group = this.groupBox.checked ? "product_id" : "";
+      this.run();
+    } });
+    this.groupLine = h("label", { class: "choice", hidden: !this.group }, this.groupBox, "One picture per product");
+    this.controls.append(
+      h("label", { class: "least", for: "least" }, "At least this confidence ", text), slider,
+      known ? "" : h("p", { class: "quiet-text" }, "Confidence needs a snapshot of items with categories."), this.groupLine);
+  }
+
+  grouping(possible) {
+    this.groupLine.hidden = !possible && !this.group;
+  }
+}
+
+function parsed(text) {
+  try {
+    const found = JSON.parse(text || "{}");
+    return found && typeof found === "object" && !Array.isArray(found) ? found : {};
+  } catch {
+    return {};
+  }
+}
+
+export const moreLike = (collection, id) => go("search", { collection, id });

@@ -1,0 +1,266 @@
+// Upload: many files or a folder, each with its progress; what was refused, and why.
+
+import { get, path, post, put } from "./api.js";
+import { chooser, h, heading, notice, say } from "./dom.js";
+import { isTable, readTable } from "./table.js";
+import * as words from "./words.js";
+
+const BATCH = 40;
+const AT_ONCE = 4;
+const ROWS = 200;
+const WATCH_MS = 1_000;
+const TYPES = {
+  jpg: "jpeg", jpeg: "jpeg", png: "png", webp: "webp", gif: "gif", bmp: "bmp", tif: "tiff", tiff: "tiff", avif: "avif",
+};
+
+/** Shows the view; returns what to call when it is left. */
+export function show(root, { collection }) {
+  const upload = new Upload(root, collection);
+  upload.start();
+  return () => upload.close();
+}
+
+class Upload {
+  constructor(root, collection) {
+    Object.assign(this, { root, collection, jobs: [], rows: new Map(), metadata: new Map(), running: 0 });
+    this.leaving = new AbortController();
+  }
+
+  start() {
+    this.category = h("input", { type: "text", id: "category", placeholder: "shoes", autocomplete: "off" });
+    this.summary = h("p", { role: "status" });
+    this.bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "All files" });
+    this.retry = h("button", { hidden: true, onclick: () => this.again(this.jobs.filter((job) => job.state === "failed")) }, "Retry all that failed");
+    this.body = h("tbody", {});
+    this.table = h("table", { class: "files", hidden: true }, h("caption", { class: "unseen" }, "Files"),
+      h("thead", {}, h("tr", {}, ["File", "Progress", "State"].map((name) => h("th", { scope: "col" }, name)))), this.body);
+    this.rejected = h("section", { class: "panel stack", "aria-label": "Rejections" });
+    this.root.append(h("div", { class: "narrow" }, heading(`Upload to ${this.collection}`),
+      h("div", { class: "drop" }, h("p", { class: "big" }, "Drop pictures or folders"),
+        h("p", { class: "quiet-text" }, "A folder's name becomes the category. A CSV or JSONL file with a column “file” among them says more about each."),
+        h("div", { class: "row" },
+          chooser("Choose files", { multiple: true, accept: "image/*,.csv,.tsv,.jsonl,.ndjson,.parquet", "data-focus": "choose" }, (files) => this.take(files.map((file) => [file.name, file])), "button primary"),
+          chooser("Choose a folder", { webkitdirectory: true }, (files) => this.take(files.map((file) => [file.webkitRelativePath, file])))),
+        h("label", { class: "row", for: "category" }, "Category of loose files", this.category)),
+      h("div", { class: "stack", "aria-live": "off" }, this.summary, this.bar, this.retry, this.table), this.rejected));
+    const options = { signal: this.leaving.signal };
+    window.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      document.body.classList.add("dropping");
+    }, options);
+    window.addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dropping"), options);
+    window.addEventListener("drop", (event) => this.dropped(event), options);
+    this.rejections();
+  }
+
+  close() {
+    this.leaving.abort();
+    clearTimeout(this.watch);
+    document.body.classList.remove("dropping");
+  }
+
+  // What is to be uploaded
+
+  async dropped(event) {
+    event.preventDefault();
+    document.body.classList.remove("dropping");
+    // Entries must be asked for at once: they are gone after the first wait.
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    if (entries.some((entry) => entry.isDirectory)) this.take((await Promise.all(entries.map(walked))).flat());
+    else this.take([...event.dataTransfer.files].map((file) => [file.name, file]));
+  }
+
+  async take(files) {
+    const seen = files.filter(([name]) => !name.split("/").some((part) => part.startsWith(".")));
+    const tables = seen.filter(([name]) => isTable(name));
+    for (const [, file] of tables) {
+      try {
+        for (const [name, fields] of await readTable(file)) this.metadata.set(name, fields);
+      } catch (error) {
+        return notice(error.message, { kind: "error" });
+      }
+    }
+    const pictures = seen.filter(([name]) => !isTable(name));
+    const named = withoutCommonFolder(pictures, this.category.value.trim());
+    const jobs = named.map(([name, file]) => ({ name, file, done: 0, state: "waiting", said: this.about(name, file.name) }));
+    if (tables.length && jobs.length && !jobs.some((job) => job.said)) notice("No row of the metadata file is about these pictures; its column “file” must name them.", { kind: "error" });
+    if (!jobs.length) return notice(tables.length ? "The metadata is read. Now choose the pictures that it is about." : "There is no picture among these files.");
+    this.jobs.push(...jobs);
+    this.again(jobs);
+  }
+
+  about(name, file) {
+    const parts = name.split("/");
+    for (let from = 0; from < parts.length; from += 1) {
+      const found = this.metadata.get(parts.slice(from).join("/"));
+      if (found) return found;
+    }
+    return this.metadata.get(file) ?? [...this.metadata].find(([about]) => about.endsWith(`/${name}`))?.[1];
+  }
+
+  // Sending
+
+  async again(jobs) {
+    for (const job of jobs) Object.assign(job, { state: "waiting", done: 0, problem: "" });
+    this.queue = [...(this.queue ?? []), ...jobs];
+    this.show();
+    while (this.running < AT_ONCE && this.queue.length) {
+      this.running += 1;
+      this.work().finally(() => {
+        this.running -= 1;
+        if (!this.running) this.finished();
+      });
+    }
+  }
+
+  async work() {
+    while (this.queue.length && !this.leaving.signal.aborted) {
+      const batch = this.queue.splice(0, Math.max(1, Math.min(BATCH, Math.ceil(this.queue.length / AT_ONCE))));
+      await this.send(batch);
+    }
+  }
+
+  async send(batch) {
+    const { signal } = this.leaving;
+    let offers;
+    try {
+      const json = batch.map((job) => ({ name: job.name, content_type: type(job.file), ...(job.said ? { metadata: job.said } : {}) }));
+      offers = (await post(path(this.collection, "uploads"), { json, signal })).uploads;
+    } catch (error) {
+      if (signal.aborted) return;
+      // One bad name refuses all of its batch: each by itself, so that the others get through.
+      if (batch.length > 1 && error.status >= 400 && error.status < 500 && error.status !== 401)
+        for (const job of batch) await this.send([job]);
+      else for (const job of batch) this.failed(job, error);
+      return;
+    }
+    for (const [place, job] of batch.entries()) {
+      job.state = "sending";
+      try {
+        await put(offers[place], job.file, { signal, progress: (part) => {
+          job.done = part;
+          this.line(job);
+        } });
+        Object.assign(job, { done: 1, state: "sent", sent: Date.now() });
+      } catch (error) {
+        if (signal.aborted) return;
+        this.failed(job, error);
+      }
+      this.line(job);
+      this.progress();
+    }
+  }
+
+  failed(job, error) {
+    Object.assign(job, { state: "failed", problem: error.message });
+    this.line(job);
+    this.progress();
+  }
+
+  finished() {
+    this.show();
+    say(this.summary.textContent);
+    if (this.jobs.some((job) => job.state === "sent")) this.follow(0);
+  }
+
+  /** Looks until what was sent is found by searches, or is among the rejections. */
+  async follow(turn) {
+    const sent = this.jobs.filter((job) => job.state === "sent");
+    const refused = await this.rejections();
+    const since = (job, at) => Date.parse(at) >= Math.floor(job.sent / 1000) * 1000 - 5000;
+    for (const job of sent) {
+      const why = refused?.find((each) => each.id === job.name && since(job, each.at));
+      if (why) Object.assign(job, { state: "rejected", problem: why.message });
+    }
+    for (const job of sent.filter((each) => each.state === "sent").slice(0, AT_ONCE * 5)) {
+      try {
+        await get(path(this.collection, "items", job.name), { signal: this.leaving.signal });
+        job.state = "found";
+      } catch {
+        break; // not yet; the next turn looks again
+      }
+    }
+    this.show();
+    if (this.jobs.some((job) => job.state === "sent") && !this.leaving.signal.aborted && turn < 600)
+      this.watch = setTimeout(() => this.follow(turn + 1), WATCH_MS);
+  }
+
+  // Showing
+
+  show() {
+    const order = { failed: 0, rejected: 1, sending: 2, waiting: 3, sent: 4, found: 5 };
+    const shown = [...this.jobs].sort((a, b) => order[a.state] - order[b.state]).slice(0, ROWS);
+    for (const job of shown) this.line(job);
+    this.body.replaceChildren(...shown.map((job) => this.rows.get(job)));
+    this.table.hidden = !this.jobs.length;
+    this.progress();
+  }
+
+  progress() {
+    const number = (state) => this.jobs.filter((job) => job.state === state).length;
+    const parts = [
+      [number("found"), "found by searches"], [number("sent"), "arrived"], [number("sending") + number("waiting"), "to go"],
+      [number("failed"), "failed"], [number("rejected"), "rejected"],
+    ].filter(([amount]) => amount);
+    this.summary.textContent = parts.map(([amount, text]) => `${words.count(amount)} ${text}`).join(", ");
+    this.bar.hidden = !this.jobs.length;
+    this.bar.value = this.jobs.reduce((sum, job) => sum + (job.state === "failed" ? 0 : job.done), 0) / Math.max(1, this.jobs.length);
+    this.retry.hidden = !number("failed") || this.running > 0;
+  }
+
+  line(job) {
+    if (!this.rows.has(job)) {
+      const bar = h("progress", { max: 1, value: 0, "aria-label": `Progress of ${words.clipped(job.name, 60)}` });
+      this.rows.set(job, h("tr", {}, h("td", {}, h("bdi", {}, words.clipped(job.name, 300)), h("span", { class: "quiet-text" }, ` ${words.size(job.file.size)}`)), h("td", {}, bar), h("td", {})));
+    }
+    const [, progress, state] = this.rows.get(job).children;
+    progress.firstChild.value = job.done;
+    const text = { waiting: "waiting", sending: words.percent(job.done), sent: "arrived", found: "found by searches", failed: "failed", rejected: "rejected" }[job.state];
+    if (state.dataset.text === text + job.problem) return;
+    state.dataset.text = text + job.problem;
+    state.replaceChildren(h("span", { class: job.problem ? "badge bad" : job.state === "found" ? "badge" : "" }, text),
+      job.problem ? h("span", { class: "error" }, job.problem) : "",
+      job.state === "failed" ? h("button", { "aria-label": `Retry ${words.clipped(job.name, 60)}`, onclick: () => this.again([job]) }, "Retry") : "");
+  }
+
+  async rejections() {
+    try {
+      const { rejections } = await get(path(this.collection, "rejections"), { query: { limit: 1000 }, signal: this.leaving.signal });
+      this.rejected.hidden = !rejections.length;
+      this.rejected.replaceChildren(h("h2", {}, `${words.many(rejections.length, "rejection")}: files that can never be searched`),
+        h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of rejections" }, h("table", {},
+          h("thead", {}, h("tr", {}, ["File", "Reason", "When"].map((name) => h("th", { scope: "col" }, name)))),
+          h("tbody", {}, rejections.map((each) => h("tr", {}, h("td", {}, h("bdi", {}, each.id)), h("td", { dir: "auto" }, each.message), h("td", {}, words.ago(each.at))))))));
+      return rejections;
+    } catch (error) {
+      if (error.name !== "AbortError") this.rejected.replaceChildren(h("p", { class: "error" }, error.message));
+      return null;
+    }
+  }
+}
+
+const type = (file) => `image/${TYPES[file.name.split(".").at(-1).toLowerCase()] ?? "jpeg"}`;
+
+/** Files below an entry of a drop, with their paths. */
+async function walked(entry) {
+  if (entry.isFile) return [[entry.fullPath.slice(1), await new Promise((resolve, reject) => entry.file(resolve, reject))]];
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    // A reader gives a hundred entries at a time.
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) break;
+    for (const each of some) found.push(...(await walked(each)));
+  }
+  return found;
+}
+
+/** The name of the one folder that all files came in says nothing, if there are folders in it. */
+function withoutCommonFolder(files, category) {
+  const parts = files.map(([name]) => name.split("/"));
+  const common = parts.length && parts.every((each) => each.length > 2 || (each.length === 2 && parts.some((other) => other.length > 2))) && new Set(parts.map((each) => each[0])).size === 1;
+  return files.map(([name, file]) => {
+    const id = common ? name.slice(name.indexOf("/") + 1) : name;
+    return [id.includes("/") || !category ? id : `${category}/${id}`, file];
+  });
+}
