@@ -1,8 +1,9 @@
 """Places of items on a map of two dimensions, on which neighbours are near each other.
 
-A few items, the anchors, are laid out by t-SNE (van der Maaten & Hinton 2008, "Visualizing data using t-SNE");
-every other one lies among the anchors that it is most like. So the cost grows with the items no faster than
-that of reading them, and whatever comes later, an upload or a query, finds its place in the same way.
+A few items, the anchors, are laid out by t-SNE (van der Maaten & Hinton 2008, "Visualizing data using
+t-SNE"); every other one lies among the anchors that it is most like. So the cost grows with the items no
+faster than that of reading them, and whatever comes later, an upload or a query, finds its place in the
+same way.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def _force(places: Places, likeness: NDArray[np.float32]) -> Places:
 
 
 def _likeness(points: Vectors) -> NDArray[np.float32]:
-    """How alike points are, (n, n), all together 1: widths so that each has as many neighbours as the others."""
+    """How alike points are, (n, n), all together 1; each has about as many neighbours as the others."""
     count = len(points)
     squares = (points**2).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares - 2 * (points @ points.T), 0)

@@ -67,6 +67,6 @@ def get_image(request: Request, collection: CollectionName, id: ItemId, _: Reade
 
 
 def has_tag(if_none_match: str, etag: str) -> bool:
-    """Whether a request has the answer with this ETag already: RFC 9110 §13.1.2: weak comparison against a list, or `*`."""
+    """Whether a request has this answer already (RFC 9110 §13.1.2: weak comparison with a list, or `*`)."""
     given = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in given or "*" in given

@@ -1,4 +1,4 @@
-"""The web page: one start file, and the files that it names. No key is needed, for there is nothing secret."""
+"""The web page: one start file, and the files that it names. No key is needed: there is nothing secret."""
 
 from __future__ import annotations
 

@@ -55,7 +55,6 @@ export async function send(method, where, { query, json, form, signal } = {}) {
       body: json === undefined ? form : JSON.stringify(json),
     });
     if (!response.ok) throw await problemOf(response);
-    events.dispatchEvent(new Event("answered"));
     return response;
   } catch (error) {
     if (error instanceof Problem || error.name === "AbortError") throw error;

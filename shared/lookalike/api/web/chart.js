@@ -127,17 +127,25 @@ export class Chart {
     this.brush.putImageData(this.image, 0, 0);
   }
 
-  /** Items whose pictures are shown at this zoom: the first in each cell of a grid that moves with the map. */
+  /** Items whose pictures are shown at this step of the zoom: as many as do not overlap, the first ones first. */
   chosenFor() {
     const step = Math.round(Math.log2(this.scale / this.least) * 2);
     if (!this.levels.has(step)) {
-      const cell = (SIDE * 1.25 * this.ratio) / (this.least * 2 ** (step / 2));
-      const taken = new Set();
+      const cell = (SIDE * 1.3 * this.ratio) / (this.least * 2 ** (step / 2));
+      const taken = new Map();
       const items = [];
+      const free = (column, row, x, y) => {
+        for (let place = 0; place < 9; place += 1) {
+          const other = taken.get((column + (place % 3) - 1) * 100_003 + row + Math.floor(place / 3) - 1);
+          if (other && Math.abs(other[0] - x) < cell && Math.abs(other[1] - y) < cell) return false;
+        }
+        return true;
+      };
       for (let item = 0; item < this.data.x.length; item += 1) {
-        const place = Math.floor((this.data.x[item] * this.stretch) / cell) * 100_003 + Math.floor(this.data.y[item] / cell);
-        if (taken.has(place)) continue;
-        taken.add(place);
+        const [x, y] = [this.data.x[item] * this.stretch, this.data.y[item]];
+        const [column, row] = [Math.floor(x / cell), Math.floor(y / cell)];
+        if (!free(column, row, x, y)) continue;
+        taken.set(column * 100_003 + row, [x, y]);
         items.push(item);
       }
       this.levels.set(step, items);

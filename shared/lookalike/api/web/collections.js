@@ -39,13 +39,19 @@ function tile(collection, here, signal) {
     ["Last upload", standing ? words.ago(standing.last_ingested_at) : "…"],
   ];
   const fill = (standing) => facts.replaceChildren(...lines(standing).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, h("bdi", {}, text))]));
-  const refresh = () => get(path(name, "standing"), { signal }).then(fill, (error) => {
-    if (error.name !== "AbortError") facts.replaceChildren(h("dt", { class: "error" }, "Not available"), h("dd", {}, error.message));
-  });
+  const refresh = async () => {
+    try {
+      const standing = await get(path(name, "standing"), { signal });
+      fill(standing);
+      if (!standing.items || strip.children.length) return;
+      const { ids } = await get(path(name, "map"), { query: { limit: SHOWN }, signal });
+      strip.replaceChildren(...ids.map((id) => h("li", {}, thumbnail(name, id, { side: 160 }))));
+    } catch (error) {
+      if (error.name !== "AbortError") facts.replaceChildren(h("dt", { class: "error" }, "Not available"), h("dd", {}, error.message));
+    }
+  };
   fill(null);
   refresh();
-  get(path(name, "map"), { query: { limit: SHOWN }, signal }).then(
-    ({ ids }) => strip.replaceChildren(...ids.map((id) => h("li", {}, thumbnail(name, id, { side: 160 })))), () => strip.remove());
   const element = h("li", { class: `panel tile ${here ? "here" : ""}` },
     h("div", { class: "row" }, h("h2", { class: "grow" }, name), here && h("span", { class: "badge" }, "shown now")),
     strip, facts,
@@ -73,8 +79,7 @@ function maker() {
     event.preventDefault();
     try {
       await send("PUT", path(input.value), { json: {} });
-      location.hash = address("upload", { collection: input.value }).slice(1);
-      events.dispatchEvent(new Event("collections"));
+      events.dispatchEvent(new CustomEvent("collections", { detail: address("upload", { collection: input.value }) }));
     } catch (error) {
       notice(error.message, { kind: "error" });
     }

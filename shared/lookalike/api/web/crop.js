@@ -18,7 +18,7 @@ export function cropper(canvas, box, changed) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", "The picture to search with");
   show();
-  return area;
+  return { area, whole: () => set([0, 0, 1, 1]) };
 
   function show() {
     ["--left", "--top", "--width", "--height"].forEach((name, side) => frame.style.setProperty(name, `${at[side] * 100}%`));
@@ -49,6 +49,7 @@ export function cropper(canvas, box, changed) {
     const whole = at[2] > 0.995 && at[3] > 0.995;
     const inside = !whole && start[0] > at[0] && start[0] < at[0] + at[2] && start[1] > at[1] && start[1] < at[1] + at[3];
     const before = at;
+    if (!inside) set([...start, 0, 0], false);
     const move = (e) => {
       const now = place(e);
       const [dx, dy] = [now[0] - start[0], now[1] - start[1]];

@@ -44,9 +44,9 @@ export function show(root, { collection }) {
 }
 
 function group(collection, { keep, members }) {
-  const box = h("section", { class: "panel group", "aria-label": `Group of ${members.length}, keep ${words.clipped(keep, 60)}` });
+  const box = h("section", { class: "panel stack", "aria-label": `Group of ${members.length}, keep ${words.clipped(keep, 60)}` });
   const rest = new Map();
-  const all = h("button", { class: "danger", onclick: () => removeAll() }, `Delete all but the best`);
+  const all = h("button", { class: "danger", onclick: () => removeAll() }, "Delete all but the best");
   const tiles = members.map((member) => {
     const kept = member.id === keep;
     const reasons = kept ? "the one to keep" : `${member.reasons.join(" and ")}, score ${words.score(member.score)}`;

@@ -15,7 +15,7 @@ themed(localStorage.getItem(THEME));
 events.addEventListener("key", () => askKey("The server asks for an API key."));
 events.addEventListener("slow", () => notice("Still waiting for the server…"));
 events.addEventListener("done", () => document.querySelector("#notice .info")?.textContent.startsWith("Still waiting") && notice(""));
-events.addEventListener("collections", () => refreshed());
+events.addEventListener("collections", ({ detail }) => refreshed(detail));
 window.addEventListener("hashchange", () => open());
 document.addEventListener("keydown", shortcut);
 open({ first: true });
@@ -73,9 +73,10 @@ function chosen(params) {
   return wanted ?? names[0] ?? null;
 }
 
-async function refreshed() {
+async function refreshed(to) {
   frame.collections = (await get("collections")).collections;
-  open();
+  if (to) location.hash = to;
+  else open();
 }
 
 function failed(error) {

@@ -34,6 +34,8 @@ async function build(root, collection, signal) {
   const taken = h("div", { class: "stack", role: "status" });
   const few = settled((chart) => {
     const found = around(chart, data);
+    if (String(found) === nearby.dataset.items) return;
+    nearby.dataset.items = String(found);
     nearby.replaceChildren(...found.map((item) => h("li", {}, h("button", {
       class: "shot", "aria-label": `Show ${words.clipped(data.ids[item])} on the map`, onclick: () => pick(item),
     }, thumbnail(collection, data.ids[item], { side: 160 })))));

@@ -1,8 +1,7 @@
 // What is asked: a picture, an item, or a part of either. Kept while one looks at other views.
 
-import { headers, key, path, post, url } from "./api.js";
+import { headers, key, path, post, Problem, url } from "./api.js";
 import { drawn, jpeg, MOST_BYTES, opened, thumbnailUrl } from "./pictures.js";
-import { Problem } from "./api.js";
 
 export const current = { query: null, results: [] };
 

@@ -10,7 +10,7 @@ export function card(collection, match, more) {
   const confidence = match.confidence === null ? null : words.percent(match.confidence);
   return h("li", { class: "card" },
     h("button", {
-      class: "shot", "aria-label": `More like ${words.clipped(name)}`, title: "More like this",
+      class: "shot", "aria-label": `More like ${words.clipped(name)}`,
       onclick: () => more(match.id),
     }, thumbnail(collection, match.id)),
     h("div", { class: "caption" },

@@ -5,7 +5,7 @@ import { cropper } from "./crop.js";
 import { chooser, h, heading, notice, say, settled } from "./dom.js";
 import * as facets from "./facets.js";
 import { thumbnail } from "./pictures.js";
-import { address, go, note } from "./place.js";
+import { address, note } from "./place.js";
 import { ask, cropped, curl, current, ofFile, ofItem, pictureOf } from "./query.js";
 import { card, waiting } from "./results.js";
 import * as words from "./words.js";
@@ -226,18 +226,20 @@ class Search {
   picture() {
     const query = current.query;
     const said = query.kind === "item" ? "More like" : "Looks like";
-    const image = h("div", { class: "stage" }, query.canvas ? this.crop(query) :
-      query.kind === "item" ? thumbnail(this.collection, query.id, { side: 320, alt: "" }) : h("p", {}, "No preview"));
-    this.preview.replaceChildren(
-      h("p", { class: "said" }, said, " ", h("bdi", { title: query.name }, words.clipped(query.name, 60))), image,
-      h("div", { class: "row" },
-        query.kind === "item" && !query.canvas && h("button", { onclick: () => this.beginCrop() }, "Crop"),
-        query.box && h("button", { onclick: () => this.cropTo(null) }, "Whole picture"),
-        chooser("Another picture", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file))));
-  }
-
-  crop(query) {
-    return cropper(query.canvas, query.box, settled((box) => this.cropTo(box), 250));
+    const line = h("p", { class: "said" }, said, " ", h("bdi", { title: query.name }, words.clipped(query.name, 60)));
+    const buttons = h("div", { class: "row" },
+      query.kind === "item" && !query.canvas && h("button", { onclick: () => this.beginCrop() }, "Crop"),
+      query.box && h("button", { onclick: () => this.cropping.whole() }, "Whole picture"),
+      chooser("Another picture", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file)));
+    if (query.canvas && this.preview.contains(query.canvas)) {
+      // The picture stays, for one may be drawing on it.
+      this.preview.firstChild.replaceWith(line);
+      this.preview.lastChild.replaceWith(buttons);
+      return;
+    }
+    this.cropping = query.canvas && cropper(query.canvas, query.box, settled((box) => this.cropTo(box), 250));
+    const image = this.cropping?.area ?? (query.kind === "item" ? thumbnail(this.collection, query.id, { side: 320, alt: "" }) : h("p", {}, "No preview"));
+    this.preview.replaceChildren(line, h("div", { class: "stage" }, image), buttons);
   }
 
   async beginCrop() {
@@ -247,10 +249,8 @@ class Search {
   }
 
   async cropTo(box) {
-    const focused = document.activeElement?.className;
     current.query = await cropped(current.query, box);
-    await this.run();
-    if (focused?.includes("crop-frame")) this.preview.querySelector(".crop-frame")?.focus();
+    this.run();
   }
 
   tools() {
@@ -330,5 +330,3 @@ function parsed(text) {
     return {};
   }
 }
-
-export const moreLike = (collection, id) => go("search", { collection, id });

@@ -1,6 +1,6 @@
 // Trainings: start one from the collection or a zip, watch it, cancel it; and go back to the encoder before.
 
-import { events, get, headers, path, post, put, send, key } from "./api.js";
+import { get, headers, path, post, put, send, key } from "./api.js";
 import { confirmed, h, notice, say } from "./dom.js";
 import * as words from "./words.js";
 
@@ -45,8 +45,8 @@ export function trainings(collection, signal, changed) {
         sent.hidden = false;
         await put(upload, file, { signal, progress: (part) => (sent.value = part) });
         tell("The zip file has arrived.");
+        watch();
       }
-      watch();
     } catch (error) {
       if (!signal.aborted) tell(error.message, true);
     } finally {
@@ -61,7 +61,6 @@ export function trainings(collection, signal, changed) {
       const done = await post(path(collection, "rollback"), { signal });
       tell(`${done.encoder} serves again, instead of ${done.previous_encoder}.`);
       changed();
-      events.dispatchEvent(new Event("answered"));
     } catch (error) {
       tell(error.message, true);
     }

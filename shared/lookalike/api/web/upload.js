@@ -8,6 +8,7 @@ import * as words from "./words.js";
 const BATCH = 40;
 const AT_ONCE = 4;
 const ROWS = 200;
+const TOGETHER = 8;
 const WATCH_MS = 1_000;
 const TYPES = {
   jpg: "jpeg", jpeg: "jpeg", png: "png", webp: "webp", gif: "gif", bmp: "bmp", tif: "tiff", tiff: "tiff", avif: "avif",
@@ -172,17 +173,26 @@ class Upload {
       const why = refused?.find((each) => each.id === job.name && since(job, each.at));
       if (why) Object.assign(job, { state: "rejected", problem: why.message });
     }
-    for (const job of sent.filter((each) => each.state === "sent").slice(0, AT_ONCE * 5)) {
-      try {
-        await get(path(this.collection, "items", job.name), { signal: this.leaving.signal });
-        job.state = "found";
-      } catch {
-        break; // not yet; the next turn looks again
-      }
-    }
+    await this.lookFor(sent.filter((job) => job.state === "sent"));
     this.show();
     if (this.jobs.some((job) => job.state === "sent") && !this.leaving.signal.aborted && turn < 600)
       this.watch = setTimeout(() => this.follow(turn + 1), WATCH_MS);
+  }
+
+  /** Asks for some at once, all of which are there or not yet: a question for one that is not is an error. */
+  async lookFor(jobs) {
+    const { signal } = this.leaving;
+    try {
+      if (!(await get(path(this.collection, "standing"), { signal })).items) return;
+      for (let at = 0; at < jobs.length; at += TOGETHER) {
+        const some = jobs.slice(at, at + TOGETHER);
+        const filter = JSON.stringify({ id: { in: some.map((job) => job.name) } });
+        if ((await get(path(this.collection, "facets"), { query: { filter }, signal })).items < some.length) return;
+        for (const job of some) job.state = "found";
+      }
+    } catch {
+      // The next turn looks again.
+    }
   }
 
   // Showing

@@ -1,0 +1,129 @@
+"""A server that refuses, is slow, is empty, wants a key, or goes away."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fixtures.page import drop, found, photo, stock, until
+from fixtures.server import add_encoder, running
+
+from lookalike.api.keys import Keys
+from lookalike.settings import Settings
+from lookalike.storage import Store
+
+PROBLEM = {
+    "title": "Too many requests at once",
+    "detail": "too many requests are waiting already",
+    "fix": "Try again in a second.",
+}
+
+
+def answering(status: int):
+    return lambda route: route.fulfill(
+        status=status, content_type="application/problem+json", body=json.dumps({**PROBLEM, "status": status})
+    )
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_the_api_refuses_is_said_and_can_be_tried_again(opened, status):
+    page = opened(expected=[f"status of {status}"])
+    page.route("**/search", answering(status))
+    drop(page, photo("hats", 2))
+    page.get_by_role("alert").get_by_text("Too many requests are waiting already.").wait_for()
+    page.unroute("**/search")
+    page.get_by_role("button", name="Try again").click()
+    assert found(page)
+
+
+def test_an_answer_that_is_no_problem_document_is_said_too(opened):
+    page = opened(expected=["status of 502"])
+    page.route("**/search", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    drop(page, photo("hats", 2))
+    page.get_by_role("alert").get_by_text("The server answered 502.").wait_for()
+
+
+def test_a_slow_server_is_waited_for_and_a_newer_question_wins(opened, server):
+    page = opened()
+    held = []
+
+    def hold(route):
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/search", hold)
+    drop(page, server.pictures["shoes/003.jpg"], "first.jpg")
+    page.get_by_text("Still waiting for the server…").wait_for()
+    drop(page, server.pictures["hats/002.jpg"], "second.jpg")
+    page.locator(".card", has_text="Picture 2").first.wait_for()
+    held[0].abort()
+    page.wait_for_timeout(200)
+    assert "hats/002" in page.locator(".card .shot img").first.get_attribute("src")
+
+
+@pytest.mark.parametrize("view", ["search", "map", "duplicates", "quality"])
+def test_an_empty_collection_says_what_to_do(opened, server, view):
+    if server.client.get("/collections/nothing").status_code == 404:
+        server.create("nothing")
+    page = opened(f"{view}?collection=nothing", expected=["status of 503"])
+    if view == "duplicates":
+        page.get_by_text("No two pictures are the same.").wait_for()
+    else:
+        page.get_by_role("alert").get_by_text("The collection has no items yet").wait_for()
+
+
+def test_an_item_that_is_gone_is_said_with_the_nearest(opened):
+    page = opened("search?collection=shop&id=shoes%2F7.jpg", expected=["status of 404"])
+    page.get_by_role("alert").get_by_text("Did you mean").wait_for()
+
+
+def test_a_filter_that_cannot_be_is_said(opened):
+    page = opened(
+        "search?collection=shop&id=shoes%2F007.jpg&filter=%7B%22colour%22%3A1%7D", expected=["status of 400"]
+    )
+    page.get_by_role("alert").get_by_text("Unknown field").wait_for()
+
+
+def test_a_key_is_typed_once(opened, tmp_path, tiny_encoder_folder):
+    settings = Settings(store=str(tmp_path), delta_rows=4)
+    add_encoder(settings, tiny_encoder_folder)
+    key = Keys(Store.artifacts(settings)).create("web").key
+    with running(settings, keys_required=True) as server:
+        server.client.headers["X-API-Key"] = key
+        stock(server, "shop", 12, calibrated=False)
+        page = opened(at=server, expected=["status of 401"])
+        page.get_by_label("Key", exact=True).fill("wrong")
+        page.get_by_role("button", name="Use this key").click()
+        page.get_by_text("The server asks for an API key.").wait_for()
+        page.get_by_label("Key", exact=True).fill(key)
+        page.get_by_label("Keep it on this device").check()
+        page.keyboard.press("Enter")
+        page.locator(".examples .shot").first.click()
+        assert found(page)
+        # An img sends no headers: pictures come all the same.
+        until(page, "document.querySelector('.card img').naturalWidth > 0")
+        page.reload()
+        assert found(page)
+        assert key not in page.content()
+        page.get_by_role("button", name="Copy as curl").click()
+        page.get_by_text("The command is copied.").wait_for()
+        assert "$LOOKALIKE_KEY" in page.evaluate("navigator.clipboard.readText()")
+        page.get_by_role("button", name="API key").click()
+        page.get_by_role("button", name="Forget it").click()
+        page.get_by_text("The server asks for an API key.").wait_for()
+        page.keyboard.press("Escape")
+
+
+def test_a_server_that_goes_away_and_comes_back(opened, tmp_path, tiny_encoder_folder):
+    settings = Settings(store=str(tmp_path), delta_rows=4)
+    add_encoder(settings, tiny_encoder_folder)
+    with running(settings) as server:
+        stock(server, "shop", 12, calibrated=False)
+        page = opened("search?collection=shop&id=shoes%2F003.jpg", at=server, expected=["net::ERR_"])
+        found(page)
+    page.get_by_role("checkbox", name="hats").check()
+    page.get_by_role("alert").get_by_text("The server does not answer.").wait_for()
+    page.get_by_role("link", name="Quality").click()
+    page.get_by_role("alert").get_by_text("The server does not answer.").first.wait_for()

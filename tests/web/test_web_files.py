@@ -1,0 +1,64 @@
+"""How the page is served: whole, small, cacheable, and under a policy that lets nothing in."""
+
+from __future__ import annotations
+
+import re
+
+from lookalike.api.page import page_files, security_policy
+from lookalike.storage import Store
+
+BUDGET_BYTES = 120_000
+
+
+def test_scripts_and_styles_fit_the_budget():
+    sizes = {name: len(file.data) for name, file in page_files().items() if name.endswith((".js", ".css"))}
+    assert len(sizes) > 10
+    assert sum(sizes.values()) <= BUDGET_BYTES, sizes
+
+
+def test_the_start_file_names_its_version_and_may_not_be_kept_unasked(server):
+    answer = server.client.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["content-type"].startswith("text/html")
+    named = re.findall(r'(?:href|src)="(web/[0-9a-f]{16}/[a-z.]+)"', answer.text)
+    assert len(named) == 3
+    for path in named:
+        file = server.client.get(f"/{path}")
+        assert file.status_code == 200, path
+        assert "immutable" in file.headers["cache-control"]
+        again = server.client.get(f"/{path}", headers={"If-None-Match": file.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    etag = answer.headers["etag"]
+    assert server.client.get("/", headers={"If-None-Match": etag}).status_code == 304
+    assert server.client.head("/").status_code == 200
+
+
+def test_what_is_no_file_of_the_page_is_a_problem_document(server):
+    for path in ("/web/0/nothing.js", "/web/0/..%2Fapp.py", "/web/0/__init__.py"):
+        answer = server.client.get(path)
+        assert answer.status_code == 404, path
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_policy_lets_no_script_in_and_nothing_out(server):
+    policy = server.client.get("/").headers["content-security-policy"]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == "'self'"
+    assert rules["frame-ancestors"] == "'none'"
+    assert "unsafe" not in policy
+
+
+def test_the_policy_names_the_bucket_to_upload_to(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    images = Store("s3://pictures", s3_endpoint="http://127.0.0.1:9", s3_region="eu-west-1")
+    assert "connect-src 'self' http://127.0.0.1:9;" in security_policy(images)
+
+
+def test_no_file_names_another_server():
+    for name, file in page_files().items():
+        text = file.data.decode().replace("http://www.w3.org/2000/svg", "")
+        for word in ("http://", "https://", "innerHTML", "eval("):
+            assert word not in text, (name, word)

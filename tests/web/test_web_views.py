@@ -1,0 +1,185 @@
+"""Map, duplicates, collections and quality, as people use them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from fixtures.page import drop, found, photo, until
+from fixtures.server import eventually
+
+CHART = "globalThis.lookalikeChart"
+PAINTED = """() => {
+  const all = document.querySelector('canvas');
+  const { data } = all.getContext('2d').getImageData(0, 0, all.width, all.height);
+  return new Set(new Uint32Array(data.buffer)).size;
+}"""
+
+
+def painted(page) -> int:
+    """How many colours the map's canvas shows."""
+    return page.evaluate(PAINTED)
+
+
+def test_the_map_shows_pictures_and_goes_where_one_wants(opened):
+    page = opened("map?collection=shop")
+    page.locator("canvas").wait_for()
+    eventually(lambda: painted(page) > 50)  # dots have a colour a category, pictures many
+    page.get_by_text("66 items").wait_for()
+    scale = page.evaluate(f"{CHART}.scale")
+    page.get_by_role("button", name="Zoom in").click()
+    assert page.evaluate(f"{CHART}.scale") > scale
+    page.get_by_role("button", name="All").click()
+    canvas = page.locator("canvas")
+    bounds = canvas.bounding_box()
+    page.mouse.move(bounds["x"] + 300, bounds["y"] + 300)
+    page.mouse.wheel(0, -500)
+    page.mouse.down()
+    page.mouse.move(bounds["x"] + 400, bounds["y"] + 350, steps=5)
+    page.mouse.up()
+    assert page.evaluate(f"{CHART}.scale") > scale * 1.5
+    place = page.evaluate(f"[{CHART}.across({CHART}.data.x[3]), {CHART}.down({CHART}.data.y[3])]")
+    page.get_by_role("button", name="All").click()
+    place = page.evaluate(f"[{CHART}.across({CHART}.data.x[3]), {CHART}.down({CHART}.data.y[3])]")
+    page.mouse.click(bounds["x"] + place[0], bounds["y"] + place[1])
+    page.get_by_role("link", name="More like this").click()
+    assert found(page)
+
+
+def test_the_map_by_keyboard_and_by_category(opened):
+    page = opened("map?collection=shop")
+    page.locator("canvas").focus()
+    before = page.evaluate(f"[{CHART}.x, {CHART}.scale]")
+    for key in ("ArrowRight", "+", "Enter"):
+        page.keyboard.press(key)
+    after = page.evaluate(f"[{CHART}.x, {CHART}.scale]")
+    assert after[0] > before[0]
+    assert after[1] > before[1]
+    page.get_by_role("link", name="More like this").wait_for()
+    page.get_by_role("button", name="belts 16").click()
+    assert page.evaluate(f"{CHART}.data.categories[{CHART}.only]") == "belts"
+    until(page, "document.querySelectorAll('.near button').length === 9")
+
+
+def test_a_query_shows_where_it_falls(opened, server):
+    page = opened("map?collection=shop")
+    page.locator("canvas").wait_for()
+    drop(page, server.pictures["shoes/007.jpg"])
+    page.get_by_text("The ring shows where").wait_for()
+    number = page.evaluate(f"{CHART}.data.ids.indexOf('shoes/007.jpg')")
+    own = page.evaluate(f"[{CHART}.data.x[{number}], {CHART}.data.y[{number}]]")
+    pin = page.evaluate(f"{CHART}.pin")
+    assert abs(pin[0] - own[0]) + abs(pin[1] - own[1]) < 0.05
+
+
+def test_places_on_the_map_keep_categories_together(server):
+    found_map = server.client.get("/collections/shop/map").json()
+    places = list(zip(found_map["x"], found_map["y"], found_map["category"], strict=True))
+    assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y, _ in places)
+    right = 0
+    for place in places:
+        others = [other for other in places if other is not place]
+        nearest = min(others, key=lambda other: (other[0] - place[0]) ** 2 + (other[1] - place[1]) ** 2)
+        right += nearest[2] == place[2]
+    assert right > 0.6 * len(places)  # by chance it would be a quarter
+
+
+def test_duplicates_stand_side_by_side_and_go_one_by_one(opened, server):
+    server.create("twins")
+    one, two = photo("hats", 70), photo("bags", 71)
+    pictures = {"hats/a.jpg": one, "hats/b.jpg": one, "hats/c.jpg": one, "bags/a.jpg": two, "bags/b.jpg": two}
+    server.upload("twins", pictures)
+    server.wait_for("twins", *pictures)
+    page = opened("duplicates?collection=twins")
+    page.get_by_text("2 groups of pictures that are the same").wait_for()
+    group = page.get_by_role("region", name="Group of 3")
+    assert group.locator(".member img").count() == 3
+    group.get_by_role("button", name="Delete hats/").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    assert group.locator(".member").count() == 3
+    gone = (
+        group.get_by_role("button", name="Delete hats/")
+        .first.get_attribute("aria-label")
+        .removeprefix("Delete ")
+    )
+    group.get_by_role("button", name="Delete hats/").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete it").click()
+    until(page, "document.querySelectorAll('section .member').length === 4")
+    server.wait_without("twins", gone)
+    group.get_by_role("button", name="Delete all but the best").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete them").click()
+    group.wait_for(state="detached")
+    eventually(lambda: sum(server.item("twins", name) is not None for name in pictures) == 3)
+
+
+def test_collections_are_made_switched_and_deleted(opened, server):
+    page = opened("collections?collection=shop")
+    tile = page.locator(".tile", has=page.get_by_role("heading", name="shop", exact=True))
+    tile.get_by_text("66", exact=True).wait_for()
+    text = tile.inner_text()
+    assert "tiny" in text
+    assert "Snapshot" in text
+    assert "ago" in text.split("Last upload")[1]
+    page.get_by_label("Its name").fill("made-here")
+    page.get_by_role("button", name="Create").click()
+    page.get_by_role("heading", name="Upload to made-here").wait_for()
+    page.get_by_label("Collection", exact=True).select_option("shop")
+    page.get_by_role("heading", name="Upload to shop").wait_for()
+    page.get_by_role("link", name="Collections").click()
+    page.get_by_role("button", name="Delete made-here").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete it").click()
+    page.get_by_text("made-here is deleted.").wait_for()
+    assert server.client.get("/collections/made-here").status_code == 404
+
+
+def test_the_threshold_moves_and_says_what_it_gives(opened, server):
+    page = opened("quality?collection=shop")
+    slider = page.get_by_label("Move the threshold")
+    slider.focus()
+    curve = server.client.get("/collections/shop/quality").json()["curve"]
+    page.keyboard.press("Home")
+    told = page.locator("output.headline b")
+    assert told.all_text_contents() == [
+        f"{curve[0]['score']:.3f}",
+        f"{round(curve[0]['precision'] * 100)} %",
+        f"{round(curve[0]['recall'] * 100)} %",
+    ]
+    before = page.locator(".plot circle.spot").first.get_attribute("cx")
+    page.keyboard.press("End")
+    assert told.nth(2).inner_text() == "100 %"
+    assert page.locator(".plot circle.spot").first.get_attribute("cx") != before
+    assert page.locator("table", has_text="first right").locator("tbody tr").count() == 4
+
+
+def zipped(pictures: dict[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in pictures.items():
+            archive.writestr(name, data)
+    return target.getvalue()
+
+
+def start(page, data: bytes) -> None:
+    page.get_by_label("Learn from").select_option("zip")
+    page.get_by_label("Zip file", exact=True).set_input_files(
+        {"name": "classes.zip", "mimeType": "application/zip", "buffer": data}
+    )
+    page.get_by_role("button", name="Start").click()
+
+
+def test_a_training_from_a_zip_is_watched_to_its_end_and_cancelled(opened, server):
+    page = opened("quality?collection=shop")
+    start(page, b"this is no zip file")
+    page.locator("[data-status=failed]").wait_for(timeout=60_000)
+    assert "zip" in page.locator("article").first.inner_text()
+    start(page, zipped({f"{kind}/{n}.jpg": photo(kind, n) for kind in ("hats", "bags") for n in range(12)}))
+    page.get_by_text("The zip file has arrived.").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.locator("[data-status=cancelled]").wait_for(timeout=60_000)
+
+
+def test_a_way_back_that_is_not_there_is_said(opened):
+    page = opened("quality?collection=shop", expected=["status of 409"])
+    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    page.get_by_text("This does not fit what is there.").wait_for()
