@@ -58,7 +58,8 @@ def _facet(view: View, column: str, kind: FieldKind, mask: NDArray[np.bool_]) ->
     import pyarrow.compute as pc
 
     values = view.column(column).filter(pa.array(mask)).drop_null()
-    counted = pc.value_counts(values).to_pylist()
+    found: Any = pc.value_counts(values)
+    counted: list[dict[str, Any]] = found.to_pylist()
     counted.sort(key=lambda each: (-each["counts"], str(each["values"])))
     numbers = [each["values"] for each in counted] if kind == "number" else []
     return FacetAnswer(

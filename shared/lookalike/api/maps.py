@@ -47,7 +47,7 @@ class Maps:
             collection=collection,
             snapshot=state.snapshot.manifest.id if state.snapshot else None,
             total=total,
-            ids=view.column("id").take(rows).to_pylist(),
+            ids=[str(item_id) for item_id in view.column("id").take(rows).to_pylist()],
             x=np.round(places[rows, 0].astype(float), 5).tolist(),
             y=np.round(places[rows, 1].astype(float), 5).tolist(),
             category=[-1 if label is None else numbers[label] for label in labels],

@@ -38,17 +38,13 @@ def quality_of(state: State, collection: str, encoders: Encoders, wanted_precisi
     rows = np.flatnonzero(view.alive & np.array([label is not None for label in labels], bool))
     if rows.size > MOST_PICTURES:
         rows = rows[np.linspace(0, rows.size - 1, MOST_PICTURES).round().astype(np.int64)]
-    ids = view.column("id").take(rows).to_pylist()
-    split = _split(view, rows, ids, encoders.get(state.encoder.id).held_out) if len(ids) else _none(len(ids))
+    ids = [str(item_id) for item_id in view.column("id").take(rows).to_pylist()]
+    split = _split(view, rows, ids, encoders.get(state.encoder.id).held_out)
     candidate = Candidate(state.encoder.id, _vectors(view, rows, state.dimension))
     report = evaluate(
         [candidate], ids, [str(label) for label in labels[rows]], split, wanted_precision=wanted_precision
     )
     return _answer(report, collection, state)
-
-
-def _none(count: int) -> QuerySplit:
-    return QuerySplit.leave_one_out(count)
 
 
 def _split(view: View, rows: NDArray[np.int64], ids: list[str], held_out: frozenset[str]) -> QuerySplit:

@@ -64,7 +64,8 @@ class Thumbnails:
 
         limits = ImageLimits.from_settings(self._service.settings)
         decoded = decode(data, limits, min_side=side)
-        picture = decoded.image.crop(tuple(round(edge) for edge in decoded.content))
+        left, top, right, bottom = (round(edge) for edge in decoded.content)
+        picture = decoded.image.crop((left, top, right, bottom))
         # Not thumbnail(): `image` may be shared.
         scale = min(1.0, side / max(picture.size))
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
