@@ -65,7 +65,8 @@ def _folders(settings: Mapping[str, str]) -> set[Path]:
     found = set()
     for value in settings.values():
         for word in value.split():
-            path = Path(urlsplit(word).path if word.startswith("file:") else word)
-            if path.is_absolute() and path.exists():
+            # An index on disk names its files by paths that lead out of its own folder.
+            path = Path(urlsplit(word).path).parent if word.startswith("file:") else Path(word)
+            if path.is_absolute() and path.exists() and path != Path("/"):
                 found.add(path)
     return found
