@@ -7,6 +7,7 @@ clothing set, or drawn.
 latency: from the end of `put_object` to the answer of the query function that has the picture in it, with a
 batching window of 1 s and a refresh of 1 s. Uploads come one after the other, at odd moments.
 cold: from the start of the query function's process to its first answer, on the clothing collection in S3.
+With --image, the process is the entry point of the query image that `make images` left on this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from fixtures.cloud_shop import CloudClient, CloudShop
 from fixtures.event_source import EventSource
 from fixtures.gateway_events import json_of
 
-from bench.coldquery import STEPS, measure
+from bench.coldquery import COMMAND, STEPS, measure
 from bench.stage import add_default_encoder, photos, query_jpeg
 from lookalike.api.keys import Keys
 from lookalike.building import Building
@@ -132,14 +133,31 @@ def latency(stage: Stage) -> None:
     print(f"\ntarget: ≤ {TARGET_LATENCY_SECONDS:.0f} s at the 95th percentile; no index was built meanwhile")
 
 
-def cold(stage: Stage, runs: int) -> None:
+@contextmanager
+def entry_point(stage: Stage, image: bool) -> Iterator[Sequence[str]]:
+    """What starts the runtime client: on this machine, or inside the query image."""
+    if not image:
+        yield COMMAND
+        return
+    from infra.booting import ENVIRONMENT, OF_THE_RUNTIME
+    from infra.images import builder
+
+    tool = builder()
+    try:
+        names = {*stage.cloud.environment("query"), *ENVIRONMENT, *OF_THE_RUNTIME, "LOOKALIKE_CACHE_FOLDER"}
+        yield tool.command("query", sorted(names))
+    finally:
+        tool.close()
+
+
+def cold(stage: Stage, runs: int, command: Sequence[str] = COMMAND) -> None:
     """Print the steps of a cold start."""
     key = Keys(stage.shop.artifacts).create("bench").key
     measured = []
     for _ in range(runs + 1):
         with tempfile.TemporaryDirectory() as folder:
             environment = {**stage.cloud.environment("query"), "LOOKALIKE_CACHE_FOLDER": folder}
-            measured.append(measure(environment, stage.spare[0], collection=NAME, key=key))
+            measured.append(measure(environment, stage.spare[0], collection=NAME, key=key, command=command))
     del measured[0]  # it fills the page cache
     print(f"{'step':14} {'median':>8} {'worst':>8}")
     for step in STEPS:
@@ -155,11 +173,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--uploads", type=int, default=100)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--items", type=int, help="take so many photos instead of all")
+    parser.add_argument("--image", action="store_true", help="cold start inside the query image")
     parser.add_argument("--encoder", type=Path, help="folder of an encoder, instead of the default one")
     options = parser.parse_args(argv)
     with staged(options.uploads, options.items, options.encoder) as stage:
         if options.what in (None, "cold"):
-            cold(stage, options.runs)
+            with entry_point(stage, options.image) as command:
+                cold(stage, options.runs, command)
         if options.what in (None, "latency"):
             latency(stage)
     return 0

@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "lookalike",
     "POWERTOOLS_METRICS_NAMESPACE": "Lookalike",
 }
+OF_THE_RUNTIME = ("AWS_LAMBDA_RUNTIME_API", "AWS_XRAY_DAEMON_ADDRESS", "AWS_ENDPOINT_URL", "_HANDLER")
+"""Names of further variables that Lambda, or a stand-in for AWS, gives to a function."""
 
 
 class _RuntimeApi(ThreadingHTTPServer):
@@ -73,11 +75,15 @@ def boot(tool: Builder, image: str, handler: str) -> float:
     """
     api = _RuntimeApi()
     address = f"127.0.0.1:{api.server_address[1]}"
-    command = tool.command(image, {**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address}, handler)
+    variables = {**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address, "_HANDLER": handler}
+    command = [*tool.command(image, list(variables)), handler]
+    environment = {"PATH": os.environ.get("PATH", ""), **variables}
     started = time.monotonic()
     try:
         with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
             try:
                 while not api.ready.wait(0.05):
                     if process.poll() is not None or time.monotonic() - started > PATIENCE_SECONDS:

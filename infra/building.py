@@ -33,8 +33,13 @@ class Builder(Protocol):
     def added_bytes(self, name: str) -> int:
         """Bytes of the image that are not its base's, uncompressed."""
 
-    def command(self, name: str, environment: dict[str, str], handler: str) -> list[str]:
-        """The command that starts the image's entry point with a handler, on this machine's network."""
+    def command(self, name: str, variables: Sequence[str]) -> list[str]:
+        """What starts the image's entry point on this machine's network; the handler's name comes last.
+
+        Args:
+            name: of the image.
+            variables: names of those of the caller's environment that the function is to see.
+        """
 
     def close(self) -> None:
         """Remove what was made to run images."""
@@ -68,10 +73,10 @@ class Docker:
         """See `Builder`."""
         return self._size(tag(name)) - self._size(self._bases[name])
 
-    def command(self, name: str, environment: dict[str, str], handler: str) -> list[str]:
+    def command(self, name: str, variables: Sequence[str]) -> list[str]:
         """See `Builder`."""
-        variables = [part for key, value in environment.items() for part in ("--env", f"{key}={value}")]
-        return ["docker", "run", "--rm", "--network=host", *variables, tag(name), handler]
+        passed = [part for variable in variables for part in ("--env", variable)]
+        return ["docker", "run", "--rm", "--network=host", *passed, tag(name)]
 
     def close(self) -> None:
         """See `Builder`: its containers remove themselves."""
@@ -90,7 +95,7 @@ class Buildah:
 
     folder: Path
     title: str = f"buildah, on Debian {SUITE} by debootstrap"
-    _containers: dict[str, str] = field(default_factory=dict)
+    _containers: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = [tool for tool in ("buildah", "debootstrap") if not shutil.which(tool)]
@@ -116,17 +121,16 @@ class Buildah:
         """See `Builder`."""
         return self._size(tag(name)) - self._size(BASE)
 
-    def command(self, name: str, environment: dict[str, str], handler: str) -> list[str]:
-        """See `Builder`: what `buildah run` would start, in a container that is made once."""
+    def command(self, name: str, variables: Sequence[str]) -> list[str]:
+        """See `Builder`. `buildah run` would do the same a second later: it looks through its store."""
         if name not in self._containers:
-            self._containers[name] = self._run("from", tag(name)).strip()
-        variables = [part for key, value in environment.items() for part in ("--env", f"{key}={value}")]
-        container = self._containers[name]
-        return [*self._buildah("run"), "--isolation", "chroot", *variables, container, "--", *ENTRY, handler]
+            container = self._run("from", tag(name)).strip()
+            self._containers[name] = (container, self._run("mount", container).strip())
+        return ["unshare", "--mount", "sh", "-c", ENTER, self._containers[name][1]]
 
     def close(self) -> None:
         """Remove what was made to run images."""
-        for container in self._containers.values():
+        for container, _ in self._containers.values():
             self._run("rm", container)
         self._containers.clear()
 
@@ -165,7 +169,13 @@ class Buildah:
         return ["buildah", "--storage-driver", "vfs", *places, verb]
 
 
-ENTRY = ("/opt/venv/bin/python", "-m", "awslambdaric")
+ENTER = """
+mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" &&
+exec chroot --userspec=nobody:nogroup "$0" /usr/bin/env --chdir=/var/task --unset=PYTHONPATH \
+  PATH=/opt/venv/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 \
+  /opt/venv/bin/python -m awslambdaric "$1"
+"""
+"""Starts the entry point in an unpacked image, in a mount namespace of its own, as the image's user."""
 
 
 def tag(name: str) -> str:
