@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -180,6 +181,19 @@ def test_only_what_serves_is_kept_on_disk(scene):
         assert scene.client.json("POST", SEARCH, {"id": f"hat/{number}.jpg"})["snapshot"] == newest
         assert [entry.name for entry in folder.iterdir()] == [newest]
     assert {entry.name for entry in (scene.cache / "encoders").iterdir()} == {scene.shop.encoder.id}
+
+
+def test_an_encoder_that_nobody_holds_leaves_the_disk(scene, tmp_path):
+    encoders = Encoders(scene.shop.artifacts, tmp_path)
+    folder = tmp_path / "encoders" / scene.shop.encoder.id
+    held = encoders.load(scene.shop.encoder.id)
+    encoders.forget_unused()
+    assert list(folder.iterdir()), "an encoder that is held was removed"
+    del held
+    gc.collect()
+    encoders.forget_unused()
+    assert not folder.exists()
+    assert encoders.load(scene.shop.encoder.id).manifest == scene.shop.encoder
 
 
 def test_frozen_between_two_requests_it_wakes_up_with_the_news(scene):
