@@ -153,9 +153,20 @@ class UploadWorker:
         for collection, events in groups.items():
             report = self._parts.ingestor.apply(list(events.values()))
             errors = dict(report.failed)
-            failed |= {change: errors[event] for change, event in events.items() if event in errors}
+            failed |= {
+                change: errors[event]
+                for change, event in events.items()
+                if event in errors and not self._is_over(change, errors[event])
+            }
             self._parts.ingested(collection, report)
         return failed
+
+    def _is_over(self, change: Change, error: Exception) -> bool:
+        """Whether the collection was deleted with its objects, so that nothing is left to be done."""
+        try:
+            return isinstance(error, CollectionNotFound) and not self._parts.images.exists(change.key)
+        except LookalikeError:  # the message comes again, and it is looked at then
+            return False
 
     def _event(self, change: Change) -> ObjectEvent:
         kind = change.kind
