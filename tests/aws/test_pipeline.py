@@ -18,7 +18,7 @@ from fixtures.cloud_shop import CloudClient, CloudShop
 from fixtures.event_source import EventSource
 from fixtures.state_machines import Services, executing_cloud
 
-EACH = 8
+EACH = 6
 OPTIONS = {"views": 2, "epochs": 3, "dimension": 32}
 PATIENCE_SECONDS = 600
 STEPS = [
@@ -78,7 +78,7 @@ class Shapes:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (found := self.training(training_id))["finished_at"]:
             assert time.monotonic() < deadline, (found, self.history(training_id))
-            time.sleep(0.5)
+            time.sleep(1)
         return found
 
     def execution(self, training_id: str) -> str:
@@ -178,7 +178,7 @@ def test_a_zip_file_that_cannot_be_learnt_from_fails_with_a_sentence(shapes):
     training = shapes.ended(training_id)
     assert training["status"] == "failed"
     assert training["reason"] == (
-        "there is one class only, so that nothing can be told apart; got disc with 8 pictures; expected two "
+        "there is one class only, so that nothing can be told apart; got disc with 6 pictures; expected two "
         "classes or more, each with two pictures or more. Add a folder for each further class, such as "
         "photos/shoes and photos/hats."
     )
@@ -217,7 +217,7 @@ def test_a_broken_last_step_is_seen_as_a_failed_execution(shapes):
                 break
             except shapes.cloud.client("stepfunctions").exceptions.ExecutionDoesNotExist:
                 assert time.monotonic() < deadline
-                time.sleep(0.5)
+                time.sleep(1)
     finally:
         shapes.services.broken = set()
     assert json.loads(json.dumps(shapes.training(training_id)))["status"] != "succeeded"
