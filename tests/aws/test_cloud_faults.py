@@ -20,6 +20,7 @@ from fixtures.event_source import EventSource, batch_of
 from fixtures.faulty_proxy import Fault, FaultyProxy, Request, paths
 from fixtures.lambda_runtime import LambdaProcess
 
+from lookalike.aws.uploads import SLICE_CHANGES
 from lookalike.snapshots import current
 
 DONE = {"batchItemFailures": []}
@@ -261,6 +262,24 @@ def test_a_store_that_hangs_gives_the_messages_back_in_time(scene):
     assert hurried.invoke(batch_of(bodies)) == DONE
     shop.check()
     hurried.close()
+
+
+def test_what_does_not_fit_into_the_time_is_given_back_unbegun(scene):
+    shop = scene.shop()
+    count = SLICE_CHANGES + 6
+    for number in range(count):
+        shop.put(f"hat/{number}.jpg", picture(number))
+    bodies = scene.bodies()
+    assert len(bodies) == count
+    scene.proxy.plan = paths("hat", Fault("slow", seconds=0.6), methods="GET")
+    try:
+        answer = scene.shaky.invoke(batch_of(bodies), timeout=12)
+    finally:
+        scene.proxy.plan = _none
+    failed = {int(entry["itemIdentifier"]) for entry in answer["batchItemFailures"]}
+    assert failed >= set(range(SLICE_CHANGES, count))
+    assert scene.ingest.invoke(batch_of([bodies[number] for number in sorted(failed)])) == DONE
+    shop.check()
 
 
 def test_what_fails_for_ever_is_parked(scene):
