@@ -27,6 +27,9 @@ class Builder(Protocol):
 
     title: str
 
+    def prepare(self) -> None:
+        """Make what all builds need. Raises MissingTool."""
+
     def build(self, context: Path, dockerfile: str, name: str) -> None:
         """Build the image `name`. Raises MissingTool."""
 
@@ -60,6 +63,9 @@ class Docker:
             return None
         answer = subprocess.run([program, "version"], capture_output=True, check=False)  # noqa: S603
         return cls() if answer.returncode == 0 else None
+
+    def prepare(self) -> None:
+        """See `Builder`: Docker fetches the base by itself."""
 
     def build(self, context: Path, dockerfile: str, name: str) -> None:
         """See `Builder`."""
@@ -106,36 +112,8 @@ class Buildah:
         if os.geteuid() != 0:
             raise MissingTool("without Docker, images are built by root: debootstrap needs it")
 
-    def build(self, context: Path, dockerfile: str, name: str) -> None:
-        """See `Builder`."""
-        self._prepare()
-        with PackageIndex.of_this_machine(self.folder / "pip") as index:
-            arguments = ["--layers=false", "--build-arg", f"BASE={BASE}", "--build-arg", f"BUILDER={BUILDER}"]
-            arguments += ["--secret", f"id=pip,src={index.file}"]
-            for path in index.folders:
-                arguments += ["--volume", f"{path}:{path}:{'rw' if path == index.cache else 'ro'}"]
-            arguments += ["--isolation", "chroot", "--tag", tag(name), "--file", dockerfile, "."]
-            self._run("bud", *arguments, folder=context)
-
-    def added_bytes(self, name: str) -> int:
-        """See `Builder`."""
-        return self._size(tag(name)) - self._size(BASE)
-
-    def command(self, name: str, variables: Sequence[str]) -> list[str]:
-        """See `Builder`. `buildah run` would do the same a second later: it looks through its store."""
-        if name not in self._containers:
-            container = self._run("from", tag(name)).strip()
-            self._containers[name] = (container, self._run("mount", container).strip())
-        return ["unshare", "--mount", "sh", "-c", ENTER, self._containers[name][1]]
-
-    def close(self) -> None:
-        """Remove what was made to run images."""
-        for container, _ in self._containers.values():
-            self._run("rm", container)
-        self._containers.clear()
-
-    def _prepare(self) -> None:
-        """The stand-in for the base image, and the same with a compiler."""
+    def prepare(self) -> None:
+        """See `Builder`: the stand-in for the base image, and the same with a compiler."""
         self.folder.mkdir(parents=True, exist_ok=True)
         there = self._run("images", "--format", "{{.Name}}").split()
         if f"localhost/{BASE}" not in there:
@@ -149,17 +127,41 @@ class Buildah:
             self._run("run", "--isolation", "chroot", container, "--", "sh", "-c", COMPILER)
             self._commit(container, BUILDER)
 
+    def build(self, context: Path, dockerfile: str, name: str) -> None:
+        """See `Builder`."""
+        with PackageIndex.of_this_machine(self.folder / "pip") as index:
+            arguments = ["--layers=false", "--build-arg", f"BASE={BASE}", "--build-arg", f"BUILDER={BUILDER}"]
+            arguments += ["--secret", f"id=pip,src={index.file}"]
+            for path in index.folders:
+                arguments += ["--volume", f"{path}:{path}:{'rw' if path == index.cache else 'ro'}"]
+            arguments += ["--isolation", "chroot", "--tag", tag(name), "--file", dockerfile, "."]
+            self._run("bud", *arguments, folder=context)
+
+    def added_bytes(self, name: str) -> int:
+        """See `Builder`: counted file by file, as they lie in the image."""
+        return _bytes_below(self._unpacked(tag(name))) - _bytes_below(self._unpacked(BASE))
+
+    def command(self, name: str, variables: Sequence[str]) -> list[str]:
+        """See `Builder`. `buildah run` would do the same a second later: it looks through its store."""
+        return ["unshare", "--mount", "sh", "-c", ENTER, str(self._unpacked(tag(name)))]
+
+    def close(self) -> None:
+        """Remove what was made to run images."""
+        for container, _ in self._containers.values():
+            self._run("rm", container)
+        self._containers.clear()
+        self._run("rmi", "--prune")  # those that had the same names before
+
     def _commit(self, container: str, name: str) -> None:
         self._run("commit", container, name)
         self._run("rm", container)
 
-    def _size(self, image: str) -> int:
-        container = self._run("from", image).strip()
-        try:
-            mounted = Path(self._run("mount", container).strip())
-            return sum(path.lstat().st_size for path in mounted.rglob("*") if not path.is_dir())
-        finally:
-            self._run("rm", container)
+    def _unpacked(self, image: str) -> Path:
+        """The files of an image, in a container that is made once."""
+        if image not in self._containers:
+            container = self._run("from", image).strip()
+            self._containers[image] = (container, self._run("mount", container).strip())
+        return Path(self._containers[image][1])
 
     def _run(self, verb: str, *arguments: str, folder: Path | None = None) -> str:
         return run([*self._buildah(verb), *arguments], folder)
@@ -187,6 +189,10 @@ def base_of(dockerfile: Path) -> str:
     """The base image that a Dockerfile takes unless it is told otherwise."""
     lines = dockerfile.read_text("utf-8").splitlines()
     return next(line.removeprefix("ARG BASE=") for line in lines if line.startswith("ARG BASE="))
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
 def run(command: Sequence[str], folder: Path | None = None) -> str:

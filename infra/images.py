@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,15 +86,27 @@ def builder() -> Builder:
     return found or Buildah(cache_folder(os.environ) / "images")
 
 
-def make(tool: Builder, name: str) -> Built:
-    """Build one image and boot its functions. Raises MissingTool."""
-    image = IMAGES[name]
+def build(tool: Builder, name: str) -> float:
+    """Build one image; returns the seconds. Raises MissingTool."""
     started = time.monotonic()
-    tool.build(ROOT, image.dockerfile, name)
-    build_seconds = time.monotonic() - started
+    tool.build(ROOT, IMAGES[name].dockerfile, name)
+    return time.monotonic() - started
+
+
+def check(tool: Builder, name: str, build_seconds: float) -> Built:
+    """Boot the functions of an image, and measure it. Raises MissingTool."""
+    image = IMAGES[name]
     boots = [boot(tool, name, handler) for handler in image.handlers]
     added = tool.added_bytes(name) / MEGABYTE
     return Built(name, added, image.limit_megabytes, build_seconds, max(boots, default=None))
+
+
+def make(tool: Builder, names: Sequence[str]) -> list[Built]:
+    """Build images, side by side as far as there are processors, and check each."""
+    tool.prepare()
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        seconds = list(pool.map(lambda name: build(tool, name), names))
+    return [check(tool, name, took) for name, took in zip(names, seconds, strict=True)]
 
 
 def main(names: Sequence[str]) -> int:
@@ -105,7 +118,7 @@ def main(names: Sequence[str]) -> int:
     try:
         tool = builder()
         try:
-            built = [make(tool, name) for name in names or IMAGES]
+            built = make(tool, names or list(IMAGES))
         finally:
             tool.close()
     except MissingTool as error:

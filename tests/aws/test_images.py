@@ -122,6 +122,9 @@ class Here:
 
     title = "nothing"
 
+    def prepare(self) -> None:
+        """Everything is there."""
+
     def build(self, context: Path, dockerfile: str, name: str) -> None:
         """There is nothing to build."""
 
