@@ -13,6 +13,7 @@ import pytest
 from fixtures.classes import write_classes
 from fixtures.sources import zipped
 
+from infra.images import IMAGES
 from infra.pipeline import Pipeline, definition
 from lookalike.aws.contract import ROOT_VARIABLE
 from lookalike.aws.hyperparameters import OURS
@@ -73,6 +74,13 @@ def test_names_are_those_of_the_container() -> None:
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#]+)", PAGE))
 def test_links_lead_somewhere(path: str) -> None:
     assert (REPOSITORY / "docs" / path).is_file()
+
+
+def test_limits_of_images_are_those_that_make_images_holds() -> None:
+    for name, image in IMAGES.items():
+        (row,) = re.findall(rf"^\| `{name}` \| ([\d,]+) \| (\S+) \|$", PAGE, re.MULTILINE)
+        assert row[1] == str(image.limit_megabytes or "–")
+        assert image.limit_megabytes is None or int(row[0].replace(",", "")) <= image.limit_megabytes
 
 
 def test_targets_and_files_that_it_names_exist() -> None:
