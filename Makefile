@@ -10,7 +10,7 @@ CDK := PATH="$(CURDIR)/$(BIN):$$PATH" BUILDX_NO_DEFAULT_ATTESTATIONS=1 npx --yes
 # What cdk.json does not say: make deploy OPTIONS="-c stage=prod -c auth=iam"
 OPTIONS ?=
 
-.PHONY: demo test lint fix bench lock clean synth bootstrap deploy seed destroy
+.PHONY: demo test lint fix bench lock clean synth bootstrap deploy seed destroy images
 
 # Annoy is compiled here; portable flags, because the result may be copied to another machine.
 $(READY): requirements.lock pyproject.toml
@@ -59,6 +59,9 @@ seed: $(READY)  ## add the default encoder and the collections of cdk.json to wh
 destroy: $(READY)  ## take everything down; buckets stay unless removal=destroy
 	$(BIN)/python -m infra.teardown $(OPTIONS)
 	$(CDK) destroy --all $(OPTIONS)
+
+images: $(READY)  ## build the three container images, boot each, print what it adds to its base
+	$(BIN)/python -m infra.images $(IMAGES)
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-store build dist cdk.out

@@ -7,18 +7,20 @@ clothing set, or drawn.
 latency: from the end of `put_object` to the answer of the query function that has the picture in it, with a
 batching window of 1 s and a refresh of 1 s. Uploads come one after the other, at odd moments.
 cold: from the start of the query function's process to its first answer, on the clothing collection in S3.
+With --image, the process is the entry point of the query image that `make images` left on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +34,10 @@ from fixtures.cloud_shop import CloudClient, CloudShop
 from fixtures.event_source import EventSource
 from fixtures.gateway_events import json_of
 
-from bench.coldquery import STEPS, measure
+from bench.coldquery import COMMAND, STEPS, measure
 from bench.stage import add_default_encoder, photos, query_jpeg
 from lookalike.api.keys import Keys
 from lookalike.building import Building
-from lookalike.encoders import Encoders
-from lookalike.ingest import Ingestor
 from lookalike.settings import Settings
 from lookalike.snapshots import current
 from lookalike.storage import Store
@@ -47,51 +47,55 @@ REFRESH_SECONDS = 1.0
 WINDOW_SECONDS = 1.0
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60.0
-WRITERS = 8
 TARGET_LATENCY_SECONDS, TARGET_COLD_SECONDS = 5.0, 2.0
 
 
 @dataclass
 class Stage:
-    """A deployment whose collection has some photos, in a snapshot; `spare` ones are not in it."""
+    """A deployment whose collection has photos, in a snapshot; `uploads` are pictures to put beside them."""
 
     cloud: Cloud
     shop: CloudShop
-    spare: list[bytes]
+    uploads: list[bytes]
 
 
 @contextmanager
-def staged(spare: int, limit: int | None, encoder: Path | None) -> Iterator[Stage]:
-    """A deployment with all photos, or `limit` of them, but for `spare` ones.
-
-    `encoder`: folder of the encoder; None builds the default one.
-    """
+def staged(uploads: int, items: int | None) -> Iterator[Stage]:
+    """A deployment with all photos, or the first `items` of them. Nothing of this is measured."""
     with tempfile.TemporaryDirectory() as folder, cloud(refresh_seconds=REFRESH_SECONDS) as made:
-        found = photos(Path(folder) / "photos")
-        if encoder is None:
-            local = Settings(store=f"{folder}/store")
-            encoder_id = add_default_encoder(local, found).id
-            encoder = Path(local.artifacts_url) / "encoders" / encoder_id
-        shop = CloudShop(made, NAME, encoder)
-        chosen = random.Random(0).sample(found, len(found))
-        kept = chosen[spare : spare + limit if limit else None] or chosen
-        fill(shop, kept)
-        yield Stage(made, shop, [query_jpeg(photo) for photo in chosen[:spare]])
+        scratch = Path(folder)
+        found = photos(scratch / "photos")
+        local = Settings(store=str(scratch / "store"))
+        encoder_id = add_default_encoder(local, found).id
+        shop = CloudShop(made, NAME, Path(local.artifacts_url) / "encoders" / encoder_id)
+        index(local.store, chosen(found[:items], scratch / "chosen"))
+        to_s3(Store.artifacts(local), shop.artifacts)
+        # Copies have other ETags than the snapshot remembers, and would look changed to each cold start.
+        building = Building(made.settings())
+        building.build(building.standing(NAME))
+        step = max(1, len(found) // uploads)
+        yield Stage(made, shop, [query_jpeg(found[number * step % len(found)]) for number in range(uploads)])
 
 
-def fill(shop: CloudShop, files: list[Path]) -> None:
-    """Put photos into the bucket, take them in and build a snapshot, in this process: it is not measured."""
-    with ThreadPoolExecutor(WRITERS) as writers:
-        list(writers.map(lambda file: shop.put(f"{file.parent.name}/{file.name}", file.read_bytes()), files))
-    settings = shop.cloud.settings()
-    encoders = Encoders(shop.artifacts)
-    loaded = encoders.load(shop.encoder.id)
-    ingestor = Ingestor(Store.images(settings), shop.artifacts, settings, lambda _: loaded)
-    report = ingestor.reconcile(NAME)
-    assert not report.failed, report.failed
-    building = Building(settings)
-    building.build(building.standing(NAME))
-    shop.cloud.sqs.purge_queue(QueueUrl=shop.cloud.queue("uploads"))
+def chosen(files: list[Path], folder: Path) -> Path:
+    """The photos in a folder of their own, by category."""
+    for file in files:
+        target = folder / file.parent.name / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    return folder
+
+
+def index(store: str, folder: Path) -> None:
+    """As a user would, on this machine."""
+    command = [sys.executable, "-m", "lookalike.cli", "index", str(folder), "--collection", NAME]
+    subprocess.run([*command, "--store", store, "--json"], check=True, stdout=subprocess.DEVNULL)
+
+
+def to_s3(local: Store, remote: Store) -> None:
+    """Copy all that was made: tables and snapshots are files that say nothing of where they are."""
+    for info in local.list():
+        remote.put(info.path, local.get(info.path).data)
 
 
 def upload(stage: Stage, client: CloudClient, name: str, data: bytes) -> float:
@@ -120,8 +124,8 @@ def latency(stage: Stage) -> None:
         EventSource(made, "uploads", [ingest], window_seconds=WINDOW_SECONDS),
         EventSource(made, "builds.fifo", [builder]),
     ):
-        upload(stage, client, "first/0.jpg", stage.spare[0])  # the functions start
-        for number, data in enumerate(stage.spare):
+        upload(stage, client, "first/0.jpg", stage.uploads[0])  # the functions start
+        for number, data in enumerate(stage.uploads):
             time.sleep(odd.uniform(0, REFRESH_SECONDS))
             took.append(upload(stage, client, f"new/{number}.jpg", data))
     assert current(stage.shop.artifacts, NAME) == before, "the index was built again"
@@ -132,19 +136,36 @@ def latency(stage: Stage) -> None:
     print(f"\ntarget: ≤ {TARGET_LATENCY_SECONDS:.0f} s at the 95th percentile; no index was built meanwhile")
 
 
-def cold(stage: Stage, runs: int) -> None:
+@contextmanager
+def entry_point(stage: Stage, image: bool) -> Iterator[Sequence[str]]:
+    """What starts the runtime client: on this machine, or inside the query image."""
+    if not image:
+        yield COMMAND
+        return
+    from infra.booting import ENVIRONMENT, OF_THE_RUNTIME
+    from infra.images import builder
+
+    tool = builder()
+    try:
+        names = {*stage.cloud.environment("query"), *ENVIRONMENT, *OF_THE_RUNTIME, "LOOKALIKE_CACHE_FOLDER"}
+        yield tool.command("query", sorted(names))
+    finally:
+        tool.close()
+
+
+def cold(stage: Stage, runs: int, command: Sequence[str] = COMMAND) -> None:
     """Print the steps of a cold start."""
     key = Keys(stage.shop.artifacts).create("bench").key
     measured = []
     for _ in range(runs + 1):
         with tempfile.TemporaryDirectory() as folder:
             environment = {**stage.cloud.environment("query"), "LOOKALIKE_CACHE_FOLDER": folder}
-            measured.append(measure(environment, stage.spare[0], collection=NAME, key=key))
+            measured.append(measure(environment, stage.uploads[0], collection=NAME, key=key, command=command))
     del measured[0]  # it fills the page cache
     print(f"{'step':14} {'median':>8} {'worst':>8}")
     for step in STEPS:
         times = [each[step] for each in measured]
-        print(f"{step:14} {statistics.median(times):7.2f}s {max(times):7.2f}s")
+        print(f"{step:14} {statistics.median(times):7.2f}s {max(times):7.2f}s", flush=True)
     print(f"\ntarget: ≤ {TARGET_COLD_SECONDS:.0f} s in all; snapshot and encoder are fetched side by side")
 
 
@@ -155,11 +176,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--uploads", type=int, default=100)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--items", type=int, help="take so many photos instead of all")
-    parser.add_argument("--encoder", type=Path, help="folder of an encoder, instead of the default one")
+    parser.add_argument("--image", action="store_true", help="cold start inside the query image")
     options = parser.parse_args(argv)
-    with staged(options.uploads, options.items, options.encoder) as stage:
+    with staged(options.uploads, options.items) as stage:
         if options.what in (None, "cold"):
-            cold(stage, options.runs)
+            with entry_point(stage, options.image) as command:
+                cold(stage, options.runs, command)
         if options.what in (None, "latency"):
             latency(stage)
     return 0

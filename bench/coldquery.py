@@ -1,7 +1,7 @@
 """A cold start of the query function, measured from outside and broken down by its own trace.
 
-`measure` starts one process with any command, so that it works inside an image too, hands it one search by the
-bytes of a picture, and waits for the answer.
+`measure` starts one process with any command, so that it works inside an image too, hands it one search by
+the bytes of a picture, and waits for the answer.
 """
 
 from __future__ import annotations

@@ -63,6 +63,8 @@ def _ingest(names: Names) -> list[Grant]:
         _consume(names, names.uploads),
         _ask_for_builds(names),
         _read_images(names, "*/images/*", "*/metadata/*"),
+        # The very version that a notification is about.
+        Grant(("s3:GetObjectVersion",), _images(names, "*/images/*", "*/metadata/*"), _OBJECTS),
         _read_artifacts(names, "encoders/*", "collections/*"),
         _change_artifacts(names, "collections/*"),
         # A zip file that came too late for its training.
@@ -82,7 +84,7 @@ def _builder(names: Names) -> list[Grant]:
 def _register(names: Names) -> list[Grant]:
     return [
         _read_artifacts(names, "encoders/*", "collections/*", f"{JOBS_FOLDER}/*"),
-        _change_artifacts(names, "encoders/*", "collections/*"),
+        _write_artifacts(names, "encoders/*", "collections/*"),
     ]
 
 
@@ -90,6 +92,7 @@ def _encode(names: Names) -> list[Grant]:
     return [
         _read_images(names, "*/images/*"),
         _read_artifacts(names, "encoders/*", "collections/*"),
+        # Lance removes files of old versions while it commits.
         _change_artifacts(names, "collections/*"),
     ]
 
@@ -104,8 +107,8 @@ def _publish(names: Names) -> list[Grant]:
 
 def _conclude(names: Names) -> list[Grant]:
     return [
-        _read_artifacts(names, "encoders/*", "collections/*"),
-        _change_artifacts(names, "collections/*"),
+        _read_artifacts(names, "collections/*"),
+        _write_artifacts(names, "collections/*"),
         Grant(("s3:DeleteObject",), _images(names, "*/training/*"), _OBJECTS),
     ]
 
@@ -116,7 +119,7 @@ def _images(names: Names, *paths: str) -> tuple[str, ...]:
 
 def _read_images(names: Names, *paths: str) -> Grant:
     resources = (names.bucket_arn(names.images), *_images(names, *paths))
-    return Grant((_LIST, "s3:GetObject", "s3:GetObjectVersion"), resources, _OBJECTS)
+    return Grant((_LIST, "s3:GetObject"), resources, _OBJECTS)
 
 
 def _read_artifacts(names: Names, *paths: str) -> Grant:
@@ -125,6 +128,11 @@ def _read_artifacts(names: Names, *paths: str) -> Grant:
         *(names.bucket_arn(names.artifacts, path) for path in paths),
     )
     return Grant((_LIST, "s3:GetObject"), resources, _OBJECTS)
+
+
+def _write_artifacts(names: Names, *paths: str) -> Grant:
+    resources = tuple(names.bucket_arn(names.artifacts, path) for path in paths)
+    return Grant(("s3:PutObject", "s3:AbortMultipartUpload"), resources, _OBJECTS)
 
 
 def _change_artifacts(names: Names, *paths: str) -> Grant:

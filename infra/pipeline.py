@@ -257,7 +257,7 @@ def _zip_channel(pipeline: Pipeline) -> State:
 
 def _encode_all(pipeline: Pipeline) -> State:
     """Every object of the collection, a batch a call. What arrives meanwhile is caught up by Publish."""
-    batch = {**_invoke(pipeline, "encode", EXPRESS_SECONDS), "OutputPath": None, "End": True}
+    batch = {**_invoke(pipeline, "encode", EXPRESS_SECONDS), "ResultSelector": {}, "End": True}
     return {
         "Type": "Map",
         "Label": "EncodeAll",
@@ -278,14 +278,14 @@ def _encode_all(pipeline: Pipeline) -> State:
             },
         },
         "MaxConcurrency": pipeline.concurrency,
-        "ToleratedFailurePercentage": 0,
         "ItemProcessor": {
             "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
             "StartAt": "Encode",
             "States": {"Encode": batch},
         },
         # The answers of a million items would not fit into the state, and nobody reads them.
-        "ResultPath": None,
+        "ResultSelector": {},
+        "ResultPath": "$.encode",
         "Catch": _catch("encode"),
         "Next": "Publish",
     }

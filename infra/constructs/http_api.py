@@ -81,8 +81,8 @@ class QueryApi(Construct):
             authorizer=authorizer or open_,
         )
         if authorizer is None:
-            why = "The application asks for an API key with the right scope on every path but /health."
-            acknowledge(default, "APIG4", why)
+            why = "The application itself asks for an API key with the right scope"
+            acknowledge(default, "APIG4", f"{why}; only /health and /openapi.json are open.")
         if authorizer and config.origins:
             self._preflight(integration)
 

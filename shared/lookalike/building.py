@@ -76,21 +76,23 @@ class Building:
         return Standing(config, catalogue, serving, fingerprint, wanted)
 
     def build(self, standing: Standing) -> SnapshotManifest:
-        """Build and publish a snapshot in this process, then tidy the catalogue.
+        """Tidy the catalogue, then build and publish a snapshot in this process.
+
+        In this order, because what is tidied after a build looks changed to whoever opens the snapshot: each
+        cold start would look for changes, and load what that takes.
 
         Raises what `build_snapshot` raises.
         """
-        name, catalogue = standing.config.name, standing.catalogue
+        name, catalogue, serving = standing.config.name, standing.catalogue, standing.serving
+        catalogue.compact(known_to_all(self._artifacts, name, serving.catalogue) if serving else None)
         with tempfile.TemporaryDirectory(prefix="lookalike-build-") as scratch:
-            manifest = build_snapshot(
+            return build_snapshot(
                 self._artifacts,
                 standing.config,
                 catalogue,
                 work_dir=Path(scratch),
                 grace_seconds=self._settings.snapshot_grace_seconds,
             )
-        catalogue.compact(known_to_all(self._artifacts, name, manifest.catalogue))
-        return manifest
 
 
 def _is_wanted(

@@ -51,8 +51,8 @@ def path(tiny_encoder_folder):
         shop = CloudShop(made, "shop", tiny_encoder_folder)
         ingest, builder, query = (made.process(name) for name in ("ingest", "builder", "query"))
         with (
-            EventSource(made, "uploads", [ingest], visibility_seconds=10) as uploads,
-            EventSource(made, "builds.fifo", [builder], visibility_seconds=10) as builds,
+            EventSource(made, "uploads", [ingest], visibility_seconds=1) as uploads,
+            EventSource(made, "builds.fifo", [builder], visibility_seconds=1) as builds,
         ):
             found = Path(made, shop, uploads, builds, shop.client(query), ingest, builder, query)
             for name, seed in PICTURES.items():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fixtures.templates import EVERYTHING, Templates, of_type, only, templates, text
+
+from infra.names import NAMESPACE, SNAPSHOT_AGE
+from lookalike.aws.telemetry import Telemetry
 
 ALARM = "AWS::CloudWatch::Alarm"
 RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
@@ -154,3 +158,15 @@ def test_the_dashboard_shows_all_alarms(plain: Templates) -> None:
     body = text(only(plain["observability"], "AWS::CloudWatch::Dashboard")["DashboardBody"])
     for name in of_type(plain["observability"], ALARM):
         assert f"<{name}.Arn>" in body
+
+
+def test_functions_tell_what_the_alarms_look_at(capsys: pytest.CaptureFixture[str]) -> None:
+    Telemetry().count({SNAPSHOT_AGE: 5.0}, collection="shoes")
+    told = json.loads(capsys.readouterr().out)
+    (about,) = told["_aws"]["CloudWatchMetrics"]
+    assert (about["Namespace"], about["Dimensions"]) == (NAMESPACE, [["collection"]])
+    assert [each["Name"] for each in about["Metrics"]] == [SNAPSHOT_AGE]
+    assert told["collection"] == "shoes"
+    for handler in ("handler", "builder"):
+        source = (RUNBOOK.parents[1] / "lambdas" / "ingest" / f"{handler}.py").read_text("utf-8")
+        assert f'"{SNAPSHOT_AGE}"' in source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from fixtures.classes import draw_shape
 from fixtures.s3_server import s3_server
 from fixtures.templates import REGION, REPOSITORY, templates
 
@@ -100,6 +102,37 @@ def test_seeding_twice_is_seeding_once(
             "shop": (encoder.id, "cosine"),
             "food": (encoder.id, "l2"),
         }
+
+
+def test_the_lookalike_command_works_on_what_was_seeded(
+    cloud: str, tiny_encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands of the deploy guide and of the runbook."""
+    encoder = Encoders(artifacts(cloud, monkeypatch)).add(tiny_encoder_folder)
+    seeded = run("infra.seed", cloud, "-c", 'collections={"shop": {}}')
+    assert seeded.returncode == 0, seeded.stderr
+    exported = dict(line.removeprefix("export ").split("=") for line in seeded.stdout.splitlines())
+    for number in range(12):
+        picture = draw_shape("disc", str(number))
+        packed = io.BytesIO()
+        picture.save(packed, "JPEG")
+        client("s3", cloud).put_object(
+            Bucket=BUCKETS[0], Key=f"shop/images/discs/{number}.jpg", Body=packed.getvalue()
+        )
+
+    def lookalike(*words: str) -> dict[str, Any]:
+        ran = run("lookalike.cli", cloud, *words, "--json", **exported)
+        assert ran.returncode == 0, ran.stderr
+        answer: dict[str, Any] = json.loads(ran.stdout)
+        return answer
+
+    assert lookalike("keys", "create", "laptop")["scopes"] == ["read", "write"]
+    assert [key["name"] for key in lookalike("keys", "list")["keys"]] == ["laptop"]
+    lookalike("reconcile")
+    built = lookalike("snapshot", "build", "--collection", "shop")
+    assert encoder.id in json.dumps(built)
+    found = lookalike("search", "--id", "discs/1.jpg", "--collection", "shop", "-k", "3")
+    assert len(found["results"]) == 3
 
 
 def test_an_encoder_that_is_not_there(

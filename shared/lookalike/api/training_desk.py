@@ -35,6 +35,7 @@ class TrainingDesk:
         Raises:
             CollectionNotFound: there is no such collection.
             Conflict: another training has not ended, or none can be carried out here.
+            StoreUnavailable: it could not be begun; ask again.
         """
         config = self._service.collections.get(collection)
         self._service.trainer.check()
@@ -49,10 +50,18 @@ class TrainingDesk:
         book = self._book(collection)
         if body.source == "collection":
             made = book.create(asked)
-            self._service.trainer.begin(collection, made.id)
+            self._begin(book, made)
             return made, None
         made = book.create(asked, upload_seconds=self._service.settings.url_seconds)
         return made, self._uploads.offer_zip(made.id, zip_key(collection, made.id), base)
+
+    def _begin(self, book: Trainings, made: Training) -> None:
+        """Begin a training; one that cannot be begun must not stand in the way of the next."""
+        try:
+            self._service.trainer.begin(made.collection, made.id)
+        except LookalikeError as error:
+            book.finish(made.id, "failed", reason=f"it could not be begun: {error}")
+            raise
 
     def all(self, collection: str) -> list[Training]:
         """All trainings of a collection, the latest first."""

@@ -77,7 +77,6 @@ class UploadWorker:
 
     def __init__(self, parts: UploadParts) -> None:
         self._parts = parts
-        self._longest_seconds = 0.0
 
     def work(self, messages: Sequence[Message], remaining: Remaining) -> Failures:
         """Do what the messages ask for. Nothing is raised for any of them.
@@ -89,9 +88,10 @@ class UploadWorker:
         failures = Failures()
         tasks = list(self._tasks(messages, failures))
         touched: dict[str, list[Message]] = defaultdict(list)
+        longest = 0.0
         for number, slice_ in enumerate(_slices(tasks)):
             left = remaining() - MARGIN_SECONDS
-            if number and left < self._longest_seconds:
+            if number and left < longest:
                 failures.add_all((task.message for task in slice_), "there was no time left for it")
                 continue
             began = time.monotonic()
@@ -100,7 +100,7 @@ class UploadWorker:
             except OutOfTime as error:
                 failures.add_all((task.message for task in slice_), error)
                 continue
-            self._longest_seconds = max(self._longest_seconds, time.monotonic() - began)
+            longest = max(longest, time.monotonic() - began)
             for task in slice_:
                 if task.change in done:
                     failures.add(task.message, done[task.change])
@@ -153,9 +153,20 @@ class UploadWorker:
         for collection, events in groups.items():
             report = self._parts.ingestor.apply(list(events.values()))
             errors = dict(report.failed)
-            failed |= {change: errors[event] for change, event in events.items() if event in errors}
+            failed |= {
+                change: errors[event]
+                for change, event in events.items()
+                if event in errors and not self._is_over(change, errors[event])
+            }
             self._parts.ingested(collection, report)
         return failed
+
+    def _is_over(self, change: Change, error: Exception) -> bool:
+        """Whether the collection was deleted with its objects, so that nothing is left to be done."""
+        try:
+            return isinstance(error, CollectionNotFound) and not self._parts.images.exists(change.key)
+        except LookalikeError:  # the message comes again, and it is looked at then
+            return False
 
     def _event(self, change: Change) -> ObjectEvent:
         kind = change.kind

@@ -1,0 +1,203 @@
+"""Two ways to build an image from a Dockerfile: Docker, and buildah where there is no Docker engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from infra.package_index import PackageIndex
+
+SUITE, PYTHON = "bookworm", "python3,python3-venv,ca-certificates"
+COMPILER = "apt-get update && apt-get install --yes --no-install-recommends g++ python3-dev && apt-get clean"
+BASE, BUILDER = "lookalike-base", "lookalike-builder"
+
+
+class MissingTool(Exception):
+    """Something that builds images is not installed, or failed."""
+
+
+class Builder(Protocol):
+    """Builds images, and runs what is in them."""
+
+    title: str
+
+    def prepare(self) -> None:
+        """Make what all builds need. Raises MissingTool."""
+
+    def build(self, context: Path, dockerfile: str, name: str) -> None:
+        """Build the image `name`. Raises MissingTool."""
+
+    def added_bytes(self, name: str) -> int:
+        """Bytes of the image that are not its base's, uncompressed."""
+
+    def command(self, name: str, variables: Sequence[str]) -> list[str]:
+        """What starts the image's entry point on this machine's network; the handler's name comes last.
+
+        Args:
+            name: of the image.
+            variables: names of those of the caller's environment that the function is to see.
+        """
+
+    def close(self) -> None:
+        """Remove what was made to run images."""
+
+
+@dataclass(slots=True)
+class Docker:
+    """The Docker engine of this machine."""
+
+    title: str = "Docker"
+    _bases: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls) -> Docker | None:
+        """The engine, if there is one that answers."""
+        program = shutil.which("docker")
+        if not program:
+            return None
+        answer = subprocess.run([program, "version"], capture_output=True, check=False)  # noqa: S603
+        return cls() if answer.returncode == 0 else None
+
+    def prepare(self) -> None:
+        """See `Builder`: Docker fetches the base by itself."""
+
+    def build(self, context: Path, dockerfile: str, name: str) -> None:
+        """See `Builder`."""
+        with PackageIndex.of_this_machine() as index:
+            secret = ["--secret", f"id=pip,src={index.file}"]
+            arguments = ["--provenance=false", *secret, "--tag", tag(name), "--file", dockerfile, "."]
+            run(["docker", "build", *arguments], context)
+        self._bases[name] = base_of(context / dockerfile)
+
+    def added_bytes(self, name: str) -> int:
+        """See `Builder`."""
+        return self._size(tag(name)) - self._size(self._bases[name])
+
+    def command(self, name: str, variables: Sequence[str]) -> list[str]:
+        """See `Builder`."""
+        passed = [part for variable in variables for part in ("--env", variable)]
+        return ["docker", "run", "--rm", "--network=host", *passed, tag(name)]
+
+    def close(self) -> None:
+        """See `Builder`: its containers remove themselves."""
+
+    def _size(self, image: str) -> int:
+        return int(run(["docker", "image", "inspect", "--format", "{{.Size}}", image]))
+
+
+@dataclass(slots=True)
+class Buildah:
+    """Debian's buildah, which needs no engine, on a base that debootstrap makes.
+
+    Attributes:
+        folder: where images are kept.
+    """
+
+    folder: Path
+    title: str = f"buildah, on Debian {SUITE} by debootstrap"
+    _containers: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        missing = [tool for tool in ("buildah", "debootstrap") if not shutil.which(tool)]
+        if missing:
+            raise MissingTool(
+                f"images need Docker, or {' and '.join(missing)}: apt-get install buildah debootstrap"
+            )
+        if os.geteuid() != 0:
+            raise MissingTool("without Docker, images are built by root: debootstrap needs it")
+
+    def prepare(self) -> None:
+        """See `Builder`: the stand-in for the base image, and the same with a compiler."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        there = self._run("images", "--format", "{{.Name}}").split()
+        if f"localhost/{BASE}" not in there:
+            with tempfile.TemporaryDirectory(dir=self.folder) as target:
+                run(["debootstrap", "--variant=minbase", f"--include={PYTHON}", SUITE, target])
+                container = self._run("from", "scratch").strip()
+                self._run("add", container, target, "/")
+            self._commit(container, BASE)
+        if f"localhost/{BUILDER}" not in there:
+            container = self._run("from", BASE).strip()
+            self._run("run", "--isolation", "chroot", container, "--", "sh", "-c", COMPILER)
+            self._commit(container, BUILDER)
+
+    def build(self, context: Path, dockerfile: str, name: str) -> None:
+        """See `Builder`."""
+        with PackageIndex.of_this_machine(self.folder / "pip") as index:
+            arguments = ["--layers=false", "--build-arg", f"BASE={BASE}", "--build-arg", f"BUILDER={BUILDER}"]
+            arguments += ["--secret", f"id=pip,src={index.file}"]
+            for path in index.folders:
+                arguments += ["--volume", f"{path}:{path}:{'rw' if path == index.cache else 'ro'}"]
+            arguments += ["--isolation", "chroot", "--tag", tag(name), "--file", dockerfile, "."]
+            self._run("bud", *arguments, folder=context)
+
+    def added_bytes(self, name: str) -> int:
+        """See `Builder`: counted file by file, as they lie in the image."""
+        return _bytes_below(self._unpacked(tag(name))) - _bytes_below(self._unpacked(BASE))
+
+    def command(self, name: str, variables: Sequence[str]) -> list[str]:
+        """See `Builder`. `buildah run` would do the same a second later: it looks through its store."""
+        return ["unshare", "--mount", "sh", "-c", ENTER, str(self._unpacked(tag(name)))]
+
+    def close(self) -> None:
+        """Remove what was made to run images."""
+        for container, _ in self._containers.values():
+            self._run("rm", container)
+        self._containers.clear()
+        self._run("rmi", "--prune")  # those that had the same names before
+
+    def _commit(self, container: str, name: str) -> None:
+        self._run("commit", container, name)
+        self._run("rm", container)
+
+    def _unpacked(self, image: str) -> Path:
+        """The files of an image, in a container that is made once."""
+        if image not in self._containers:
+            container = self._run("from", image).strip()
+            self._containers[image] = (container, self._run("mount", container).strip())
+        return Path(self._containers[image][1])
+
+    def _run(self, verb: str, *arguments: str, folder: Path | None = None) -> str:
+        return run([*self._buildah(verb), *arguments], folder)
+
+    def _buildah(self, verb: str) -> list[str]:
+        places = ["--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run")]
+        return ["buildah", "--storage-driver", "vfs", *places, verb]
+
+
+ENTER = """
+mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" &&
+exec chroot --userspec=nobody:nogroup "$0" /usr/bin/env --chdir=/var/task --unset=PYTHONPATH \
+  PATH=/opt/venv/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 \
+  /opt/venv/bin/python -m awslambdaric "$1"
+"""
+"""Starts the entry point in an unpacked image, in a mount namespace of its own, as the image's user."""
+
+
+def tag(name: str) -> str:
+    """What an image is called here."""
+    return f"lookalike-{name}"
+
+
+def base_of(dockerfile: Path) -> str:
+    """The base image that a Dockerfile takes unless it is told otherwise."""
+    lines = dockerfile.read_text("utf-8").splitlines()
+    return next(line.removeprefix("ARG BASE=") for line in lines if line.startswith("ARG BASE="))
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+
+
+def run(command: Sequence[str], folder: Path | None = None) -> str:
+    """What a command prints. Raises MissingTool, with the end of what it said."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise MissingTool(f"{' '.join(command[:8])} … failed:\n{(done.stdout + done.stderr)[-4000:]}")
+    return done.stdout
