@@ -16,6 +16,7 @@ NAMES = (
     "engines",
     "growth",
     "freshness",
+    "page",
     "cloud",
 )
 

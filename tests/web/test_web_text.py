@@ -46,6 +46,6 @@ def test_markup_is_text_in_every_view(opened):
 
 
 def test_an_unknown_place_says_so_and_leads_home(opened):
-    page = opened("nowhere?collection=<script>")
+    page = opened("nowhere?collection=<script>", expected=["status of 503"])
     page.get_by_text("There is no collection called <script>.").wait_for()
     assert page.get_by_role("link", name="Search", exact=True).get_attribute("aria-current") == "page"

@@ -23,7 +23,7 @@ def picture(name: str, seed: int = 0, kind: str = "image/jpeg") -> dict:
 
 
 def row(page, name: str):
-    return page.locator("tr", has=page.locator("#main").get_by_text(name, exact=True))
+    return page.locator("tr", has=page.get_by_text(name, exact=True))
 
 
 def test_files_with_metadata_become_searchable(opened, server, fresh):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from lookalike.api.maps import Maps
 from lookalike.api.overview_answers import FacetsAnswer, MapAnswer, QualityAnswer, StandingAnswer
 from lookalike.errors import NotReady
 
 if TYPE_CHECKING:
+    from lookalike.api.maps import Maps
     from lookalike.api.service import Service
     from lookalike.search.loader import State
 
@@ -21,7 +19,7 @@ class Overviews:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._maps = Maps(service.artifacts)
+        self._maps: Maps | None = None
         self._qualities: dict[str, tuple[tuple[object, ...], QualityAnswer]] = {}
 
     def standing(self, collection: str) -> StandingAnswer:
@@ -62,6 +60,10 @@ class Overviews:
 
     def map(self, collection: str, most: int) -> MapAnswer:
         """Places of items. Raises NotReady: there are none."""
+        from lookalike.api.maps import Maps
+
+        if self._maps is None:
+            self._maps = Maps(self._service.artifacts)
         return self._maps.of(self._service.searcher(collection).state(), collection, most)
 
     def quality(self, collection: str, wanted_precision: float) -> QualityAnswer:
@@ -78,6 +80,7 @@ class Overviews:
 
 
 def _newest(state: State) -> str | None:
+    import numpy as np
     import pyarrow.compute as pc
 
     rows = np.flatnonzero(state.view.alive)

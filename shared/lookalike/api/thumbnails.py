@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lookalike.api.names import image_key
 from lookalike.api.values import Picture
-from lookalike.images import ImageLimits, decode
 
 if TYPE_CHECKING:
     from lookalike.api.service import Service
@@ -61,6 +60,8 @@ class Thumbnails:
 
     def _small(self, data: bytes, side: int) -> bytes:
         from PIL import Image
+
+        from lookalike.images import ImageLimits, decode
 
         limits = ImageLimits.from_settings(self._service.settings)
         decoded = decode(data, limits, min_side=side)

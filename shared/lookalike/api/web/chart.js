@@ -24,7 +24,6 @@ export class Chart {
     this.only = -1;
     this.pin = null;
     this.chosen = -1;
-    this.frames = 0;
     this.colours = new Uint32Array(data.categories.length + 1);
     for (let number = -1; number < data.categories.length; number += 1) this.colours[number + 1] = pixel(hue(number, this.dark));
     this.faint = pixel(this.dark ? [62, 61, 58] : [214, 211, 206]);
@@ -98,7 +97,6 @@ export class Chart {
       this.dots();
       this.shown();
       this.marks();
-      this.frames += 1;
       this.moved(this);
     });
   }
@@ -282,5 +280,5 @@ export class Chart {
   }
 }
 
-// Canvas pixels are red, green, blue, alpha in memory; every machine with a browser is little-endian.
+// Canvas pixels are red, green, blue, alpha in memory, on little-endian machines.
 const pixel = ([red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;

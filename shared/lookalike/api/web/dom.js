@@ -31,12 +31,12 @@ export function say(text) {
 let noticed = 0;
 
 /** Shows a line at the top until it is replaced, closed, or `seconds` have passed. */
-export function notice(text, { kind = "info", seconds = 0, action = null } = {}) {
+export function notice(text, { kind = "info", seconds = 0 } = {}) {
   const place = document.getElementById("notice");
   clearTimeout(noticed);
   if (!text) return place.replaceChildren();
   place.replaceChildren(
-    h("p", { class: `notice ${kind}` }, h("span", { dir: "auto" }, text), action,
+    h("p", { class: `notice ${kind}` }, h("span", { dir: "auto" }, text),
       h("button", { class: "quiet", "aria-label": "Close this message", onclick: () => place.replaceChildren() }, "✕")),
   );
   if (seconds) noticed = setTimeout(() => place.replaceChildren(), seconds * 1000);
@@ -51,7 +51,7 @@ export function dialog(title, content, buttons, { className = "" } = {}) {
   const box = h("dialog", { class: className, "aria-labelledby": "dialog-title" },
     h("form", { method: "dialog" },
       h("h2", { id: "dialog-title" }, title), content,
-      h("div", { class: "row end" },
+      h("div", { class: "row" },
         buttons.map(([value, text, kind]) => h("button", { value, class: kind ?? "" }, text)))));
   document.body.append(box);
   box.showModal();

@@ -259,7 +259,7 @@ class Search {
         await navigator.clipboard.writeText(text);
         notice(done, { seconds: 4 });
       } catch {
-        notice(text, { action: null });
+        notice(text);
       }
       button.focus();
     };
@@ -284,10 +284,10 @@ class Search {
       }));
       for (const each of this.fields.querySelectorAll(".facet")) each.open = open.get(each.dataset.field) ?? each.open;
       if (focused) [...this.root.querySelectorAll("[data-focus]")].find((each) => each.dataset.focus === focused)?.focus();
-      this.grouping(answer.facets.some((facet) => facet.field === "product_id" && facet.items > 0));
+      this.groupLine.hidden = !this.group && !answer.facets.some((facet) => facet.field === "product_id");
       if (this.took !== undefined && !this.summary.querySelector(".error")) this.count();
     } catch (error) {
-      if (error.name !== "AbortError") this.fields.replaceChildren(h("p", { class: "error" }, error.message));
+      if (error.name !== "AbortError" && !this.fields.children.length) this.fields.append(h("p", { class: "error" }, error.message));
     }
   }
 
@@ -315,10 +315,6 @@ class Search {
     this.controls.append(
       h("label", { class: "least", for: "least" }, "At least this confidence ", text), slider,
       known ? "" : h("p", { class: "quiet-text" }, "Confidence needs a snapshot of items with categories."), this.groupLine);
-  }
-
-  grouping(possible) {
-    this.groupLine.hidden = !possible && !this.group;
   }
 }
 
