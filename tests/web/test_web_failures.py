@@ -116,7 +116,7 @@ def test_a_key_is_typed_once(opened, tmp_path, tiny_encoder_folder):
         page.keyboard.press("Escape")
 
 
-def test_a_server_that_goes_away_and_comes_back(opened, tmp_path, tiny_encoder_folder):
+def test_a_server_that_goes_away_is_said_wherever_one_goes(opened, tmp_path, tiny_encoder_folder):
     settings = Settings(store=str(tmp_path), delta_rows=4)
     add_encoder(settings, tiny_encoder_folder)
     with running(settings) as server:

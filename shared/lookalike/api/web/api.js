@@ -12,6 +12,11 @@ export class Problem extends Error {
   }
 }
 
+/** What to say where no answer came. */
+export const gone = () => new Problem({
+  status: 0, title: "The server does not answer", detail: "It may have stopped, or the network is down", fix: "Try again in a moment.",
+});
+
 const sentence = (text) => {
   const first = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(first) ? first : `${first}.`;
@@ -58,12 +63,7 @@ export async function send(method, where, { query, json, form, signal } = {}) {
     return response;
   } catch (error) {
     if (error instanceof Problem || error.name === "AbortError") throw error;
-    throw new Problem({
-      status: 0,
-      title: "The server does not answer",
-      detail: "It may have stopped, or the network is down",
-      fix: "Try again in a moment.",
-    });
+    throw gone();
   } finally {
     clearTimeout(slow);
     events.dispatchEvent(new Event("done"));

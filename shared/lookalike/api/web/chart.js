@@ -129,7 +129,7 @@ export class Chart {
   chosenFor() {
     const step = Math.round(Math.log2(this.scale / this.least) * 2);
     if (!this.levels.has(step)) {
-      const cell = (SIDE * 1.3 * this.ratio) / (this.least * 2 ** (step / 2));
+      const cell = (SIDE * 1.15 * this.ratio) / (this.least * 2 ** (step / 2));
       const taken = new Map();
       const items = [];
       const free = (column, row, x, y) => {

@@ -10,7 +10,7 @@ const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 export function cropper(canvas, box, changed) {
   let at = box ?? [0, 0, 1, 1];
   const frame = h("div", {
-    class: "crop-frame", tabindex: "0", role: "group", "aria-roledescription": "crop frame",
+    class: "crop-frame", tabindex: "0", role: "group", 
     "aria-label": "Part of the picture to search with. Arrow keys move it, with Shift they resize it.",
     onkeydown: key,
   });

@@ -1,6 +1,6 @@
 // The frame: where one is, which collection, the key, light or dark; and the view below it.
 
-import { events, get, key } from "./api.js";
+import { events, get, gone, key } from "./api.js";
 import { dialog, h, notice } from "./dom.js";
 import { address, go, here, note } from "./place.js";
 import { current } from "./query.js";
@@ -49,7 +49,7 @@ async function open({ first = false } = {}) {
 
 async function enter(view, context, turn, first) {
   try {
-    const module = await import(`./${view}.js`);
+    const module = await import(`./${view}.js`).catch(() => Promise.reject(gone()));
     if (turn !== frame.number) return;
     const root = h("div", { class: `view ${view}` });
     main.replaceChildren(root);

@@ -43,7 +43,7 @@ class Upload {
           chooser("Choose files", { multiple: true, accept: "image/*,.csv,.tsv,.jsonl,.ndjson,.parquet", "data-focus": "choose" }, (files) => this.take(files.map((file) => [file.name, file])), "button primary"),
           chooser("Choose a folder", { webkitdirectory: true }, (files) => this.take(files.map((file) => [file.webkitRelativePath, file])))),
         h("label", { class: "row", for: "category" }, "Category of loose files", this.category)),
-      h("div", { class: "stack", "aria-live": "off" }, this.summary, this.bar, this.retry, this.table), this.rejected));
+      h("div", { class: "stack" }, this.summary, this.bar, this.retry, this.table), this.rejected));
     const options = { signal: this.leaving.signal };
     window.addEventListener("dragover", (event) => {
       event.preventDefault();
