@@ -44,8 +44,8 @@ export function thumbnail(collection, id, { side = 320, alt = "" } = {}) {
 export const thumbnailBitmap = async (collection, id, side, signal) =>
   createImageBitmap(await fetched(thumbnailUrl(collection, id, side), signal));
 
-/** A picture on a canvas, upright and no larger than `most`; null: this browser cannot read the file. */
-export async function opened(blob, most = 2 * MOST_SIDE) {
+/** A picture on a canvas, upright and no larger than it is sent; null: this browser cannot read the file. */
+export async function opened(blob) {
   performance.mark("decode-begin");
   let bitmap;
   try {
@@ -54,14 +54,14 @@ export async function opened(blob, most = 2 * MOST_SIDE) {
     return null;
   }
   performance.measure("decode", "decode-begin");
-  const canvas = drawn(bitmap, [0, 0, bitmap.width, bitmap.height], most);
+  const canvas = drawn(bitmap, [0, 0, bitmap.width, bitmap.height]);
   bitmap.close();
   return canvas;
 }
 
 /** A part of a picture on a canvas of its own, over white as the server sees it. */
-export function drawn(source, [left, top, width, height], most = MOST_SIDE) {
-  const scale = Math.min(1, most / Math.max(width, height));
+export function drawn(source, [left, top, width, height]) {
+  const scale = Math.min(1, MOST_SIDE / Math.max(width, height));
   const canvas = h("canvas", {});
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));

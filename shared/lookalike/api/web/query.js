@@ -15,7 +15,7 @@ export async function ofFile(file) {
       detail: "The browser cannot read it as a picture, and it is too large to be sent as it is",
       fix: "Choose a JPEG, PNG or WebP picture.",
     });
-  const blob = canvas ? await jpeg(drawn(canvas, [0, 0, canvas.width, canvas.height])) : file;
+  const blob = canvas ? await jpeg(canvas) : file;
   return { kind: "file", name: file.name || "pasted.png", canvas, blob, box: null };
 }
 
@@ -35,8 +35,7 @@ export async function pictureOf(query, collection) {
 export async function cropped(query, box) {
   const { width, height } = query.canvas;
   if (!box) {
-    const all = query.kind === "file" ? await jpeg(drawn(query.canvas, [0, 0, width, height])) : null;
-    return { ...query, box, blob: all };
+    return { ...query, box, blob: query.kind === "file" ? await jpeg(query.canvas) : null };
   }
   const part = [box[0] * width, box[1] * height, box[2] * width, box[3] * height];
   return { ...query, box, blob: await jpeg(drawn(query.canvas, part)) };
