@@ -26,6 +26,7 @@ class Thumbnails:
         self._service = service
         self._room_bytes = room_bytes
         self._lock = threading.Lock()
+        self._held_bytes = 0
         self._kept: OrderedDict[KEPT, tuple[str, Picture]] = OrderedDict()
 
     def get(self, collection: str, item_id: str, side: int) -> Picture:
@@ -40,7 +41,8 @@ class Thumbnails:
             known = self._kept.get(key)
         if known is not None and known[0] == self._etag(collection, item_id):
             with self._lock:
-                self._kept.move_to_end(key)
+                if key in self._kept:  # another thread may have made room meanwhile
+                    self._kept.move_to_end(key)
             return known[1]
         original = self._service.picture(collection, item_id)
         small = self._small(original.data, side)
@@ -76,7 +78,9 @@ class Thumbnails:
 
     def _keep(self, key: KEPT, etag: str, made: Picture) -> None:
         with self._lock:
+            before = self._kept.pop(key, None)
+            self._held_bytes += len(made.data) - (len(before[1].data) if before else 0)
             self._kept[key] = (etag, made)
-            self._kept.move_to_end(key)
-            while sum(len(picture.data) for _, picture in self._kept.values()) > self._room_bytes:
-                self._kept.popitem(last=False)
+            while self._held_bytes > self._room_bytes:
+                _, (_, oldest) = self._kept.popitem(last=False)
+                self._held_bytes -= len(oldest.data)
