@@ -160,8 +160,9 @@ def test_an_answer_that_does_not_fit_says_to_ask_for_less(scene):
     rows = [json.dumps({"file": f"hat/{number}.jpg", **texts}) for number in range(6)]
     scene.cloud.put("shop/metadata/long.jsonl", "\n".join(rows).encode())
     scene.follow()
-    time.sleep(0.5)
-    problem = scene.client.json("POST", SEARCH, {"id": "hat/1.jpg", "limit": 6}, status=413)
+    whole = {"id": "hat/1.jpg", "limit": 6}
+    eventually(lambda: scene.client.search("shop", whole)["statusCode"] == 413)
+    problem = scene.client.json("POST", SEARCH, whole, status=413)
     assert problem["type"] == "urn:lookalike:problem:answer-too-large"
     assert "limit" in problem["fix"]
     assert len(scene.client.json("POST", SEARCH, {"id": "hat/1.jpg", "limit": 1})["results"]) == 1
@@ -177,8 +178,8 @@ def test_only_what_serves_is_kept_on_disk(scene):
         scene.shop.put(f"hat/{number}.jpg", picture(number))
         scene.follow()
         newest = scene.build()
-        time.sleep(0.3)
-        assert scene.client.json("POST", SEARCH, {"id": f"hat/{number}.jpg"})["snapshot"] == newest
+        search = {"id": "hat/1.jpg"}
+        eventually(lambda wanted=newest: scene.client.json("POST", SEARCH, search)["snapshot"] == wanted)
         assert [entry.name for entry in folder.iterdir()] == [newest]
     assert {entry.name for entry in (scene.cache / "encoders").iterdir()} == {scene.shop.encoder.id}
 
