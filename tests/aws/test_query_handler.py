@@ -58,6 +58,10 @@ class Scene:
         """Until the process knows that the item has no metadata any more."""
         eventually(lambda: not self.client.json("GET", f"/collections/shop/items/{item_id}")["metadata"])
 
+    def snapshot(self) -> str:
+        """What the process serves now."""
+        return self.client.json("POST", SEARCH, {"id": "hat/1.jpg"})["snapshot"]
+
     def build(self) -> str:
         building = Building(self.cloud.settings())
         return building.build(building.standing(self.shop.name)).id
@@ -178,8 +182,7 @@ def test_only_what_serves_is_kept_on_disk(scene):
         scene.shop.put(f"hat/{number}.jpg", picture(number))
         scene.follow()
         newest = scene.build()
-        search = {"id": "hat/1.jpg"}
-        eventually(lambda wanted=newest: scene.client.json("POST", SEARCH, search)["snapshot"] == wanted)
+        eventually(lambda wanted=newest: scene.snapshot() == wanted)
         assert [entry.name for entry in folder.iterdir()] == [newest]
     assert {entry.name for entry in (scene.cache / "encoders").iterdir()} == {scene.shop.encoder.id}
 
