@@ -58,6 +58,10 @@ class Scene:
         """Until the process knows that the item has no metadata any more."""
         eventually(lambda: not self.client.json("GET", f"/collections/shop/items/{item_id}")["metadata"])
 
+    def snapshot(self) -> str:
+        """What the process serves now."""
+        return self.client.json("POST", SEARCH, {"id": "hat/1.jpg"})["snapshot"]
+
     def build(self) -> str:
         building = Building(self.cloud.settings())
         return building.build(building.standing(self.shop.name)).id
@@ -160,8 +164,9 @@ def test_an_answer_that_does_not_fit_says_to_ask_for_less(scene):
     rows = [json.dumps({"file": f"hat/{number}.jpg", **texts}) for number in range(6)]
     scene.cloud.put("shop/metadata/long.jsonl", "\n".join(rows).encode())
     scene.follow()
-    time.sleep(0.5)
-    problem = scene.client.json("POST", SEARCH, {"id": "hat/1.jpg", "limit": 6}, status=413)
+    whole = {"id": "hat/1.jpg", "limit": 6}
+    eventually(lambda: scene.client.search("shop", whole)["statusCode"] == 413)
+    problem = scene.client.json("POST", SEARCH, whole, status=413)
     assert problem["type"] == "urn:lookalike:problem:answer-too-large"
     assert "limit" in problem["fix"]
     assert len(scene.client.json("POST", SEARCH, {"id": "hat/1.jpg", "limit": 1})["results"]) == 1
@@ -177,8 +182,7 @@ def test_only_what_serves_is_kept_on_disk(scene):
         scene.shop.put(f"hat/{number}.jpg", picture(number))
         scene.follow()
         newest = scene.build()
-        time.sleep(0.3)
-        assert scene.client.json("POST", SEARCH, {"id": f"hat/{number}.jpg"})["snapshot"] == newest
+        eventually(lambda wanted=newest: scene.snapshot() == wanted)
         assert [entry.name for entry in folder.iterdir()] == [newest]
     assert {entry.name for entry in (scene.cache / "encoders").iterdir()} == {scene.shop.encoder.id}
 
