@@ -20,9 +20,9 @@ def server(tmp_path_factory, tiny_encoder_folder):
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, without a window. For one file: no other event loop runs beside it."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: apt-get install chromium")
     from playwright.sync_api import sync_playwright
