@@ -19,6 +19,7 @@ from fixtures.cloud_shop import CloudShop, picture
 from fixtures.event_source import EventSource, batch_of
 from fixtures.faulty_proxy import Fault, FaultyProxy, Request, paths
 from fixtures.lambda_runtime import LambdaProcess
+from fixtures.server import eventually
 
 from lookalike.aws.uploads import SLICE_CHANGES
 from lookalike.snapshots import current
@@ -316,9 +317,8 @@ def test_builds_that_fail_are_parked_and_hold_up_no_other_collection(scene):
             builds.drain()
     finally:
         scene.proxy.plan = _none
-    assert [json.loads(body)["collection"] for body in scene.cloud.bodies("builds-dead.fifo")] == [
-        broken.name
-    ]
+    parked = eventually(lambda: scene.cloud.bodies("builds-dead.fifo"))
+    assert [json.loads(body)["collection"] for body in parked] == [broken.name]
     assert current(sound.artifacts, sound.name) is not None
     assert current(broken.artifacts, broken.name) is None
     redriven = batch_of([json.dumps({"collection": broken.name})], "builds.fifo")

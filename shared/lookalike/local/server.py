@@ -117,8 +117,10 @@ class LocalServer:
 
     @contextmanager
     def quiet(self, name: str) -> Iterator[None]:
-        """Train and publish nothing of a collection that is being deleted."""
+        """Train, ingest and publish nothing of a collection that is being deleted: a commit on its way would
+        leave tables behind."""
         with ExitStack() as stack:
+            stack.enter_context(self._worker.quiet())
             if self._trainings is not None:
                 stack.enter_context(self._trainings.quiet(name))
             stack.enter_context(self._builder.quiet(name))

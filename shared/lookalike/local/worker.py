@@ -6,7 +6,8 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lookalike.errors import CollectionNotFound
@@ -51,6 +52,7 @@ class Worker:
         self._was_urgent = False
         self._later: list[tuple[float, str, int]] = []
         self._closing = False
+        self._busy = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
 
     def start(self) -> None:
@@ -75,6 +77,12 @@ class Worker:
         self._add(self._urgent, keys, done if wait_seconds else None)
         if wait_seconds:
             done.wait(wait_seconds)
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Ingest nothing while the block runs, after the batch under way."""
+        with self._busy:
+            yield
 
     # The thread
 
@@ -113,7 +121,8 @@ class Worker:
 
     def _ingest(self, collection: str, pending: _Pending) -> None:
         try:
-            report = self._ingestor.observe(collection, pending.keys)
+            with self._busy:
+                report = self._ingestor.observe(collection, pending.keys)
         except CollectionNotFound:
             self._unknown(collection)
             return
