@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from fixtures.faulty_proxy import FaultyProxy
 
 from lookalike.catalogue import Catalogue, CatalogueVersion, ItemRow, normalise_sequencer
 from lookalike.metadata import MetadataRow, MetadataTable
@@ -97,3 +98,18 @@ def test_compaction_beside_a_writer_costs_no_row(store: Store) -> None:
     catalogue.compact(catalogue.version())
     expected = {f"{number}.jpg": float(number) for number in range(5)} | {"same.jpg": 4.0, "first.jpg": 0.0}
     assert {name: value for name, (value, _) in visible(catalogue).items()} == expected
+
+
+def test_commits_and_news_cost_no_more_requests_however_many_came_before(
+    s3_endpoint: str, s3_bucket: str
+) -> None:
+    with FaultyProxy(s3_endpoint) as proxy:
+        catalogue = Catalogue(Store(f"s3://{s3_bucket}", s3_endpoint=proxy.url), "food", "tiny-1", DIMENSION)
+        costs = []
+        for number in range(24):  # the thirty-second commit would tidy
+            before = proxy.requests
+            since = catalogue.version()
+            put(catalogue, f"{number + 1:x}", number, f"{number}.jpg")
+            assert catalogue.delta(since).vector_ids == [f"{number}.jpg"]
+            costs.append(proxy.requests - before)
+    assert max(costs[12:]) <= max(costs[2:8]), costs

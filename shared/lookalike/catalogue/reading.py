@@ -77,14 +77,19 @@ def delta(tables: Tables, since: CatalogueVersion, version: CatalogueVersion) ->
     changed = {
         row.id: row for row in item_rows(_changed(tables.items, ITEM_COLUMNS, since.items, version.items))
     }
-    vectors = set(_changed(tables.vectors, ("id",), since.vectors, version.vectors).column("id").to_pylist())
+    # With the vectors: to look them up by id afterwards would read the ids of the whole table.
+    encoded = _changed(tables.vectors, ("id", "vector"), since.vectors, version.vectors)
+    vectors = set(encoded.column("id").to_pylist())
     metadata = _changed_metadata(tables, since.metadata, version.metadata)
     others = sorted((vectors | metadata) - changed.keys())
     known = changed | {
         row.id: row for row in item_rows(tables.items.lookup(others, ITEM_COLUMNS, version=version.items))
     }
     live = {item_id: row for item_id, row in known.items() if row.status == "live"}
-    ids, array = read_vectors(tables, sorted(live.keys() & (vectors | changed.keys())), version.vectors)
+    earlier = tables.vectors.lookup(
+        sorted(live.keys() & changed.keys() - vectors), ("id", "vector"), version=version.vectors
+    )
+    ids, array = _sorted_vectors([_of_ids(encoded, live.keys()), earlier], tables.dimension)
     rest = sorted(live.keys() & metadata - set(ids))
     present = tables.vectors.lookup(rest, ("id",), version=version.vectors).column("id").to_pylist()
     visible = sorted({*ids, *present})
@@ -117,10 +122,22 @@ def oldest_change(tables: Tables, since: CatalogueVersion) -> datetime | None:
 
 def read_vectors(tables: Tables, ids: Sequence[str], version: int | None = None) -> tuple[list[str], Vectors]:
     """Those of `ids` that have a vector, sorted, and the vectors in that order."""
-    table = tables.vectors.lookup(ids, ("id", "vector"), version=version)
-    found = table.column("id").to_pylist()
+    return _sorted_vectors([tables.vectors.lookup(ids, ("id", "vector"), version=version)], tables.dimension)
+
+
+def _of_ids(table: Any, ids: Collection[str]) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return table.filter(pc.is_in(table.column("id"), value_set=pa.array(sorted(ids), pa.string())))
+
+
+def _sorted_vectors(tables: Sequence[Any], dimension: int) -> tuple[list[str], Vectors]:
+    """Ids of all tables, sorted, and their vectors in that order."""
+    found = [item_id for table in tables for item_id in table.column("id").to_pylist()]
     order = sorted(range(len(found)), key=found.__getitem__)
-    array = vectors_array(table, tables.dimension) if found else np.empty((0, tables.dimension), np.float32)
+    arrays = [vectors_array(table, dimension) for table in tables if table.num_rows]
+    array = np.concatenate(arrays) if arrays else np.empty((0, dimension), np.float32)
     return [found[i] for i in order], array[order]
 
 
@@ -140,7 +157,7 @@ def _items(rows: Collection[ItemRow], cells: dict[str, Cells]) -> list[Item]:
 def _changed(table: Table, columns: Sequence[str], since: int, version: int) -> Any:
     # Asking a table for its changes since now costs a scan; the versions alone say that there are none.
     condition = f"{CHANGED} > {since}" if version != since else "false"
-    return table.read(columns, condition, version=version)
+    return table.read(columns, condition, version=version, few=since > 0)
 
 
 def _changed_metadata(tables: Tables, since: int, version: int) -> set[str]:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from random import uniform
 from typing import Any, TypeVar
@@ -80,7 +81,7 @@ class Table:
                 self._store.lance_uri(self._path),
                 version=version,
                 storage_options=self._store.lance_options(),
-                metadata_cache_size_bytes=METADATA_CACHE_BYTES,
+                session=_session(),
             )
         except (OSError, ValueError) as error:  # Lance raises ValueError for whatever keeps it from opening
             if "was not found" not in str(error):
@@ -174,14 +175,31 @@ class Table:
     # Reading
 
     def read(
-        self, columns: Sequence[str], condition: str | None = None, *, version: int | None = None
+        self,
+        columns: Sequence[str],
+        condition: str | None = None,
+        *,
+        version: int | None = None,
+        few: bool = False,
     ) -> Any:
-        """Columns of the rows that meet an SQL `condition`, as Arrow, in the table's order."""
+        """Columns of the rows that meet an SQL `condition`, as Arrow, in the table's order.
+
+        Args:
+            columns: names.
+            condition: None: all rows.
+            version: None: the newest.
+            few: few rows meet it, so that the other columns are worth reading for these rows alone.
+        """
         dataset = self.open(version)
         if dataset is None:
             return self._schema().empty_table().select(list(columns))
         return self._guarded(
-            lambda: dataset.to_table(columns=list(columns), filter=condition, scan_in_order=True)
+            lambda: dataset.to_table(
+                columns=list(columns),
+                filter=condition,
+                scan_in_order=True,
+                late_materialization=True if few else None,
+            )
         )
 
     def lookup(
@@ -202,7 +220,7 @@ class Table:
         column = column or self.key
         if len(values) <= LOOKUP_IDS:
             condition = f"{column} IN ({', '.join(map(quoted, values))})" if values else "false"
-            return self.read(columns, condition, version=version)
+            return self.read(columns, condition, version=version, few=True)
         dataset = self.open(version)
         if dataset is None:
             return self._schema().empty_table().select(list(columns))
@@ -261,6 +279,16 @@ def _lance() -> Any:
     import lance
 
     return lance
+
+
+@cache
+def _session() -> Any:
+    """What all tables of this process share: connections to the store, and what was read of immutable files.
+
+    Each `open` would begin with none of it. Names of data files are random and manifests are told apart by
+    their ETags, so that a table which is deleted and made again is not mistaken for the old one.
+    """
+    return _lance().Session(metadata_cache_size_bytes=METADATA_CACHE_BYTES)
 
 
 def fragment_target(rows: Sequence[int]) -> int:
