@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import threading
-import zipfile
 from contextlib import contextmanager
 
 import httpx
 import pytest
-from fixtures.classes import SHAPES, draw_shape
+from fixtures.classes import drawn_classes, zipped
 from fixtures.server import add_encoder, eventually, running
 
 from lookalike.settings import Settings
@@ -20,23 +18,7 @@ OPTIONS = {"views": 2, "epochs": 4, "dimension": 32}
 PATIENCE_SECONDS = 900
 
 
-def picture(shape, seed):
-    file = io.BytesIO()
-    draw_shape(shape, f"{seed}").save(file, "PNG")
-    return file.getvalue()
-
-
-PICTURES = {
-    f"{shape}/{seed}.png": picture(shape, f"{shape}{seed}") for shape in SHAPES for seed in range(EACH)
-}
-
-
-def zipped(pictures):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in pictures.items():
-            archive.writestr(name, data)
-    return file.getvalue()
+PICTURES = drawn_classes(EACH)
 
 
 @pytest.fixture

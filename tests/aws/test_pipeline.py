@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import time
-import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from fixtures.classes import SHAPES, draw_shape
+from fixtures.classes import drawn_classes, zipped
 from fixtures.cloud import Cloud
 from fixtures.cloud_shop import CloudClient, CloudShop
 from fixtures.event_source import EventSource
@@ -33,21 +31,7 @@ STEPS = [
 HERE = "/collections/shapes"
 
 
-def drawn(shape: str, number: int) -> bytes:
-    file = io.BytesIO()
-    draw_shape(shape, f"{shape}{number}").save(file, "PNG")
-    return file.getvalue()
-
-
-PICTURES = {f"{shape}/{number}.png": drawn(shape, number) for shape in SHAPES for number in range(EACH)}
-
-
-def zipped(pictures: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in pictures.items():
-            archive.writestr(name, data)
-    return file.getvalue()
+PICTURES = drawn_classes(EACH)
 
 
 @dataclass

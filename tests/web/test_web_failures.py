@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 import pytest
 from fixtures.page import drop, found, photo, stock, until
-from fixtures.server import add_encoder, running
+from fixtures.server import add_encoder, eventually, running
 
 from lookalike.api.keys import Keys
 from lookalike.settings import Settings
@@ -127,3 +128,19 @@ def test_a_server_that_goes_away_is_said_wherever_one_goes(opened, tmp_path, tin
     page.get_by_role("alert").get_by_text("The server does not answer.").wait_for()
     page.get_by_role("link", name="Quality").click()
     page.get_by_role("alert").get_by_text("The server does not answer.").first.wait_for()
+
+
+def test_a_server_that_comes_back_is_asked_again_where_one_was(opened, tmp_path, tiny_encoder_folder):
+    settings = Settings(store=str(tmp_path), delta_rows=4)
+    add_encoder(settings, tiny_encoder_folder)
+    with running(settings) as server:
+        stock(server, "shop", 12, calibrated=False)
+        page = opened("search?collection=shop&id=shoes%2F003.jpg", at=server, expected=["net::ERR_"])
+        before = found(page)
+    page.get_by_role("checkbox", name="hats").click()
+    page.get_by_role("alert").get_by_text("The server does not answer.").wait_for()
+    with running(settings, port=urlsplit(server.url).port):
+        page.get_by_role("button", name="Try again").click()
+        assert set(found(page)) != set(before)  # hats only, as was asked when nobody answered
+        page.get_by_role("checkbox", name="hats").click()  # as it was
+        eventually(lambda: found(page) == before)

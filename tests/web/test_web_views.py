@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-
+from fixtures.classes import zipped
 from fixtures.page import drop, found, photo, until
 from fixtures.server import eventually
 
@@ -149,14 +147,6 @@ def test_the_threshold_moves_and_says_what_it_gives(opened, server):
     assert told.nth(2).inner_text() == "100 %"
     assert page.locator(".plot circle.spot").first.get_attribute("cx") != before
     assert page.locator("table", has_text="first right").locator("tbody tr").count() == 4
-
-
-def zipped(pictures: dict[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, data in pictures.items():
-            archive.writestr(name, data)
-    return target.getvalue()
 
 
 def start(page, data: bytes) -> None:
