@@ -144,6 +144,17 @@ def test_the_same_again_computes_nothing_and_gives_the_same(trained: tuple[Path,
     assert json.loads((Path(said["run"]) / "result.json").read_text())["views_computed"] == 0
 
 
+def test_a_handful_of_pictures_is_enough(home: Path) -> None:
+    folder = shop(home / "shop")
+    for path in folder.rglob("*.png"):
+        if int(path.stem) > 2:
+            path.unlink()
+    said = train(Command(home / "store", home), folder, *QUICK)
+    assert (said["pictures"], said["classes"]) == (9, 3)
+    assert list(said["encoder"]["precisions"]) == ["fp32"]
+    assert any("the encoder is in fp32 only: 6 pictures to learn from" in note for note in said["notes"])
+
+
 def test_it_serves_a_collection_and_learns_from_one(trained: tuple[Path, dict[str, Any]]) -> None:
     home, said = trained
     command = Command(home / "store", home)

@@ -23,7 +23,7 @@ from lookalike.training.cache import ActivationCache
 from lookalike.training.dataset import Dataset
 from lookalike.training.devices import compute_type
 from lookalike.training.efficientnet_lite import VARIANTS
-from lookalike.training.export import export_backbone
+from lookalike.training.export import MIN_CALIBRATION_PICTURES, export_backbone
 from lookalike.training.features import Extractor, cache_folder, not_cuttable
 from lookalike.training.fit import Epoch, fit
 from lookalike.training.head import HIDDEN, Head
@@ -89,7 +89,7 @@ class Trainer:
             "options": self.options.to_json(),
             "pictures": {"train": len(material.train), "validation": len(material.validation)},
             "classes": len(material.names),
-            "notes": list(material.notes),
+            "notes": list(filter(None, [*material.notes, _too_few_for_int8(material)])),
             "views_computed": computed,
             "epochs": history,
             "blend": {"share": share, "trades": [line.to_json() for line in lines]},
@@ -182,13 +182,14 @@ class Trainer:
                 "classes": len(material.names),
                 "held_out": _sides(material)["validation"],
             }
+            few = _too_few_for_int8(material)
             return export_backbone(
                 network,
                 target,
                 name=name,
-                calibration=_calibration(material, backbone),
+                calibration=None if few else _calibration(material, backbone),
                 progress=lambda text: self.report({"phase": text}),
-                details=details,
+                details=details | ({"int8_refused": few} if few else {}),
             )
 
     # Progress
@@ -242,6 +243,15 @@ class _Timer:
 
     def __exit__(self, *_: object) -> None:
         self._seconds[self._name] = time.monotonic() - self._started
+
+
+def _too_few_for_int8(material: Material) -> str:
+    """Why no int8 file is made, in a sentence; empty: one is."""
+    count = len(material.train)
+    if count >= MIN_CALIBRATION_PICTURES:
+        return ""
+    wanted = f"{MIN_CALIBRATION_PICTURES} or more are wanted to calibrate int8"
+    return f"the encoder is in fp32 only: {count} pictures to learn from, and {wanted}"
 
 
 def _calibration(material: Material, backbone: Backbone) -> Iterator[Pixels]:
