@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +33,7 @@ def test_the_backbone_is_trained_too(options: TrainingOptions, phase: str, tmp_p
     write_classes(tmp_path / "photos", EACH)
     dataset = read_source(tmp_path / "photos", tmp_path / "scratch")
     (tmp_path / "run").mkdir()
-    phases = set()
+    reports: list[Mapping[str, Any]] = []
 
     def train() -> dict[str, object]:
         trainer = Trainer(
@@ -39,12 +41,14 @@ def test_the_backbone_is_trained_too(options: TrainingOptions, phase: str, tmp_p
             options,
             tmp_path / "run",
             tmp_path / "cache",
-            lambda news: phases.add(news["phase"]),
+            reports.append,
         )
         return trainer.train()
 
     result = train()
-    assert phase in phases
+    told = [report for report in reports if report["phase"] == phase]
+    assert told[-1]["done"] == told[-1]["total"]
+    assert told[-1]["remaining_seconds"] == (0 if len(told) > 1 else None)
     epochs = result["epochs"]
     assert isinstance(epochs, dict)
     assert [record["epoch"] for record in epochs[phase]] == list(range(1, (options.epochs or 0) + 1))

@@ -72,7 +72,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch, or a part of it, came to; `step` of `steps` are done."""
+    """What one epoch, or a part of it, came to; `step` of `steps` are done, `metrics` are the newest."""
 
     phase: str
     number: int
@@ -81,7 +81,6 @@ class Epoch:
     steps: int
     loss: float
     metrics: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -93,6 +92,12 @@ class _Progress:
     best_epoch: int = 0
     stopped: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the last epoch; empty before there is one."""
+        last = self.history[-1] if self.history else {}
+        return {name: value for name, value in last.items() if name not in {"epoch", "loss"}}
 
 
 def fit(phase: Phase, checkpoint: Path, monitor: Monitor) -> list[dict[str, Any]]:
@@ -113,8 +118,7 @@ def fit(phase: Phase, checkpoint: Path, monitor: Monitor) -> list[dict[str, Any]
     step = _step_function(phase, optimizer)
     patience = max(MIN_PATIENCE, round(PATIENCE_SHARE * phase.epochs))
     while done.epoch < phase.epochs and not done.stopped:
-        started = time.monotonic()
-        loss = _run_epoch(phase, step, done.epoch, steps, monitor)
+        loss = _run_epoch(phase, step, done, steps, monitor)
         metrics = dict(phase.metrics())
         done.epoch += 1
         record = {"epoch": done.epoch, "loss": round(loss, 5), **metrics}
@@ -124,8 +128,7 @@ def fit(phase: Phase, checkpoint: Path, monitor: Monitor) -> list[dict[str, Any]
             best.update({name: variable.numpy() for name, variable in phase.variables.items()})
         done.stopped = done.epoch - done.best_epoch >= patience
         _save(checkpoint, phase, optimizer, best, done)
-        seconds = time.monotonic() - started
-        monitor(Epoch(phase.name, done.epoch, phase.epochs, steps, steps, loss, metrics, seconds))
+        monitor(Epoch(phase.name, done.epoch, phase.epochs, steps, steps, loss, metrics))
     for name, variable in phase.variables.items():
         variable.assign(best[name])
     return done.history
@@ -163,7 +166,8 @@ def _step_function(phase: Phase, optimizer: Any) -> Callable[[Any, Any, Any], An
     return compiled
 
 
-def _run_epoch(phase: Phase, step: Any, epoch: int, steps: int, monitor: Monitor) -> float:
+def _run_epoch(phase: Phase, step: Any, done: _Progress, steps: int, monitor: Monitor) -> float:
+    epoch = done.epoch
     rng = np.random.default_rng([phase.seed, epoch])
     losses: list[Any] = []
     told = time.monotonic()
@@ -173,7 +177,8 @@ def _run_epoch(phase: Phase, step: Any, epoch: int, steps: int, monitor: Monitor
         losses.append(step(inputs, phase.labels[rows], tf.constant([phase.seed, number])))
         if time.monotonic() - told > 1.0:
             told = time.monotonic()
-            monitor(Epoch(phase.name, epoch + 1, phase.epochs, len(losses), steps, float(losses[-1])))
+            loss = float(losses[-1])
+            monitor(Epoch(phase.name, epoch + 1, phase.epochs, len(losses), steps, loss, done.metrics))
     return float(np.mean([float(loss) for loss in losses]))
 
 

@@ -43,6 +43,21 @@ Report = Callable[[Mapping[str, Any]], None]
 """Told fields of `run.TrainingProgress`; it may raise to stop."""
 
 
+class _Pace:
+    """How long a phase will take, by what this process has done of it."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+
+    def left(self, phase: str, done: int, total: int) -> float | None:
+        """Seconds; None where nothing is known yet."""
+        now = time.monotonic()
+        if phase != self._phase:
+            self._phase, self._first, self._began = phase, done, now
+        fresh = done - self._first
+        return (now - self._began) / fresh * (total - done) if fresh else None
+
+
 @dataclass(slots=True)
 class Trainer:
     """One training in one folder.
@@ -63,6 +78,7 @@ class Trainer:
     report: Report
     threads: int = 2
     seconds: dict[str, float] = field(default_factory=dict)
+    _pace: _Pace = field(default_factory=_Pace)
 
     def train(self) -> dict[str, Any]:
         """Do it. Returns what `result.json` holds.
@@ -198,28 +214,21 @@ class Trainer:
         return _Timer(self.seconds, name)
 
     def _counted(self, phase: str) -> Callable[[int, int], None]:
-        started, first = time.monotonic(), -1
-
         def step(done: int, total: int) -> None:
-            nonlocal first
-            first = done if first < 0 else first
-            fresh = done - first
-            left = (time.monotonic() - started) / fresh * (total - done) if fresh else None
+            left = self._pace.left(phase, done, total)
             self.report({"phase": phase, "done": done, "total": total, "remaining_seconds": left})
 
         return step
 
     def _epoch(self, epoch: Epoch) -> None:
-        part = (epoch.number - 1) * epoch.steps + epoch.step
-        left = None
-        if epoch.seconds:
-            left = epoch.seconds * (epoch.epochs - epoch.number)
+        done = (epoch.number - 1) * epoch.steps + epoch.step
+        total = epoch.epochs * epoch.steps
         self.report(
             {
                 "phase": epoch.phase,
-                "done": part,
-                "total": epoch.epochs * epoch.steps,
-                "remaining_seconds": left,
+                "done": done,
+                "total": total,
+                "remaining_seconds": self._pace.left(epoch.phase, done, total),
                 "loss": epoch.loss,
                 "metrics": dict(epoch.metrics),
             }
