@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.training.blend import COST, Frozen, Side, Trade, blended, choose, trades, unit
+from lookalike.training.blend import COST, COST_SHARE, Frozen, Side, Trade, blended, choose, trades, unit
 
 RNG = np.random.default_rng(0)
 
@@ -43,6 +43,13 @@ def test_the_most_detail_that_costs_at_most_a_point() -> None:
     cheap = line(0.8, 0.70 - COST + 1e-6, 0.6)
     assert choose([line(1.0, 0.70, 0.2), cheap, dear]) == 0.8
     assert choose([line(1.0, 0.70, 0.2), line(0.9, 0.71, 0.2)]) == 1.0  # nothing gained: the trained part
+
+
+def test_a_point_is_much_where_nearly_everything_is_found() -> None:
+    best = 0.98
+    dear = line(0.8, best - COST_SHARE * (1 - best) - 1e-6, 0.9)
+    cheap = line(0.95, best - COST_SHARE * (1 - best) + 1e-6, 0.6)
+    assert choose([line(1.0, best, 0.2), cheap, dear]) == 0.95
 
 
 def test_trades_see_detail_that_categories_do_not_make() -> None:
