@@ -64,7 +64,7 @@ def draw(workspace: Workspace, options: argparse.Namespace, scratch: Path, conso
         files.append(options.out / f"{name}.png")
         figure.savefig(files[-1], dpi=DOTS_PER_INCH)
         print(files[-1])
-    print(sheet(files, options.out / "plots.png"))
+    print(sheet(files, options.out / "plots.webp"))
     print(options.out / "report.html")
 
 
@@ -78,7 +78,7 @@ def sheet(files: list[Path], target: Path) -> Path:
     for number, row in enumerate(rows):
         for column, cell in enumerate(row):
             page.paste(cell, (column * COLUMN, sum(heights[:number])))
-    page.quantize(64).save(target, optimize=True)
+    page.save(target, quality=80, method=6)  # a palette would make two categories one colour
     return target
 
 
