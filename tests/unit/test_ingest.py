@@ -637,16 +637,27 @@ def test_a_build_is_asked_for_by_rows_by_fraction_and_by_age(world: World) -> No
     put_row(catalogue, "a", now)
     assert needs_build(catalogue, None, 0, limits)
     built = catalogue.version()
-    assert not needs_build(catalogue, built, 1, limits)
+    assert not needs_build(catalogue, built, 2, limits)
     for name in ("b", "c"):
         put_row(catalogue, name, now)
-    assert not needs_build(catalogue, built, 1, limits)
+    assert not needs_build(catalogue, built, 2, limits)
     put_row(catalogue, "d", now)
-    assert needs_build(catalogue, built, 1, limits)
+    assert needs_build(catalogue, built, 2, limits)
     assert not needs_build(catalogue, built, 30, limits)
     assert needs_build(catalogue, built, 29, limits)
     put_row(catalogue, "old", now - timedelta(hours=2))
     assert needs_build(catalogue, built, 1_000, limits)
+
+
+def test_a_small_collection_is_built_again_when_it_has_doubled(world: World) -> None:
+    catalogue, now = world.catalogue, datetime.now(UTC)
+    put_row(catalogue, "first", now)
+    built, count, builds = catalogue.version(), 1, 1
+    for number in range(40):
+        put_row(catalogue, str(number), now)
+        if needs_build(catalogue, built, count, Settings()):
+            built, count, builds = catalogue.version(), number + 2, builds + 1
+    assert (count, builds) == (31, 5)  # after 1, 3, 7, 15 and 31 rows
 
 
 def test_metadata_alone_asks_for_a_build_too(world: World) -> None:
@@ -654,7 +665,7 @@ def test_metadata_alone_asks_for_a_build_too(world: World) -> None:
     put_row(catalogue, "a", datetime.now(UTC))
     built = catalogue.version()
     catalogue.put_metadata("m.csv", "1", MetadataTable([MetadataRow("a", title="A")], []))
-    assert not needs_build(catalogue, built, 1, Settings())
+    assert not needs_build(catalogue, built, 2, Settings())
     assert needs_build(catalogue, built, 1, Settings(delta_age_seconds=1e-9))
     assert needs_build(catalogue, built, 1, Settings(delta_rows=1))
     catalogue.compact()

@@ -54,6 +54,8 @@ class _Pace:
         now = time.monotonic()
         if phase != self._phase:
             self._phase, self._first, self._began = phase, done, now
+        if done >= total:
+            return 0.0
         fresh = done - self._first
         return (now - self._began) / fresh * (total - done) if fresh else None
 
