@@ -12,13 +12,12 @@ OPTIONS ?=
 
 .PHONY: demo test lint fix bench lock clean synth bootstrap deploy seed destroy images
 
-# Annoy is compiled here; portable flags, because the result may be copied to another machine. Bytecode is made
-# of what is imported, when it is: of all files it would take a minute and more.
+# Annoy is compiled here; portable flags, because the result may be copied to another machine.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "lookalike needs Python 3.11 or newer; got $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --no-compile --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
