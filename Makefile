@@ -25,7 +25,7 @@ demo: $(READY)  ## set up, build two collections, search them, draw the answers,
 	$(BIN)/python -m lookalike.demo
 
 test: $(READY)  ## set up and run every test
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

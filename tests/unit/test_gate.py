@@ -27,7 +27,7 @@ def test_so_many_work_so_many_wait_and_the_rest_is_refused():
             await asyncio.sleep(0.01)
         with pytest.raises(Busy):
             await hold(gate)
-        assert working == [0, 1]
+        assert sorted(working) == [0, 1]  # side by side, so that either may be first
         release.set()
         assert await asyncio.gather(*tasks) == [0, 1, 2]
         await hold(gate)
