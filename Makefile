@@ -61,7 +61,7 @@ destroy: $(READY)  ## take everything down; buckets stay unless removal=destroy
 	$(CDK) destroy --all $(OPTIONS)
 
 images: $(READY)  ## build the three container images, boot each, print what it adds to its base
-	$(BIN)/python -m infra.images $(IMAGES)
+	$(BIN)/python -m infra.container_images $(IMAGES)
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-store build dist cdk.out

@@ -37,9 +37,9 @@ from fixtures.gateway_events import json_of
 from bench.coldquery import COMMAND, STEPS, measure
 from bench.stage import add_default_encoder, photos, query_jpeg
 from lookalike.api.keys import Keys
-from lookalike.building import Building
 from lookalike.settings import Settings
 from lookalike.snapshots import current
+from lookalike.snapshots.staleness import Building
 from lookalike.storage import Store
 
 NAME = "clothing"
@@ -143,7 +143,7 @@ def entry_point(stage: Stage, image: bool) -> Iterator[Sequence[str]]:
         yield COMMAND
         return
     from infra.booting import ENVIRONMENT, OF_THE_RUNTIME
-    from infra.images import builder
+    from infra.container_images import builder
 
     tool = builder()
     try:

@@ -103,8 +103,8 @@ def build(folder: Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from lookalike.training.backbones import load_backbone
-    from lookalike.training.export import build_encoder
+    from lookalike.training.backbones.export import build_encoder
+    from lookalike.training.backbones.load import load_backbone
 
     chance = np.random.default_rng(0)
     blocks = chance.integers(0, 256, (CALIBRATION_PICTURES, 14, 14, 3), np.uint8)

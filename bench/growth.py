@@ -18,9 +18,9 @@ from pathlib import Path
 from bench.vectors import embedding_like
 from lookalike.catalogue import Catalogue, ItemRow
 from lookalike.collections import CollectionConfig, Collections
-from lookalike.ingest import needs_build
 from lookalike.settings import Settings
 from lookalike.snapshots import SnapshotManifest, build_snapshot
+from lookalike.snapshots.threshold import needs_build
 from lookalike.storage import Store
 from lookalike.types import Vectors
 

@@ -20,7 +20,7 @@ from lookalike.console import Console
 from lookalike.errors import LookalikeError
 from lookalike.evaluation import evaluate
 from lookalike.evaluation.figures import figures
-from lookalike.evaluation.page import write_html
+from lookalike.evaluation.html import write_html
 from lookalike.training.apart import build_encoder_apart
 from lookalike.workspace import Workspace
 

@@ -33,15 +33,15 @@ from lookalike.evaluation import Candidate, EncoderResult, QuerySplit, evaluate
 from lookalike.images import ImageLimits
 from lookalike.settings import Settings
 from lookalike.storage import Store
-from lookalike.training.backbones import load_backbone
-from lookalike.training.blend import SHARES, Frozen, Side
-from lookalike.training.cache import ActivationCache
-from lookalike.training.features import Extractor, cache_folder, read_features
-from lookalike.training.fit import fit
-from lookalike.training.head import Head
-from lookalike.training.material import Material
+from lookalike.training.backbones.load import load_backbone
+from lookalike.training.fit.blend import SHARES, Frozen, Side
+from lookalike.training.fit.cache import ActivationCache
+from lookalike.training.fit.features import Extractor, cache_folder, read_features
+from lookalike.training.fit.head import Head
+from lookalike.training.fit.loop import fit
+from lookalike.training.fit.material import Material
+from lookalike.training.fit.phases import layer_phase
 from lookalike.training.options import LOSSES, TrainingOptions
-from lookalike.training.phases import layer_phase
 from lookalike.types import Precision, Vectors
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lookalike"

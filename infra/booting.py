@@ -12,7 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from infra.building import Builder, MissingTool
+from infra.container_builder import Builder, MissingTool
 
 PATIENCE_SECONDS = 120.0
 NEXT, INIT_ERROR = "/2018-06-01/runtime/invocation/next", "/2018-06-01/runtime/init/error"

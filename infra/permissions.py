@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.config import FunctionName
 from infra.grant import Grant
 from infra.names import Names
-from infra.pipeline import JOBS_FOLDER
+from infra.training_state_machine import JOBS_FOLDER
 
 _OBJECTS = "Objects are named by users and by what is made of them; the prefix is as narrow as their kind."
 _LIST = "s3:ListBucket"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.grant import Grant
 from infra.names import Names
-from infra.pipeline import JOBS_FOLDER, TaskFunction
+from infra.training_state_machine import JOBS_FOLDER, TaskFunction
 
 STEPS: tuple[TaskFunction, ...] = ("register", "encode", "publish", "conclude")
 JOB_LOGS = "/aws/sagemaker/TrainingJobs"

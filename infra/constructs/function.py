@@ -18,10 +18,10 @@ HANDLERS: dict[FunctionName, str] = {
     "query": "lambdas.query.handler.handler",
     "ingest": "lambdas.ingest.handler.handler",
     "builder": "lambdas.ingest.builder.handler",
-    "register": "lambdas.ingest.pipeline.register",
-    "encode": "lambdas.ingest.pipeline.encode",
-    "publish": "lambdas.ingest.pipeline.publish",
-    "conclude": "lambdas.ingest.pipeline.conclude",
+    "register": "lambdas.ingest.training_steps.register",
+    "encode": "lambdas.ingest.training_steps.encode",
+    "publish": "lambdas.ingest.training_steps.publish",
+    "conclude": "lambdas.ingest.training_steps.conclude",
 }
 PURPOSES: dict[FunctionName, str] = {
     "query": "Answers the HTTP API",

@@ -10,8 +10,8 @@ from constructs import Construct
 from infra.config import Config
 from infra.constructs.bucket import private_bucket
 from infra.constructs.queue import QueueWithDeadLetters
-from infra.pipeline import JOBS_FOLDER
 from infra.stacks.base import LookalikeStack
+from infra.training_state_machine import JOBS_FOLDER
 
 JOB_DAYS = 30
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")

@@ -13,9 +13,9 @@ from infra.constructs.image import ROOT, asset_options
 from infra.constructs.log_group import log_group
 from infra.constructs.role import role_for
 from infra.environment import job_environment
-from infra.pipeline import Pipeline, definition
 from infra.stacks.base import LookalikeStack
 from infra.training_permissions import STEPS, job_grants, machine_grants
+from infra.training_state_machine import Pipeline, definition
 
 HOUR = 3_600
 WAIT_FACTOR = 2

@@ -6,13 +6,13 @@ import os
 from functools import cache
 from typing import Any
 
-from lookalike.aws.builder import BuildWorker
+from lookalike.aws.build_worker import BuildWorker
 from lookalike.aws.deadline import remaining_of
 from lookalike.aws.queue import messages_of
 from lookalike.aws.telemetry import Telemetry
-from lookalike.building import Building, Standing
 from lookalike.settings import Settings
 from lookalike.snapshots import SnapshotManifest
+from lookalike.snapshots.staleness import Building, Standing
 
 telemetry = Telemetry()
 

@@ -6,18 +6,18 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from lookalike.aws.builds import BuildQueue
+from lookalike.aws.build_queue import BuildQueue
 from lookalike.aws.deadline import remaining_of
 from lookalike.aws.events import NotificationReader
+from lookalike.aws.ingest_worker import UploadParts, UploadWorker
 from lookalike.aws.queue import messages_of
 from lookalike.aws.settings import AwsSettings
 from lookalike.aws.telemetry import Telemetry
-from lookalike.aws.uploads import UploadParts, UploadWorker
-from lookalike.building import Building, Standing
 from lookalike.collections import CollectionConfig
 from lookalike.encoders import Encoder, Encoders
 from lookalike.ingest import Ingestor, IngestReport
 from lookalike.settings import Settings
+from lookalike.snapshots.staleness import Building, Standing
 from lookalike.storage import Store
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def worker() -> UploadWorker:
 
 def _trainer(aws: AwsSettings, images: Store, artifacts: Store) -> Trainer:
     from lookalike.api.trainer import NoTrainer
-    from lookalike.aws.state_machine import StateMachineTrainer
+    from lookalike.aws.training.state_machine import StateMachineTrainer
 
     if not aws.training_machine_arn:
         return NoTrainer()

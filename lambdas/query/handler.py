@@ -30,7 +30,7 @@ def _service(settings: Settings, aws: AwsSettings) -> Service:
 
         follower = BuildFollower(aws.build_queue_url, artifacts)
     if aws.training_machine_arn:
-        from lookalike.aws.state_machine import StateMachineTrainer
+        from lookalike.aws.training.state_machine import StateMachineTrainer
 
         trainer = StateMachineTrainer(aws.training_machine_arn, Store.images(settings), artifacts)
     encoders = Encoders(artifacts, aws.cache)

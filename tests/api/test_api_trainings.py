@@ -17,7 +17,7 @@ from lookalike.api.service import Service
 from lookalike.encoders import Encoders
 from lookalike.settings import Settings
 from lookalike.storage import Store
-from lookalike.trainings import Training, Trainings
+from lookalike.training_jobs import Training, Trainings
 
 PROBLEM = "application/problem+json"
 

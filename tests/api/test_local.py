@@ -23,11 +23,13 @@ from lookalike.encoders import EncoderManifest
 from lookalike.encoders.manifest import content_id
 from lookalike.errors import CollectionNotFound, InvalidInput, StoreUnavailable
 from lookalike.ingest import IngestReport
-from lookalike.local import builder, serve, worker
-from lookalike.local.builder import Builder
-from lookalike.local.lane import Lane
+from lookalike.local import build_process as builder
+from lookalike.local import ingest_worker as worker
+from lookalike.local import serve
+from lookalike.local.build_process import Builder
+from lookalike.local.ingest_worker import Worker
 from lookalike.local.server import listen
-from lookalike.local.worker import Worker
+from lookalike.local.work_queue import Lane
 from lookalike.settings import Settings
 from lookalike.snapshots import current
 from lookalike.storage import Store

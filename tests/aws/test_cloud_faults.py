@@ -21,7 +21,7 @@ from fixtures.faulty_proxy import Fault, FaultyProxy, Request, paths
 from fixtures.lambda_runtime import LambdaProcess
 from fixtures.server import eventually
 
-from lookalike.aws.uploads import SLICE_CHANGES
+from lookalike.aws.ingest_worker import SLICE_CHANGES
 from lookalike.snapshots import current
 
 DONE = {"batchItemFailures": []}

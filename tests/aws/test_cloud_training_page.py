@@ -13,14 +13,14 @@ import pytest
 from fixtures.classes import write_classes
 from fixtures.sources import zipped
 
-from infra.images import IMAGES
-from infra.pipeline import Pipeline, definition
-from lookalike.aws.contract import ROOT_VARIABLE
-from lookalike.aws.hyperparameters import OURS
-from lookalike.aws.printing import metric_definitions
+from infra.container_images import IMAGES
+from infra.training_state_machine import Pipeline, definition
+from lookalike.aws.training import artefact
+from lookalike.aws.training.contract import ROOT_VARIABLE
+from lookalike.aws.training.failures import BROKEN, REFUSED
+from lookalike.aws.training.hyperparameters import OURS
+from lookalike.aws.training.job_log import metric_definitions
 from lookalike.training.options import TrainingOptions
-from lookalike.trainings import artefact
-from lookalike.trainings.failures import BROKEN, REFUSED
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs" / "cloud-training.md").read_text("utf-8")

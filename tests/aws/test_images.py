@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from infra.booting import boot
-from infra.building import MissingTool, base_of
 from infra.constructs.image import CONTEXTS, DOCKERFILES, excludes
-from infra.images import IMAGES, main
+from infra.container_builder import MissingTool, base_of
+from infra.container_images import IMAGES, main
 from infra.package_index import PackageIndex
 
 ROOT = Path(__file__).parents[2]

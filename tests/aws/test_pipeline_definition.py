@@ -15,7 +15,7 @@ from fixtures.state_machines import executable
 from fixtures.templates import templates
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
-from infra.pipeline import Pipeline, definition
+from infra.training_state_machine import Pipeline, definition
 
 ROLE = "arn:aws:iam::123456789012:role/x"
 FUNCTIONS = {

@@ -20,13 +20,13 @@ from fixtures.gateway_events import json_of
 from fixtures.lambda_runtime import LambdaProcess
 from fixtures.server import eventually
 
-from lookalike.aws.builds import BuildQueue
+from lookalike.aws.build_queue import BuildQueue
 from lookalike.aws.gateway import MAX_PAYLOAD_BYTES, MAX_PICTURE_BYTES
-from lookalike.building import Building
 from lookalike.collections import Collections
 from lookalike.encoders import Encoders
 from lookalike.ingest import Ingestor
 from lookalike.snapshots import current
+from lookalike.snapshots.staleness import Building
 from lookalike.storage import Store
 
 HEAVY = ("tensorflow", "keras", "boto3", "botocore.session", "aws_xray_sdk", "lance", "pandas")

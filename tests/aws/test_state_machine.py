@@ -16,14 +16,14 @@ from lookalike.api.schemas import TrainingBody
 from lookalike.api.service import Service
 from lookalike.api.training_desk import TrainingDesk
 from lookalike.api.uploads import UploadDesk
-from lookalike.aws.hyperparameters import from_hyperparameters
-from lookalike.aws.state_machine import StateMachineTrainer, execution_arn
+from lookalike.aws.training.hyperparameters import from_hyperparameters
+from lookalike.aws.training.state_machine import StateMachineTrainer, execution_arn
 from lookalike.collections import CollectionConfig
 from lookalike.encoders import Encoders
 from lookalike.errors import StoreUnavailable
 from lookalike.settings import Settings
 from lookalike.storage import Store
-from lookalike.trainings import Training, Trainings, zip_key
+from lookalike.training_jobs import Training, Trainings, zip_key
 
 REGION = "us-east-1"
 ARN = f"arn:aws:states:{REGION}:123456789012:stateMachine:lookalike-dev-training"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.intake import LEFTOVER_SECONDS, STAGING_FOLDER, Intake
+from lookalike.sources.intake import LEFTOVER_SECONDS, STAGING_FOLDER, Intake
 from lookalike.storage import Store
 
 
@@ -88,7 +88,7 @@ def test_what_a_killed_process_left_is_removed_an_hour_later(
     staging.mkdir(parents=True)
     (staging / "old.part").write_bytes(b"left")
     now = time.time()
-    monkeypatch.setattr("lookalike.intake.time.time", lambda: now + LEFTOVER_SECONDS + 10)
+    monkeypatch.setattr("lookalike.sources.intake.time.time", lambda: now + LEFTOVER_SECONDS + 10)
     Intake(Store(str(tmp_path / "images")), "shop", source).close()
     assert not staging.exists()
 

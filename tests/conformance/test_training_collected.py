@@ -9,11 +9,11 @@ from fixtures.photos import write_photos
 
 from lookalike.console import Console
 from lookalike.errors import CollectionNotFound, InvalidInput
-from lookalike.indexing import index_folder
 from lookalike.settings import Settings
+from lookalike.sources.indexing import index_folder
 from lookalike.storage import Store
-from lookalike.training.collected import collection_dataset
-from lookalike.training.dataset import Dataset
+from lookalike.training.sources.collection import collection_dataset
+from lookalike.training.sources.dataset import Dataset
 from lookalike.workspace import Workspace
 
 PICTURES = 16

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from fixtures.frames import COLOURS, NAME, Frames
 
+from lookalike.aws.training.artefact import COMPARISON, NOTES, REPORT, RESULT, Artefact, unpack_artefact
+from lookalike.aws.training.steps import Pipeline
 from lookalike.errors import Incompatible, TrainingCancelled
 from lookalike.evaluation import Interval
 from lookalike.publishing import Comparison, EncodingCancelled, Measured, publish_encoder
 from lookalike.settings import Settings
 from lookalike.snapshots import current
 from lookalike.storage import Store
-from lookalike.trainings import Training, Trainings, zip_key
-from lookalike.trainings.artefact import COMPARISON, NOTES, REPORT, RESULT, Artefact, unpack_artefact
-from lookalike.trainings.pipeline import Pipeline
+from lookalike.training_jobs import Training, Trainings, zip_key
 from lookalike.workspace import Workspace
 
 EACH = 8

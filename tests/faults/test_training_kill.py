@@ -14,9 +14,9 @@ from fixtures.classes import write_classes
 from fixtures.encoders import save_tiny_model
 
 from lookalike.errors import LookalikeError, TrainingCancelled
-from lookalike.training.dataset import Dataset, read_source
 from lookalike.training.options import TrainingOptions
 from lookalike.training.run import TrainingProgress, TrainingResult, train_apart
+from lookalike.training.sources.dataset import Dataset, read_source
 
 EACH = 16
 EPOCHS = 30

@@ -24,7 +24,7 @@ PUBLISHED_PARAMETERS = {"efficientnet-lite0": 4.7, "efficientnet-lite1": 5.4, "e
 
 @pytest.fixture(scope="module")
 def lite():
-    from lookalike.training import efficientnet_lite
+    from lookalike.training.backbones import efficientnet_lite
 
     return efficientnet_lite
 

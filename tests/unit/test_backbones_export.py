@@ -23,7 +23,7 @@ from lookalike.errors import (
 from lookalike.images import Preprocess
 from lookalike.storage import Store
 from lookalike.training.apart import build_encoder_apart
-from lookalike.training.presets import DEFAULT_BACKBONE
+from lookalike.training.backbones.presets import DEFAULT_BACKBONE
 
 pytestmark = [
     # The debugger uses the old interpreter; the converter misses statistics that it then measures itself.
@@ -46,7 +46,7 @@ def pictures() -> list[np.ndarray]:
 
 
 def build(*arguments, **options) -> EncoderManifest:
-    from lookalike.training.export import build_encoder
+    from lookalike.training.backbones.export import build_encoder
 
     return build_encoder(*arguments, **options)
 
@@ -71,7 +71,7 @@ def save_reciprocal_model(folder) -> str:
 
 
 def test_the_export_computes_what_the_model_computes(model, pictures, tmp_path):
-    from lookalike.training.backbones import load_backbone
+    from lookalike.training.backbones.load import load_backbone
 
     manifest = build(model, tmp_path / "encoder")
     assert (manifest.dimension, manifest.preprocess.size) == (TINY_DIMENSION, TINY_SIZE)
@@ -82,7 +82,7 @@ def test_the_export_computes_what_the_model_computes(model, pictures, tmp_path):
 
 
 def test_the_length_of_vectors_can_be_kept(model, pictures, tmp_path):
-    from lookalike.training.backbones import load_backbone
+    from lookalike.training.backbones.load import load_backbone
 
     manifest = build(model, tmp_path / "encoder", normalized=False, calibration=pictures)
     assert not manifest.vector("image").normalized
@@ -261,7 +261,7 @@ def test_a_process_apart_that_dies_says_what_it_wrote(model, tmp_path, monkeypat
 
 
 def test_the_default_encoder_agrees_with_its_network(default_encoder_folder):
-    from lookalike.training.backbones import load_backbone
+    from lookalike.training.backbones.load import load_backbone
 
     pictures = [draw_scene(seed, 224) for seed in range(500, 508)]
     expected = np.array(load_backbone(DEFAULT_BACKBONE).features(np.stack(pictures).astype(np.float32)))

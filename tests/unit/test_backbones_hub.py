@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lookalike.errors import BackboneNotFound, Incompatible
-from lookalike.training.presets import PACKAGED, PRESETS
+from lookalike.training.backbones.presets import PACKAGED, PRESETS
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs lookalike[train]"),
@@ -64,7 +64,7 @@ def save(folder, function, *, side=SIDE, signature=None, output="default", train
 
 
 def load(backbone, **options):
-    from lookalike.training.backbones import load_backbone
+    from lookalike.training.backbones.load import load_backbone
 
     return load_backbone(backbone, **options)
 

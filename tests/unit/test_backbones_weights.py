@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lookalike.errors import InvalidInput
-from lookalike.training.weights import MAGIC, PROTOCOL, read_checkpoint
+from lookalike.training.backbones.weights import MAGIC, PROTOCOL, read_checkpoint
 
 SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True}
 

@@ -24,7 +24,7 @@ from lookalike.evaluation import (
     retrieval,
 )
 from lookalike.evaluation.figures import figures, svg
-from lookalike.evaluation.page import html, write_html
+from lookalike.evaluation.html import html, write_html
 from lookalike.storage import Store
 
 NASTY = (

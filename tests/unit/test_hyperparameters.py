@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lookalike.aws.hyperparameters import from_hyperparameters, to_hyperparameters
+from lookalike.aws.training.hyperparameters import from_hyperparameters, to_hyperparameters
 from lookalike.errors import InvalidInput
 from lookalike.training.options import TrainingOptions
-from lookalike.trainings import Training
+from lookalike.training_jobs import Training
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,12 @@ from lookalike.collections import CollectionConfig, Collections
 from lookalike.encoders import Encoder, EncoderManifest
 from lookalike.encoders.manifest import content_id
 from lookalike.errors import CollectionNotFound, EncoderNotFound, InvalidInput, StoreUnavailable
-from lookalike.ingest import Ingestor, IngestReport, item_key, metadata_key, needs_build
+from lookalike.ingest import Ingestor, IngestReport, item_key, metadata_key
 from lookalike.ingest.ingestor import BATCH_EVENTS
 from lookalike.ingest.keys import place_of
 from lookalike.metadata import MetadataRow, MetadataTable
 from lookalike.settings import Settings
+from lookalike.snapshots.threshold import needs_build
 from lookalike.storage import Store
 from lookalike.types import ObjectEvent, Pixels, Vectors
 

@@ -10,8 +10,8 @@ import pytest
 from fixtures.sources import entry, fill, picture, raw_zip, zipped
 
 from lookalike.errors import InvalidInput
-from lookalike.training import archive
-from lookalike.training.archive import ArchiveLimits, unpack
+from lookalike.training.sources import archive
+from lookalike.training.sources.archive import ArchiveLimits, unpack
 
 SHOP = ("shoes/1.jpg", "shoes/2.jpg", "hats/1.jpg", "hats/2.jpg")
 
@@ -248,7 +248,7 @@ def test_what_was_cut_off_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_source_that_is_a_folder_is_not_unpacked_but_listed_alike(tmp_path: Path) -> None:
-    from lookalike.training.listing import list_folder
+    from lookalike.training.sources.listing import list_folder
 
     folder = fill(
         tmp_path / "shop", *SHOP, "__MACOSX/._1.jpg", "notes.txt", "metadata.csv", data=b"no picture"

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.training.blend import COST, COST_SHARE, Frozen, Side, Trade, blended, choose, trades, unit
+from lookalike.training.fit.blend import COST, COST_SHARE, Frozen, Side, Trade, blended, choose, trades, unit
 
 RNG = np.random.default_rng(0)
 

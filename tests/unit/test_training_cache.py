@@ -12,9 +12,9 @@ from fixtures.encoders import save_tiny_model
 from lookalike.errors import Incompatible, StoreUnavailable
 from lookalike.images import ImageLimits, model_input, read_image
 from lookalike.settings import Settings
-from lookalike.training.backbones import Backbone, load_backbone
-from lookalike.training.cache import ActivationCache, PictureFacts
-from lookalike.training.features import Extractor, cache_folder, read_features
+from lookalike.training.backbones.load import Backbone, load_backbone
+from lookalike.training.fit.cache import ActivationCache, PictureFacts
+from lookalike.training.fit.features import Extractor, cache_folder, read_features
 
 LIMITS = ImageLimits.from_settings(Settings())
 A, B = bytes(32), bytes([1]) * 32
@@ -103,8 +103,8 @@ def test_only_packaged_backbones_can_be_cut(backbone: Backbone, tmp_path: Path) 
 
 
 def test_activations_lead_to_the_same_features(files: list[Path], tmp_path: Path) -> None:
-    from lookalike.training.efficientnet_lite import VARIANTS
-    from lookalike.training.tail import Tail
+    from lookalike.training.backbones.efficientnet_lite import VARIANTS
+    from lookalike.training.fit.last_stages import Tail
 
     whole = load_backbone("efficientnet-lite0", size=96)
     with ActivationCache(cache_folder(tmp_path / "cache", whole)) as cache:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lookalike.trainings.failures import MAX_CHARACTERS, explain
+from lookalike.aws.training.failures import MAX_CHARACTERS, explain
 
 
 def job(**described: str) -> str:

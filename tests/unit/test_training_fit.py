@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lookalike.training.fit import Epoch, Phase, epoch_batches, fit
-from lookalike.training.head import Head
+from lookalike.training.fit.head import Head
+from lookalike.training.fit.loop import Epoch, Phase, epoch_batches, fit
 from lookalike.training.options import LOSSES, Loss
 
 CLASSES = 5

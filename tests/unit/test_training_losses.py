@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lookalike.training import losses
+from lookalike.training.fit import losses
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 3])
 CLASSES = 4

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lookalike.errors import InvalidInput
-from lookalike.training.dataset import Example, Side
-from lookalike.training.splits import Split, split
+from lookalike.training.sources.dataset import Example, Side
+from lookalike.training.sources.splits import Split, split
 
 BITS = 256
 FAMILIES = np.random.default_rng(7).integers(0, 2, (40, BITS), dtype=np.uint8)

@@ -14,9 +14,9 @@ from lookalike.encoders import Encoder, EncoderManifest
 from lookalike.errors import InvalidInput
 from lookalike.images import ImageLimits, read_image
 from lookalike.settings import Settings
-from lookalike.training.dataset import read_source
+from lookalike.training.fit.trainer import Trainer
 from lookalike.training.options import TrainingOptions
-from lookalike.training.trainer import Trainer
+from lookalike.training.sources.dataset import read_source
 
 EACH = 5
 

@@ -10,13 +10,13 @@ import tensorflow as tf
 from fixtures.pictures import draw_scene
 
 from lookalike.encoders import Encoder
-from lookalike.training.backbones import load_backbone
-from lookalike.training.blend import Frozen, blended, unit
-from lookalike.training.efficientnet_lite import VARIANTS, blocks, first_late_block
-from lookalike.training.export import export_backbone
-from lookalike.training.head import Head
-from lookalike.training.tail import Tail
-from lookalike.training.trained import trained_backbone
+from lookalike.training.backbones.efficientnet_lite import VARIANTS, blocks, first_late_block
+from lookalike.training.backbones.export import export_backbone
+from lookalike.training.backbones.load import load_backbone
+from lookalike.training.fit.blend import Frozen, blended, unit
+from lookalike.training.fit.head import Head
+from lookalike.training.fit.last_stages import Tail
+from lookalike.training.fit.trained import trained_backbone
 
 
 @pytest.mark.parametrize(

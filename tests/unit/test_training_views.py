@@ -7,7 +7,7 @@ import pytest
 from fixtures.pictures import draw_scene
 
 from lookalike.images import DecodedImage, Preprocess, model_input
-from lookalike.training.views import view
+from lookalike.training.fit.views import view
 
 DIGEST = bytes(range(32))
 PREPROCESS = Preprocess(size=64)

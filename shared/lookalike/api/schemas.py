@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from lookalike.api.names import MAX_ID_BYTES, MAX_KEY_BYTES
 from lookalike.training.options import Loss, TrainingOptions
-from lookalike.trainings.record import Publish, Source
+from lookalike.training_jobs.record import Publish, Source
 from lookalike.types import Attribute, Engine, Metric
 
 PackagedBackbone = Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]

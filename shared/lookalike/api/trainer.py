@@ -8,7 +8,7 @@ from lookalike.errors import Conflict
 
 
 class Trainer(Protocol):
-    """Carries out trainings; their records are in the store (see `lookalike.trainings`)."""
+    """Carries out trainings; their records are in the store (see `lookalike.training_jobs`)."""
 
     def check(self) -> None:
         """Raises Conflict where nothing can be trained."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from lookalike.api.answers import Answer, UploadAnswer
-from lookalike.trainings.record import Publish, Source, Status
+from lookalike.training_jobs.record import Publish, Source, Status
 
 
 class MeasuredAnswer(Answer):

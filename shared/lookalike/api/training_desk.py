@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lookalike.api.answers import UploadAnswer
 from lookalike.api.schemas import TrainingBody
 from lookalike.errors import LookalikeError
-from lookalike.trainings import Training, Trainings, zip_key
+from lookalike.training_jobs import Training, Trainings, zip_key
 
 if TYPE_CHECKING:
     from lookalike.api.service import Service

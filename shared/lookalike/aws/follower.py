@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from lookalike.aws.builds import BuildQueue
+from lookalike.aws.build_queue import BuildQueue
 from lookalike.collections import Collections
 from lookalike.storage import Store
 

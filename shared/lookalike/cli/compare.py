@@ -58,7 +58,7 @@ def from_folder(
     folder: Path, scratch: Path, sample: int | None, label: str | None = None
 ) -> tuple[list[LabelledPicture], tuple[str, ...]]:
     """Pictures of a folder or zip file, evenly taken, as a training would read them; and notes."""
-    from lookalike.training.dataset import read_source
+    from lookalike.training.sources.dataset import read_source
 
     dataset = read_source(folder, scratch, label=label)
     return [
@@ -200,7 +200,7 @@ def thumbnails(pictures: Sequence[LabelledPicture]) -> Callable[[str], Pixels | 
 
 def save(report: EvaluationReport, path: Path, pictures: Sequence[LabelledPicture], console: Console) -> None:
     """Write the HTML report."""
-    from lookalike.evaluation.page import write_html
+    from lookalike.evaluation.html import write_html
 
     console.note("drawing the report")
     console.note(f"report: {write_html(report, path, thumbnails(pictures))}")

@@ -70,7 +70,7 @@ def build(
 
     from lookalike.console import Console
     from lookalike.default_encoder import CALIBRATION_PICTURES, read_pictures, spread
-    from lookalike.source import Source
+    from lookalike.sources.folder import Source
     from lookalike.training.apart import build_encoder_apart
     from lookalike.workspace import Workspace
 

@@ -13,7 +13,7 @@ from lookalike.types import Engine, Metric
 
 if TYPE_CHECKING:
     from lookalike.console import Console
-    from lookalike.indexing import IndexReport
+    from lookalike.sources.indexing import IndexReport
 
 SHOWN_PROBLEMS = 10
 
@@ -35,7 +35,7 @@ def index(
 ) -> None:
     """Bring a folder of pictures into a collection. Stopped at any moment, it can be run again to go on."""
     from lookalike.console import Console
-    from lookalike.indexing import index_folder
+    from lookalike.sources.indexing import index_folder
     from lookalike.workspace import Workspace
 
     workspace = Workspace.at(store)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from lookalike.console import Console
     from lookalike.encoders import EncoderManifest
     from lookalike.publishing import Comparison, Publication
-    from lookalike.training.dataset import Dataset
     from lookalike.training.options import TrainingOptions
     from lookalike.training.run import TrainingProgress, TrainingResult
+    from lookalike.training.sources.dataset import Dataset
     from lookalike.workspace import Workspace
 
 FOLDER = "training"
@@ -112,8 +112,8 @@ def train(
 def _read(
     workspace: Workspace, source: Path | None, collection: str | None, label: str | None, console: Console
 ) -> Dataset:
-    from lookalike.training.collected import collection_dataset
-    from lookalike.training.dataset import counted, read_source
+    from lookalike.training.sources.collection import collection_dataset
+    from lookalike.training.sources.dataset import counted, read_source
 
     scratch = workspace.cache / FOLDER / "sources"
     if source is not None:

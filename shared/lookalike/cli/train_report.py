@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from lookalike.console import Console
     from lookalike.encoders import EncoderManifest
     from lookalike.evaluation import BlendPoint
-    from lookalike.training.dataset import Dataset
     from lookalike.training.run import TrainingResult
+    from lookalike.training.sources.dataset import Dataset
     from lookalike.workspace import Workspace
 
 

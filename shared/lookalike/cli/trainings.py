@@ -9,7 +9,7 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 
 if TYPE_CHECKING:
-    from lookalike.trainings import Training, Trainings
+    from lookalike.training_jobs import Training, Trainings
 
 app = typer.Typer(help="Trainings that a server carries out: watch them, cancel them.", no_args_is_help=True)
 
@@ -97,7 +97,7 @@ def cancel(
 
 
 def _book(store: str | None, collection: str) -> Trainings:
-    from lookalike.trainings import Trainings
+    from lookalike.training_jobs import Trainings
     from lookalike.workspace import Workspace
 
     workspace = Workspace.at(store)

@@ -15,10 +15,10 @@ from lookalike.answer_sheet import AnswerSheet
 from lookalike.console import Console
 from lookalike.demo.emoji import fetch_pictures, lay_out, read_emoji
 from lookalike.errors import InvalidInput, LookalikeError
-from lookalike.indexing import index_folder
 from lookalike.search import Query, QueryPart, SearchResult
 from lookalike.settings import Settings
-from lookalike.source import Source
+from lookalike.sources.folder import Source
+from lookalike.sources.indexing import index_folder
 from lookalike.training.npm import PackageUnavailable
 from lookalike.workspace import Workspace
 

@@ -3,6 +3,5 @@
 from lookalike.ingest.ingestor import Ingestor
 from lookalike.ingest.keys import item_key, metadata_key
 from lookalike.ingest.report import IngestReport
-from lookalike.ingest.threshold import needs_build
 
-__all__ = ["IngestReport", "Ingestor", "item_key", "metadata_key", "needs_build"]
+__all__ = ["IngestReport", "Ingestor", "item_key", "metadata_key"]

@@ -21,13 +21,13 @@ from lookalike.collections import CollectionConfig, Collections
 from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.ingest import Ingestor
-from lookalike.local.builder import Builder
-from lookalike.local.lane import Lane
+from lookalike.local.build_process import Builder
+from lookalike.local.ingest_worker import Worker
 from lookalike.local.watcher import Watcher
-from lookalike.local.worker import Worker
+from lookalike.local.work_queue import Lane
 from lookalike.settings import Settings, cache_folder
 from lookalike.storage import Store
-from lookalike.trainings.runner import Runner
+from lookalike.training_jobs.local_runner import Runner
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from lookalike.errors import InvalidInput
 from lookalike.images import HASH_BYTES, ImageLimits, read_image
 from lookalike.publishing.comparison import Comparison, Side, compare_vectors
 from lookalike.publishing.parts import Parts, catalogue_of
-from lookalike.training.dataset import Example
-from lookalike.training.splits import split
+from lookalike.training.sources.dataset import Example
+from lookalike.training.sources.splits import split
 from lookalike.types import Item, Vectors
 
 T = TypeVar("T")

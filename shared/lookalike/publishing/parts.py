@@ -12,7 +12,7 @@ from lookalike.collections import Collections
 from lookalike.encoders import Encoders
 from lookalike.settings import Settings
 from lookalike.storage import Store
-from lookalike.training.collected import CollectionParts
+from lookalike.training.sources.collection import CollectionParts
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, in a few words, how much of it is done, and of how much (0: not known)."""

@@ -6,7 +6,6 @@ from lookalike.snapshots.housekeeping import collect_garbage, current, known_to_
 from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
 from lookalike.snapshots.places import Places, places_among, places_of, read_places
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
-from lookalike.snapshots.publish import republish
 from lookalike.snapshots.snapshot import (
     Snapshot,
     forget_snapshots,
@@ -14,6 +13,7 @@ from lookalike.snapshots.snapshot import (
     read_manifest,
     snapshot_folder,
 )
+from lookalike.snapshots.swap import republish
 from lookalike.snapshots.switches import Switch, Switches, begin_switch, finish_switch, read_switches
 
 __all__ = [

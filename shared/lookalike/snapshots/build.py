@@ -25,7 +25,7 @@ from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
 from lookalike.snapshots.manifest import COLUMNS_FILE, BuildOptions, LabelStatistics, SnapshotManifest
 from lookalike.snapshots.places import PLACES_FILE, places_of, write_places
-from lookalike.snapshots.publish import only_one, publish
+from lookalike.snapshots.swap import only_one, publish
 from lookalike.storage import Store
 
 if TYPE_CHECKING:

@@ -136,7 +136,7 @@ def main() -> None:
 
 
 def _build(request: dict[str, Any], progress: Callable[[str], None]) -> EncoderManifest:
-    from lookalike.training.export import build_encoder
+    from lookalike.training.backbones.export import build_encoder
 
     pictures = preprocess = None
     if request["calibration"]:

@@ -131,7 +131,7 @@ def learn(pictures: Pictures, labels: Labels, *, seed: int, tell: Callable[[str]
     import keras
     import tensorflow as tf
 
-    from lookalike.training.losses import contrastive
+    from lookalike.training.fit.losses import contrastive
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -29,8 +29,8 @@ from typing import IO, Any
 from lookalike.encoders.manifest import EncoderManifest
 from lookalike.errors import Incompatible, LookalikeError, TrainingCancelled
 from lookalike.training.apart import as_error, as_json
-from lookalike.training.dataset import Dataset
 from lookalike.training.options import TrainingOptions
+from lookalike.training.sources.dataset import Dataset
 
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 TAIL_CHARACTERS = 2_000
@@ -219,7 +219,7 @@ def main(run: Path) -> None:
             answers.write(json.dumps(message) + "\n")
 
         try:
-            from lookalike.training.trainer import Trainer
+            from lookalike.training.fit.trainer import Trainer
 
             request = json.loads((run / "request.json").read_text(encoding="utf-8"))
             Trainer(

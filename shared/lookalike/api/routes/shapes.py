@@ -22,7 +22,7 @@ from lookalike.types import Attribute, Item, Match
 
 if TYPE_CHECKING:
     from lookalike.snapshots import SnapshotManifest
-    from lookalike.trainings import Training
+    from lookalike.training_jobs import Training
 
 
 def service_of(request: Request) -> Service:

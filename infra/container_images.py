@@ -1,0 +1,137 @@
+"""Builds the three images and boots each: `python -m infra.container_images [query] [ingest] [training]`.
+
+With Docker where there is one. Elsewhere with Debian's `buildah`, on a stand-in for the base image that
+`debootstrap` makes: the same Debian and the same Python, from packages; it is kept in the user's cache. Each
+function is then booted inside its image: the runtime client asks a Runtime API on loopback for an event. What
+an image adds to its base is printed. The exit code is not 0 if an image is too large or does not start.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.booting import boot
+from infra.container_builder import Buildah, Builder, Docker, MissingTool
+from lookalike.settings import cache_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image.
+
+    Attributes:
+        dockerfile: below the repository.
+        handlers: functions that it is the image of.
+        limit_megabytes: that it may add to its base; None: it is only told.
+    """
+
+    dockerfile: str
+    handlers: tuple[str, ...]
+    limit_megabytes: int | None
+
+
+PIPELINE = ("register", "encode", "publish", "conclude")
+IMAGES: Mapping[str, Image] = {
+    "query": Image("lambdas/query/Dockerfile", ("lambdas.query.handler.handler",), 600),
+    "ingest": Image(
+        "lambdas/ingest/Dockerfile",
+        (
+            "lambdas.ingest.handler.handler",
+            "lambdas.ingest.builder.handler",
+            *(f"lambdas.ingest.training_steps.{step}" for step in PIPELINE),
+        ),
+        650,
+    ),
+    "training": Image("sagemaker/Dockerfile", (), None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One image, built and booted; `boot_seconds` from start to the first event asked for, the slowest."""
+
+    name: str
+    added_megabytes: float
+    limit_megabytes: int | None
+    build_seconds: float
+    boot_seconds: float | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is within its limit."""
+        return self.limit_megabytes is None or self.added_megabytes <= self.limit_megabytes
+
+    def row(self) -> str:
+        """For the table."""
+        limit = f"{self.limit_megabytes}" if self.limit_megabytes else "–"
+        booted = "–" if self.boot_seconds is None else f"{self.boot_seconds:.1f}"
+        return f"| {self.name} | {self.added_megabytes:.0f} | {limit} | {self.build_seconds:.0f} | {booted} |"
+
+
+HEAD = "| image | adds to its base, MB | limit | built in, s | slowest start, s |\n|---|---|---|---|---|"
+
+
+def builder() -> Builder:
+    """What builds here. Raises MissingTool."""
+    found = Docker.here()
+    return found or Buildah(cache_folder(os.environ) / "images")
+
+
+def build(tool: Builder, name: str) -> float:
+    """Build one image; returns the seconds. Raises MissingTool."""
+    started = time.monotonic()
+    tool.build(ROOT, IMAGES[name].dockerfile, name)
+    return time.monotonic() - started
+
+
+def check(tool: Builder, name: str, build_seconds: float) -> Built:
+    """Boot the functions of an image, and measure it. Raises MissingTool."""
+    image = IMAGES[name]
+    boots = [boot(tool, name, handler) for handler in image.handlers]
+    added = tool.added_bytes(name) / MEGABYTE
+    return Built(name, added, image.limit_megabytes, build_seconds, max(boots, default=None))
+
+
+def make(tool: Builder, names: Sequence[str]) -> list[Built]:
+    """Build images, side by side as far as there are processors, and check each."""
+    tool.prepare()
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        seconds = list(pool.map(lambda name: build(tool, name), names))
+    return [check(tool, name, took) for name, took in zip(names, seconds, strict=True)]
+
+
+def main(names: Sequence[str]) -> int:
+    """Build images, print the table."""
+    unknown = sorted(set(names) - set(IMAGES))
+    if unknown:
+        sys.stderr.write(f"unknown image: {', '.join(unknown)}; expected {', '.join(IMAGES)}\n")
+        return 2
+    try:
+        tool = builder()
+        try:
+            built = make(tool, names or list(IMAGES))
+        finally:
+            tool.close()
+    except MissingTool as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"Built by {tool.title}.\n{HEAD}\n")
+    for each in built:
+        sys.stdout.write(f"{each.row()}\n")
+    large = [each.name for each in built if not each.fits]
+    if large:
+        sys.stderr.write(f"too large: {', '.join(large)}\n")
+    return 1 if large else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

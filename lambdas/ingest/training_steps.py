@@ -1,0 +1,85 @@
+"""The steps after a training job, called by the state machine of `infra/training_state_machine.py`.
+
+Each is told all that the machine knows. Errors are raised as they are: the machine tries again where their
+name says that it may help, and `conclude` writes the others down.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lookalike.aws.settings import AwsSettings
+from lookalike.aws.telemetry import Telemetry
+from lookalike.aws.training.artefact import unpack_artefact
+from lookalike.aws.training.steps import Pipeline
+from lookalike.errors import Incompatible
+from lookalike.publishing import StoreParts
+from lookalike.settings import Settings
+
+telemetry = Telemetry()
+Event = dict[str, Any]
+
+
+@lru_cache(maxsize=1)
+def parts() -> StoreParts:
+    """The parts of the store; a function's environment stays as it is."""
+    return StoreParts.of(Settings.from_env(os.environ), AwsSettings.from_env(os.environ).cache)
+
+
+@telemetry.instrumented
+def register(event: Event, context: object) -> Event:
+    """The model artefact becomes an encoder of the store; whether it may serve is decided."""
+    found = parts()
+    with tempfile.TemporaryDirectory(prefix="artefact-", dir=_scratch(found)) as scratch:
+        packed = Path(scratch) / "model.tar.gz"
+        found.artifacts.download(_path(found, event["train"]["artefact"]), packed)
+        artefact = unpack_artefact(packed, Path(scratch) / "model")
+        done = _pipeline(event).register(artefact)
+    telemetry.log.info("registered", extra={"encoder": done.encoder_id, "publish": done.publish})
+    return {"encoder_id": done.encoder_id, "publish": done.publish, "missing": done.missing}
+
+
+@telemetry.instrumented
+def encode(event: Event, context: object) -> Event:
+    """One batch of the distributed map: these objects get a vector of the new encoder."""
+    common = event["BatchInput"]
+    count = _pipeline(common).encode(common["encoder_id"], [item["key"] for item in event["Items"]])
+    telemetry.log.info("encoded", extra={"items": len(event["Items"]), "missing": count})
+    return {"encoded": count}
+
+
+@telemetry.instrumented
+def publish(event: Event, context: object) -> Event:
+    """The new encoder serves, if it is better."""
+    done = _pipeline(event).publish(event["register"]["encoder_id"])
+    telemetry.log.info("published" if done.published else "not published", extra={"snapshot": done.snapshot})
+    return {"published": done.published, "reason": done.reason}
+
+
+@telemetry.instrumented
+def conclude(event: Event, context: object) -> Event:
+    """The training ends, well or not."""
+    done = _pipeline(event).conclude(event.get("failed") or {})
+    telemetry.log.info("concluded", extra={"reason": done.reason, "alarm": done.alarm})
+    return {"alarm": done.alarm, "reason": done.reason}
+
+
+def _pipeline(event: Event) -> Pipeline:
+    return Pipeline(parts(), str(event["collection"]), str(event["training_id"]))
+
+
+def _scratch(found: StoreParts) -> Path:
+    found.cache.mkdir(parents=True, exist_ok=True)
+    return found.cache
+
+
+def _path(found: StoreParts, url: str) -> str:
+    """The path below the artifacts root of what SageMaker names by its URL."""
+    root = f"{found.artifacts.url}/"
+    if not url.startswith(root):
+        raise Incompatible("the model artefact is not in the artifacts bucket", got=url, expected=f"{root}…")
+    return url.removeprefix(root)

@@ -1,0 +1,97 @@
+"""Asking for builds: a FIFO queue whose message groups are the collections.
+
+SQS gives out no message of a group while another one of it is being worked on, so builds of one collection
+never overlap, and those of others do not wait.
+
+SQS drops a message whose deduplication id it saw in the last five minutes. The id names the state that asks:
+the catalogue's fingerprint and the snapshot that serves. Asked twice for one state, a build is made once. A
+later change is another state, whose message is kept; and a message that is dropped was sent before for the
+very same rows, so that whoever handles it sees all of them. No wake-up is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from lookalike.collections import CollectionConfig, check_name
+from lookalike.errors import InvalidInput, StoreUnavailable
+from lookalike.snapshots.staleness import Standing
+
+SECONDS_TO_ANSWER = 5
+ATTEMPTS = 3
+
+
+class BuildQueue:
+    """The queue that the builder reads.
+
+    Args:
+        url: of the queue.
+        client: of SQS; None: boto3 makes one when it is first needed.
+    """
+
+    def __init__(self, url: str, client: Any = None) -> None:
+        self._url = url
+        self._given = client
+
+    @cached_property
+    def _client(self) -> Any:
+        if self._given is not None:
+            return self._given
+        import boto3  # a third of a second that a search never pays
+        from botocore.config import Config
+
+        limits = Config(
+            connect_timeout=SECONDS_TO_ANSWER,
+            read_timeout=SECONDS_TO_ANSWER,
+            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        )
+        return boto3.client("sqs", config=limits)
+
+    def ask(self, standing: Standing) -> None:
+        """Ask for a build of what a collection holds now.
+
+        Raises:
+            StoreUnavailable: the queue did not take it; ask again.
+        """
+        serving = standing.serving.id if standing.serving else ""
+        self._send(standing.config, standing.fingerprint, serving)
+
+    def ask_for(self, config: CollectionConfig) -> None:
+        """Ask for a look at a collection that was configured otherwise. Raises StoreUnavailable."""
+        self._send(config, json.dumps(config.to_json(), sort_keys=True))
+
+    def _send(self, config: CollectionConfig, *state: str) -> None:
+        asked = [config.name, config.created_at, *state]
+        _in_time(
+            lambda: self._client.send_message(
+                QueueUrl=self._url,
+                MessageBody=json.dumps({"collection": config.name}),
+                MessageGroupId=config.name,
+                MessageDeduplicationId=hashlib.sha256(json.dumps(asked).encode()).hexdigest(),
+            )
+        )
+
+
+def collection_of(body: str) -> str:
+    """The collection that a message is about. Raises InvalidInput."""
+    try:
+        name = json.loads(body)["collection"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput("this asks for no build", got=repr(body[:200])) from error
+    check_name(str(name))
+    return str(name)
+
+
+def _in_time(call: Callable[[], object]) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        call()
+    except (BotoCoreError, ClientError) as error:
+        raise StoreUnavailable(
+            "the queue of builds did not take a message", got=str(error), fix="Try again."
+        ) from error

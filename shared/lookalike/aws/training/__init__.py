@@ -1,0 +1,1 @@
+"""A training on SageMaker: the container, and the steps that follow the job."""

@@ -1,0 +1,49 @@
+"""How a training container ends: an exit code, and for failures one sentence for people."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+
+from lookalike.aws.training.contract import Contract
+from lookalike.aws.training.failures import BROKEN, REFUSED
+from lookalike.errors import BackboneNotFound, Incompatible, InvalidInput, LookalikeError, TrainingCancelled
+
+TERMINATED = 128 + 15
+OF_THE_SOURCE = (InvalidInput, BackboneNotFound, Incompatible)
+
+
+def ending(contract: Contract, run: Callable[[], None], stopped: Callable[[], bool]) -> int:
+    """Call `run`; returns the exit code.
+
+    Args:
+        contract: where the failure is written.
+        run: does the work.
+        stopped: whether the process was asked to end: then it did not fail.
+    """
+    try:
+        run()
+    except TrainingCancelled as error:
+        if stopped():
+            _say("asked to end; what was computed is among the checkpoints")
+            return TERMINATED
+        return _failed(contract, str(error), REFUSED)
+    except OF_THE_SOURCE as error:
+        return _failed(contract, str(error), REFUSED)
+    except LookalikeError as error:
+        return _failed(contract, str(error), BROKEN)
+    except Exception as error:  # whatever it is, SageMaker must be told more than a number
+        traceback.print_exc()
+        return _failed(contract, f"the training failed unexpectedly: {type(error).__name__}: {error}", BROKEN)
+    return 0
+
+
+def _failed(contract: Contract, sentence: str, code: int) -> int:
+    _say(sentence)
+    contract.fail(sentence)
+    return code
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

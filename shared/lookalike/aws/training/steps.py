@@ -1,0 +1,173 @@
+"""The steps after a training job, each of which may run twice, or be killed and run again.
+
+A state machine (`infra/training_state_machine.py`) calls them through `lambdas/ingest/training_steps.py`.
+The record says what was reached; whatever is there already is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lookalike.aws.training.artefact import Artefact
+from lookalike.aws.training.failures import explain
+from lookalike.errors import NotFound, TrainingCancelled
+from lookalike.ingest.keys import place_of
+from lookalike.publishing import Comparison, Encoding, Parts, Publication, judge_collection
+from lookalike.training_jobs.progress import Telling, finite
+from lookalike.training_jobs.record import Status, Training
+from lookalike.training_jobs.records import Trainings, zip_key
+from lookalike.training_jobs.steps import not_published, publish_trained
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What became of an artefact.
+
+    Attributes:
+        encoder_id: of the encoder, now in the store.
+        publish: whether it may come to serve.
+        missing: items to encode with it; 0 if it is not to serve.
+    """
+
+    encoder_id: str
+    publish: bool
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """How a training ended: a sentence, and whether somebody must look after the system."""
+
+    reason: str
+    alarm: bool
+
+
+class Pipeline:
+    """The steps of one training.
+
+    Args:
+        parts: of the store.
+        collection: its name.
+        training_id: of the training.
+    """
+
+    def __init__(self, parts: Parts, collection: str, training_id: str) -> None:
+        self._parts = parts
+        self._collection = collection
+        self._id = training_id
+        self._book = Trainings(parts.artifacts, collection)
+        self._telling = Telling(self._book, training_id)
+
+    def register(self, artefact: Artefact) -> Registered:
+        """Add the encoder to the store, write down how it did, and decide whether it may serve.
+
+        Raises:
+            TrainingNotFound: the collection was deleted.
+            TrainingCancelled: somebody asked for the end, or it has ended.
+            Incompatible: the artefact is not that of a training.
+        """
+        training = self._active()
+        self._telling.tell("running", "adding the encoder")
+        encoder_id = self._parts.encoders.add(artefact.encoder).id
+        comparison = self._valid(artefact.comparison, encoder_id)
+        reason = not_published(training, comparison)
+        self._book.update(
+            self._id,
+            encoder_id=encoder_id,
+            metrics=finite(artefact.metrics),
+            notes=artefact.notes,
+            comparison=comparison.to_json() if comparison else None,
+            has_report=self._keep_report(artefact),
+            published=None if reason is None else False,
+            reason=reason,
+        )
+        if reason is not None:
+            return Registered(encoder_id, False, 0)
+        missing = len(Encoding(self._parts, self._collection, encoder_id).missing())
+        self._telling.tell("publishing", "encoding", 0, missing)
+        return Registered(encoder_id, True, missing)
+
+    def encode(self, encoder_id: str, keys: Sequence[str]) -> int:
+        """Encode some objects of the images root with an encoder that is to serve.
+
+        Returns:
+            How many were not encoded before.
+
+        Raises:
+            TrainingCancelled: as `register`.
+            StoreUnavailable: it may go better when it is called again.
+        """
+        self._active()
+        places = [place_of(self._collection, key) for key in keys]
+        ids = [place.name for place in places if place and place.kind == "image"]
+        return Encoding(self._parts, self._collection, encoder_id).encode(ids) if ids else 0
+
+    def publish(self, encoder_id: str) -> Publication:
+        """Catch up with what arrived meanwhile, build, and let the encoder serve if it is better.
+
+        The comparison of the training decides; if there was none, one on the items of the collection does.
+
+        Raises:
+            TrainingCancelled, EncodingCancelled: as `register`.
+            InvalidInput: nothing tells whether it is better.
+            StoreUnavailable, Conflict: it may go better when it is called again.
+        """
+        training = self._active()
+
+        def judge(old: str, new: str) -> Comparison:
+            known = Comparison.from_json(training.comparison) if training.comparison else None
+            if known and (known.old.encoder_id, known.new.encoder_id) == (old, new):
+                return known
+            return judge_collection(self._parts, self._collection, old, new)
+
+        done = publish_trained(self._parts, training, encoder_id, judge, self._telling)
+        numbers = done.comparison.to_json() if done.comparison else training.comparison
+        self._book.update(self._id, published=done.published, reason=done.reason, comparison=numbers)
+        return done
+
+    def conclude(self, failed: Mapping[str, Mapping[str, Any]]) -> Conclusion:
+        """End the record, and remove the zip file. A training that has ended stays as it is.
+
+        Args:
+            failed: error name and cause of the step that failed, by its name; empty if none did.
+        """
+        try:
+            conclusion = self._end(failed)
+        except NotFound:
+            conclusion = Conclusion("the collection was deleted meanwhile", alarm=False)
+        self._parts.images.delete(zip_key(self._collection, self._id))
+        return conclusion
+
+    def _end(self, failed: Mapping[str, Mapping[str, Any]]) -> Conclusion:
+        training = self._book.get(self._id)
+        status: Status = "succeeded"
+        conclusion = Conclusion(training.reason or "", alarm=False)
+        for step, caught in failed.items():
+            failure = explain(step, str(caught.get("Error")), str(caught.get("Cause")))
+            status = "cancelled" if failure.cancelled else "failed"
+            conclusion = Conclusion(failure.sentence, failure.alarm)
+        if training.is_active:
+            published = bool(training.published) if status == "succeeded" else training.published
+            self._book.finish(self._id, status, published=published, reason=conclusion.reason)
+            self._telling.say(f"ended: {conclusion.reason}")
+        return conclusion
+
+    def _active(self) -> Training:
+        training = self._book.get(self._id)
+        if training.cancel_requested or not training.is_active:
+            raise TrainingCancelled("the training was cancelled, or has ended", got=training.status)
+        return training
+
+    def _valid(self, comparison: Comparison | None, encoder_id: str) -> Comparison | None:
+        """The comparison, if it is with the encoder that serves today."""
+        serving = self._parts.collections.get(self._collection).encoder_id
+        ids = (comparison.old.encoder_id, comparison.new.encoder_id) if comparison else None
+        return comparison if ids == (serving, encoder_id) else None
+
+    def _keep_report(self, artefact: Artefact) -> bool:
+        page = artefact.report
+        if page is not None:
+            self._book.put_report(self._id, page)
+        return page is not None

@@ -1,0 +1,1 @@
+"""Pretrained feature extractors, and their export to LiteRT."""

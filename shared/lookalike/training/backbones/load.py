@@ -1,0 +1,271 @@
+"""Pretrained feature extractors: the packaged networks, TF-Hub handles, SavedModel folders."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from lookalike.encoders.manifest import file_sha256
+from lookalike.errors import BackboneNotFound, Incompatible
+from lookalike.images import Preprocess
+from lookalike.training.backbones.presets import PACKAGED, PRESETS, UNIT_RANGE
+
+FALLBACK_SIZE = 224
+"""Input side for a model that takes any."""
+WHITE = 255.0
+SIGNATURES = ("image_feature_vector", "default", "serving_default")
+"""Tried in this order where the object is not callable. The first two are TF1 Hub's common names
+(https://www.tensorflow.org/hub/common_signatures/images), the last is what Keras and TF2 export."""
+
+TensorFunction = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A loaded feature extractor.
+
+    Attributes:
+        name: short, fit for an encoder's name.
+        source: preset name, handle or folder, as it was asked for.
+        size: side of its square input, in pixels.
+        dimension: of its feature vector.
+        features: (n, size, size, 3) float32 RGB in 0..255 → (n, dimension) float32.
+        digest: hash of all that decides its numbers, in hexadecimal; names its cached features.
+        taps: pixels as above → (activations before the last stages, features); None if it cannot be cut.
+        keep: the loaded object. Its functions hold their variables weakly, so it must outlive them.
+    """
+
+    name: str
+    source: str
+    size: int
+    dimension: int
+    features: TensorFunction
+    keep: object
+    digest: str
+    taps: TensorFunction | None = None
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How a picture becomes this backbone's input: the project's default, at its size."""
+        return Preprocess(size=self.size)
+
+
+def load_backbone(
+    backbone: str, *, size: int | None = None, pixel_range: tuple[float, float] | None = None
+) -> Backbone:
+    """Load `backbone`.
+
+    Args:
+        backbone: `efficientnet-lite0|1|2`, a preset of `presets.PRESETS`, a TF-Hub handle, or a SavedModel
+            folder.
+        size: input side in pixels; None takes the preset's, else the model's own, else 224. The packaged
+            networks take any.
+        pixel_range: model input for a black and a white pixel; None takes the preset's or the packaged
+            network's, else (0, 1).
+
+    Raises:
+        BackboneNotFound: unknown name, no model in the folder, or the handle cannot be downloaded.
+        Incompatible: the model does not turn pictures into one vector each.
+    """
+    if backbone in PACKAGED:
+        return _packaged(backbone, size, pixel_range)
+    preset = PRESETS.get(backbone)
+    loaded = _hub_load(preset.handle if preset else backbone)
+    function, own_size = _callable_of(loaded, backbone)
+    side = size or (preset.size if preset else own_size) or FALLBACK_SIZE
+    scaled = _normaliser(pixel_range or (preset.pixel_range if preset else UNIT_RANGE))
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, side, side, 3), tf.float32)])  # type: ignore[untyped-decorator]  # TensorFlow has no types
+    def features(pixels: Any) -> Any:
+        return function(scaled(pixels))
+
+    dimension = _checked_dimension(features, side, backbone)
+    # A folder's path says nothing on another machine.
+    source = backbone if preset or "://" in backbone else f"SavedModel {Path(backbone).name}"
+    digest = _digest(_content_of(preset.handle if preset else backbone), side, repr(pixel_range))
+    return Backbone(_short_name(backbone), source, side, dimension, features, (loaded, function), digest)
+
+
+def _packaged(name: str, size: int | None, pixel_range: tuple[float, float] | None) -> Backbone:
+    from lookalike.training.backbones.efficientnet_lite import PIXEL_RANGE, VARIANTS, build, load_weights
+
+    variant = replace(VARIANTS[name], size=size or VARIANTS[name].size)
+    weights = load_weights(name)
+    model = build(variant, weights, tap=True)
+
+    scaled = _normaliser(pixel_range or PIXEL_RANGE)
+
+    def taps(pixels: Any) -> Any:
+        return model(scaled(pixels), training=False)
+
+    def features(pixels: Any) -> Any:
+        return taps(pixels)[1]
+
+    content = hashlib.sha256(b"".join(weights[part].tobytes() for part in sorted(weights))).hexdigest()
+    digest = _digest(content, variant.size, repr(pixel_range or PIXEL_RANGE))
+    return Backbone(name, name, variant.size, int(model.output_shape[1][-1]), features, model, digest, taps)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def _content_of(backbone: str) -> str:
+    """Hash of a SavedModel folder's files; a handle stands for itself, because it names a version."""
+    folder = Path(backbone)
+    if not folder.is_dir():
+        return backbone
+    total = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(f"{file.relative_to(folder).as_posix()}\0{file_sha256(file)}\n".encode())
+    return total.hexdigest()
+
+
+def _normaliser(pixel_range: tuple[float, float]) -> TensorFunction:
+    """0..255 → `pixel_range`, linearly.
+
+    As a 1 × 1 depthwise convolution with a bias, because that is one operation with exact 8-bit steps once it
+    is quantised; a product and a sum are two, each of which rounds, and the first layer amplifies it.
+    """
+    black, white = pixel_range
+    kernel = tf.constant((white - black) / WHITE, tf.float32, (1, 1, 3, 1))
+    bias = tf.constant(black, tf.float32, (3,))
+
+    def scaled(pixels: Any) -> Any:
+        return tf.nn.bias_add(tf.nn.depthwise_conv2d(pixels, kernel, (1, 1, 1, 1), "VALID"), bias)
+
+    return scaled
+
+
+def _hub_load(handle: str) -> Any:
+    import tensorflow_hub as hub
+
+    is_folder = "://" not in handle
+    if is_folder and not Path(handle).is_dir():
+        raise BackboneNotFound(
+            "there is no such backbone",
+            got=repr(handle),
+            expected="a SavedModel folder, a TF-Hub handle (https://…), or a preset",
+            fix=f"Presets: {', '.join((*PACKAGED, *PRESETS))}.",
+        )
+    try:
+        return hub.load(handle)
+    # Whatever a resolver, an archive or a foreign SavedModel throws: there is no common base class.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        if is_folder:
+            raise BackboneNotFound(
+                "this folder holds no SavedModel that TensorFlow can load",
+                got=f"{handle} ({reason})",
+                expected="a folder with saved_model.pb and variables/",
+            ) from error
+        raise BackboneNotFound(
+            "the backbone cannot be downloaded",
+            got=f"{handle} ({reason})",
+            fix="Where the network allows it, download and unpack the model, and pass its folder instead.",
+        ) from error
+
+
+def _callable_of(loaded: Any, backbone: str) -> tuple[TensorFunction, int | None]:
+    """The function that gives features, and the input side if the model fixes one."""
+    if callable(loaded):
+        return (lambda pixels: _one_tensor(_call(loaded, pixels), backbone)), _side_of_call(loaded)
+    signatures: Mapping[str, Any] = getattr(loaded, "signatures", {})
+    for name in SIGNATURES:
+        if name in signatures:
+            return _signature(signatures[name], f"{backbone} (signature {name!r})")
+    raise Incompatible(
+        f"{backbone} is not a feature extractor",
+        got=f"no __call__, and the signatures {sorted(signatures) or 'none'}",
+        expected=f"a TF2 SavedModel that can be called, or one of the signatures {', '.join(SIGNATURES)}",
+    )
+
+
+def _call(loaded: Any, pixels: Any) -> Any:
+    """Call a reusable SavedModel in inference mode, whether or not it takes `training`."""
+    specification = getattr(loaded.__call__, "function_spec", None)
+    arguments = getattr(specification, "fullargspec", None)
+    if arguments and "training" in (*arguments.args, *arguments.kwonlyargs):
+        return loaded(pixels, training=False)
+    return loaded(pixels)
+
+
+def _signature(signature: Any, backbone: str) -> tuple[TensorFunction, int | None]:
+    inputs = signature.structured_input_signature[1]
+    if len(inputs) != 1:
+        raise Incompatible(
+            f"{backbone} does not take one picture", got=f"inputs {sorted(inputs)}", expected="one input"
+        )
+    ((argument, spec),) = inputs.items()
+    return (
+        lambda pixels: _one_tensor(signature(**{argument: pixels}), backbone),
+        _square_side(spec),
+    )
+
+
+def _side_of_call(loaded: Any) -> int | None:
+    for concrete in getattr(loaded.__call__, "concrete_functions", ()):
+        for spec in tf.nest.flatten(concrete.structured_input_signature):
+            if isinstance(spec, tf.TensorSpec) and (side := _square_side(spec)):
+                return side
+    return None
+
+
+def _square_side(spec: Any) -> int | None:
+    shape = spec.shape
+    return int(shape[1]) if shape.rank == 4 and shape[1] is not None and shape[1] == shape[2] else None
+
+
+def _one_tensor(result: Any, backbone: str) -> Any:
+    """The feature tensor among a model's outputs."""
+    if not isinstance(result, Mapping):
+        return result
+    if "default" in result:
+        return result["default"]
+    if len(result) == 1:
+        return next(iter(result.values()))
+    raise Incompatible(
+        f"{backbone} gives several outputs",
+        got=", ".join(f"{name} {tuple(value.shape)}" for name, value in sorted(result.items())),
+        expected="one, or one called 'default'",
+    )
+
+
+def _checked_dimension(features: Any, side: int, backbone: str) -> int:
+    try:
+        result = features(tf.zeros((1, side, side, 3), tf.float32))
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise Incompatible(
+            f"{backbone} does not take pictures of {side} × {side} pixels",
+            got=str(error)[:300],
+            fix="Name the input size that the model was made for.",
+        ) from error
+    shape = tuple(getattr(result, "shape", ()))
+    dtype = getattr(result, "dtype", type(result).__name__)
+    if len(shape) != 2 or shape[0] != 1 or dtype != tf.float32:
+        raise Incompatible(
+            f"{backbone} does not give one feature vector for a picture",
+            got=f"{getattr(dtype, 'name', dtype)} {shape} for an input of {(1, side, side, 3)}",
+            expected="float32 (1, dimension)",
+            fix="Take the feature_vector variant of the model, pooled and without the classifier.",
+        )
+    return int(shape[1])
+
+
+def _short_name(backbone: str) -> str:
+    """`https://tfhub.dev/google/bit/m-r50x1/1` → `bit-m-r50x1`; a folder gives its own name."""
+    path = re.sub(r"^[a-z]+://[^/]+/", "", backbone)
+    parts = [part for part in re.split(r"[/\\]+", path) if part]
+    if "://" in backbone:
+        noise = {"google", "imagenet", "tensorflow", "feature_vector", "feature-vector"}
+        parts = [part for part in parts if part not in noise and not part.isdigit()]
+    else:
+        parts = parts[-1:]
+    name = re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+    return name[:40].strip("-") or "backbone"

@@ -1,0 +1,1 @@
+"""Training: features, heads, losses, the training loop."""

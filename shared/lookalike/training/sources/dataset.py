@@ -1,0 +1,259 @@
+"""What is trained on: pictures, each with its class.
+
+`read_source` makes a data set of a folder or a zip file; the first folder is the class, unless metadata says
+otherwise. What cannot be used is left out with a note, and a source with which nothing can be learnt is
+refused in one sentence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lookalike.errors import ImageRejected, InvalidInput
+
+Side = Literal["train", "validation"]
+FORMAT = 1
+NAMED = 5
+MIN_PER_LABEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One picture and its class.
+
+    Attributes:
+        id: path below the source's root, with `/`; or the id of an item.
+        path: a local file with the picture's bytes.
+        label: its class.
+        product: pictures of one product never stand on both sides of a split; None: not known.
+        split: the side that the user's metadata asks for.
+    """
+
+    id: str
+    path: Path
+    label: str
+    product: str | None = None
+    split: Side | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Pictures of two classes or more, each id once.
+
+    Attributes:
+        examples: in a fixed order.
+        notes: what was left out or understood in some way, for people.
+
+    Raises:
+        InvalidInput: fewer than two classes, or an id twice.
+    """
+
+    examples: tuple[Example, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        twice = [id_ for id_, count in Counter(example.id for example in self.examples).items() if count > 1]
+        if twice:
+            raise InvalidInput("an id stands for two pictures", got=listed(twice), expected="each id once")
+        if len(self.labels) < 2:
+            raise _too_few_classes(Counter(example.label for example in self.examples))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, sorted."""
+        return tuple(sorted({example.label for example in self.examples}))
+
+    def fingerprint(self, about: object = None) -> str:
+        """20 hexadecimal digits that change with the pictures, their classes, and `about` (as JSON).
+
+        Files are told by length and time, not read: it takes seconds, however many there are.
+        """
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        for example in self.examples:
+            status = example.path.stat()
+            said = (example.id, example.label, example.product, example.split)
+            digest.update(json.dumps((*said, status.st_size, status.st_mtime_ns)).encode())
+        return digest.hexdigest()[:20]
+
+    def write(self, path: Path) -> None:
+        """Write as JSON lines: a head with the notes, then one line a picture. Whole or not at all."""
+        staged = path.with_name(f"{path.name}.{os.getpid()}.part")
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(json.dumps({"format": FORMAT, "notes": self.notes}) + "\n")
+            for example in self.examples:
+                file.write(json.dumps(asdict(example) | {"path": str(example.path)}) + "\n")
+        staged.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Dataset:
+        """Inverse of `write`.
+
+        Raises:
+            InvalidInput: the file is something else.
+        """
+        try:
+            with path.open(encoding="utf-8") as file:
+                head = json.loads(file.readline())
+                if head["format"] != FORMAT:
+                    raise InvalidInput("unknown format of a data set", got=head["format"], expected=FORMAT)
+                examples = tuple(_example(json.loads(line)) for line in file)
+                return cls(examples, tuple(head["notes"]))
+        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+            if isinstance(error, InvalidInput):
+                raise
+            raise InvalidInput("this is no data set", got=path, fix="Read the source again.") from error
+
+
+def trainable(examples: Iterable[Example], notes: Sequence[str] = ()) -> Dataset:
+    """The data set of those `examples` whose class has two pictures or more; the other classes are noted.
+
+    Raises:
+        InvalidInput: fewer than two classes are left.
+    """
+    given = list(examples)
+    counts = Counter(example.label for example in given)
+    small = sorted(label for label, count in counts.items() if count < MIN_PER_LABEL)
+    if len(counts) - len(small) < 2:
+        raise _too_few_classes(counts)
+    said = list(notes)
+    if small:
+        said.append(f"{counted(len(small), 'class')} of one picture left out: {listed(small)}")
+    return Dataset(tuple(e for e in given if counts[e.label] >= MIN_PER_LABEL), tuple(said))
+
+
+def check_readable(examples: Sequence[Example], rejected: Mapping[str, str]) -> Dataset:
+    """What is left of `examples` when the pictures that do not decode are left out.
+
+    Args:
+        examples: all of them.
+        rejected: id → why, of those that do not decode.
+
+    Raises:
+        InvalidInput: none is left, or fewer than two classes with two pictures.
+    """
+    left = [example for example in examples if example.id not in rejected]
+    if not left:
+        raise nothing_readable(len(examples), next(iter(rejected.values()), "no picture at all"))
+    bad = [f"{example.id} ({rejected[example.id]})" for example in examples if example.id in rejected]
+    notes = [f"{len(bad)} of {len(examples)} pictures cannot be read: {listed(bad)}"] if bad else []
+    try:
+        return trainable(left, notes)
+    except InvalidInput as error:
+        if not bad:
+            raise
+        raise InvalidInput(
+            "too few pictures are left when those that cannot be read are left out",
+            got=f"{len(left)} of {len(examples)}; {error.got}",
+            expected=error.expected,
+            fix=f"The first that cannot be read: {bad[0]}.",
+        ) from error
+
+
+def check_any_opens(examples: Sequence[Example]) -> None:
+    """Whether any picture at all begins like one; reads headers, and no more than it must.
+
+    Raises:
+        InvalidInput: not one does.
+    """
+    from lookalike.images.sniff import read_header
+
+    reason = "no picture at all"
+    for example in examples:
+        try:
+            read_header(example.path.read_bytes())
+        except (ImageRejected, OSError) as error:
+            reason = f"{example.id}: {error}"
+        else:
+            return
+    raise nothing_readable(len(examples), reason)
+
+
+def nothing_readable(count: int, reason: str) -> InvalidInput:
+    """The error for a source whose every picture is damaged."""
+    return InvalidInput(
+        "not one of the pictures can be read",
+        got=f"{counted(count, 'file')}, the last of them {reason.rstrip('.')}",
+        expected="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
+        fix="Copy the pictures again from where they came from.",
+    )
+
+
+def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dataset:
+    """The data set of a folder, or of a zip file, which is unpacked into `scratch` once.
+
+    Args:
+        source: pictures in one folder per class; CSV, JSONL or Parquet files beside those may give
+            `category`, `product_id` and `split` of each `file`.
+        scratch: where a zip file is unpacked; used again when the same file comes again.
+        label: a metadata column whose values are the classes, in place of folder and `category`.
+
+    Raises:
+        InvalidInput: nothing can be learnt from it; the message says why and what to do.
+    """
+    from lookalike.training.sources.archive import unpack
+    from lookalike.training.sources.listing import list_folder
+    from lookalike.training.sources.reading import label_pictures
+
+    if source.is_dir():
+        listing = list_folder(source)
+    elif source.is_file():
+        listing = unpack(source, scratch)
+    else:
+        raise InvalidInput(
+            "there is no such source", got=source, expected="a folder of pictures, or a zip file of one"
+        )
+    dataset = label_pictures(listing, label)
+    check_any_opens(dataset.examples)
+    return dataset
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of `names`, and how many more there are."""
+    shown = ", ".join(names[:NAMED])
+    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 class`, `2 classes`."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _example(row: Mapping[str, Any]) -> Example:
+    example = Example(**row)
+    if not isinstance(example.id, str) or not isinstance(example.label, str):
+        raise TypeError("an id or a label is no text")
+    return replace(example, path=Path(row["path"]))
+
+
+def _too_few_classes(counts: Counter[str]) -> InvalidInput:
+    big = {label for label, count in counts.items() if count >= MIN_PER_LABEL}
+    expected = "two classes or more, each with two pictures or more"
+    if not counts:
+        return InvalidInput(
+            "no picture has a class",
+            got="none",
+            expected=expected,
+            fix="Put the pictures into one folder per class.",
+        )
+    if len(counts) == 1:
+        ((label, count),) = counts.items()
+        return InvalidInput(
+            "there is one class only, so that nothing can be told apart",
+            got=f"{label} with {counted(count, 'picture')}",
+            expected=expected,
+            fix="Add a folder for each further class, such as photos/shoes and photos/hats.",
+        )
+    return InvalidInput(
+        "too few classes have two pictures or more",
+        got=f"{len(big)} of {len(counts)} ({listed(sorted(counts))})",
+        expected=expected,
+        fix="Add pictures to the classes that have one only, or merge classes.",
+    )

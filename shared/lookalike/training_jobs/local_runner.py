@@ -1,0 +1,212 @@
+"""The runner: carries out the trainings of one store on this machine, one after another."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from lookalike.collections import Collections
+from lookalike.errors import LookalikeError, NotFound
+from lookalike.settings import Settings
+from lookalike.storage import Store
+from lookalike.training_jobs.record import Training
+from lookalike.training_jobs.records import Trainings, zip_key
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+POLL_SECONDS = 0.5
+CANCEL_SECONDS = 20.0
+"""How long a process may take to notice that it was cancelled, before it is ended."""
+TAIL_BYTES = 2_000
+
+
+class Runner:
+    """A thread that starts a process for each training, and begins it again if it dies.
+
+    Args:
+        settings: name the store.
+        cache: folder that outlives the server: features of pictures are kept there.
+        ended: called with the collection after each training.
+    """
+
+    def __init__(self, settings: Settings, cache: Path, *, ended: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._ended = ended
+        self._artifacts = Store.artifacts(settings)
+        self._images = Store.images(settings)
+        self._condition = threading.Condition()
+        self._waiting: list[tuple[str, str]] = []
+        self._current: tuple[str, str] | None = None
+        self._quiet: set[str] = set()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="trainings", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what the last server left unfinished."""
+        for collection in Collections(self._artifacts).names():
+            for training in reversed(Trainings(self._artifacts, collection).all()):
+                if training.is_active and training.status != "waiting_for_upload":
+                    self.begin(collection, training.id)
+        self._thread.start()
+
+    def close(self, timeout_seconds: float) -> None:
+        """End what is under way; the next start goes on with it."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    # What the API asks for (see `lookalike.api.trainer`)
+
+    def check(self) -> None:
+        """Trainings can be carried out here."""
+
+    def begin(self, collection: str, training_id: str) -> None:
+        """Carry out a training when its turn comes."""
+        with self._condition:
+            if (collection, training_id) not in self._waiting and self._current != (collection, training_id):
+                self._waiting.append((collection, training_id))
+            self._condition.notify_all()
+
+    def cancel(self, collection: str, training_id: str) -> None:
+        """Whoever carries it out sees that it was asked to stop; one that waits for its turn ends now."""
+        with self._condition:
+            self._condition.notify_all()
+            if self._current == (collection, training_id):
+                return
+        Trainings(self._artifacts, collection).finish(training_id, "cancelled", reason="cancelled, as asked")
+        self._images.delete(zip_key(collection, training_id))
+
+    @contextmanager
+    def quiet(self, collection: str) -> Iterator[None]:
+        """No training of this collection while the block runs; one under way is ended first."""
+        with self._condition:
+            self._quiet.add(collection)
+            self._waiting = [each for each in self._waiting if each[0] != collection]
+            self._condition.notify_all()
+            while self._current and self._current[0] == collection:
+                self._condition.wait()
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._quiet.discard(collection)
+
+    # The thread
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            collection, training_id = task
+            try:
+                self._carry_out(collection, training_id)
+            except Exception:  # one collection's trouble must not end the work for the others
+                logger.exception("training %s of %s failed", training_id, collection)
+            finally:
+                with self._condition:
+                    self._current = None
+                    self._condition.notify_all()
+            if not self._is_stopped(collection):
+                self._ended(collection)
+
+    def _next(self) -> tuple[str, str] | None:
+        with self._condition:
+            while not self._waiting and not self._closing:
+                self._condition.wait()
+            if self._closing:
+                return None
+            self._current = self._waiting.pop(0)
+            return self._current
+
+    def _is_stopped(self, collection: str) -> bool:
+        return self._closing or collection in self._quiet
+
+    def _carry_out(self, collection: str, training_id: str) -> None:
+        book = Trainings(self._artifacts, collection)
+        died = 0
+        while not self._is_stopped(collection):
+            try:
+                if not book.get(training_id).is_active:
+                    return
+                tail = self._attempt(collection, training_id, book)
+                training = book.get(training_id)
+            except NotFound:  # deleted with its collection
+                return
+            if self._is_stopped(collection) or not training.is_active:
+                return
+            if training.cancel_requested:
+                self._clear(book, training)
+                return
+            died += 1
+            logger.warning("training %s of %s died: %s", training_id, collection, tail)
+            if died == ATTEMPTS:
+                book.finish(training_id, "failed", reason=f"its process died {died} times: {tail}")
+                self._images.delete(zip_key(collection, training_id))
+                return
+            book.say(training_id, "its process died; it goes on from where it was")
+
+    def _attempt(self, collection: str, training_id: str, book: Trainings) -> str:
+        """Run the process to its end, or end it; returns the end of what it wrote."""
+        command = [
+            sys.executable,
+            "-m",
+            "lookalike.training_jobs.worker",
+            collection,
+            training_id,
+            str(self._cache),
+        ]
+        environment = {**os.environ, **self._settings.to_env()}
+        with tempfile.TemporaryFile() as noise:
+            process = subprocess.Popen(  # noqa: S603  # our own module
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=noise,
+                stderr=noise,
+                start_new_session=True,  # a group of its own, so that its children end with it
+            )
+            try:
+                self._watch(process, collection, training_id, book)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                if process.stdin:
+                    process.stdin.close()
+            return _tail(noise) or f"exit code {process.returncode}"
+
+    def _watch(
+        self, process: subprocess.Popen[bytes], collection: str, training_id: str, book: Trainings
+    ) -> None:
+        """Return when the process has ended, or must."""
+        patience = CANCEL_SECONDS
+        while process.poll() is None and patience > 0:
+            with self._condition:
+                if self._is_stopped(collection):
+                    return
+                self._condition.wait(POLL_SECONDS)
+            with suppress(LookalikeError):
+                if book.get(training_id).cancel_requested:
+                    patience -= POLL_SECONDS
+
+    def _clear(self, book: Trainings, training: Training) -> None:
+        book.finish(training.id, "cancelled", reason="cancelled, as asked")
+        self._images.delete(zip_key(training.collection, training.id))
+
+
+def _tail(noise: IO[bytes]) -> str:
+    noise.seek(0, os.SEEK_END)
+    noise.seek(max(0, noise.tell() - TAIL_BYTES))
+    lines = noise.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,190 @@
+"""The trainings of a collection, in the artifacts store: `collections/<c>/trainings/<id>/`.
+
+```
+training.json   what is known of it; changed by compare-and-swap
+log.json        what happened, line by line
+report.html     the evaluation, once it has ended well
+work/           files of a training under way: gone when it has ended
+```
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lookalike.errors import Conflict, Incompatible, ObjectNotFound, TrainingNotFound
+from lookalike.storage import Store
+from lookalike.training_jobs.record import Status, Training, now_text
+
+UPDATE_ATTEMPTS = 20
+MAX_LOG_LINES = 2_000
+_ID = re.compile(r"\d{8}t\d{6}-[0-9a-f]{6}")
+
+
+class Trainings:
+    """The trainings of one collection. Safe to share between threads and processes."""
+
+    def __init__(self, artifacts: Store, collection: str) -> None:
+        self._artifacts = artifacts
+        self._folder = f"collections/{collection}/trainings"
+        self.collection = collection
+
+    def create(self, asked: Training, *, upload_seconds: int | None = None) -> Training:
+        """Write down a training that was asked for; its id and times are filled in.
+
+        Args:
+            asked: what is wanted.
+            upload_seconds: wait so long for a zip file; None: it can begin.
+
+        Raises:
+            Conflict: another one of this collection has not ended; the text names it.
+        """
+        now = datetime.now(UTC)
+        until = now + timedelta(seconds=upload_seconds or 0)
+        made = replace(
+            asked,
+            id=f"{now:%Y%m%dt%H%M%S}-{secrets.token_hex(3)}",
+            status="waiting_for_upload" if upload_seconds else "queued",
+            created_at=now_text(),
+            upload_until=until.isoformat(timespec="seconds") if upload_seconds else None,
+        )
+        with self._artifacts.lock(f"{self._folder}.lock"):
+            for other in self.all():
+                if other.is_active:
+                    raise Conflict(
+                        "another training of this collection has not ended",
+                        got=f"{other.id}, {other.status}",
+                        fix="Wait for its end, or cancel it.",
+                    )
+            self._artifacts.create(self._path(made.id, "training.json"), made.dump())
+        return made
+
+    def get(self, training_id: str) -> Training:
+        """One training. Raises TrainingNotFound, with the nearest ids."""
+        return self._read(training_id)[0]
+
+    def all(self) -> list[Training]:
+        """All trainings, the latest first; those that cannot be read are left out."""
+        found = []
+        for training_id in reversed(self._ids()):
+            try:
+                found.append(self.get(training_id))
+            except (TrainingNotFound, Incompatible):
+                continue
+        return found
+
+    def update(self, training_id: str, **changes: Any) -> Training:
+        """Change fields of a training that has not ended; one that has stays as it is.
+
+        Raises:
+            TrainingNotFound: it is gone.
+            Conflict: others kept changing it.
+        """
+        return self._change(training_id, lambda training: replace(training, **changes))
+
+    def uploaded(self, training_id: str) -> Training:
+        """The zip file of a training is there: it can begin. Told twice, or too late, it changes nothing.
+
+        Raises as `update`.
+        """
+
+        def change(training: Training) -> Training:
+            if training.status != "waiting_for_upload":
+                return training
+            return replace(training, status="queued", upload_until=None)
+
+        return self._change(training_id, change)
+
+    def finish(self, training_id: str, status: Status, **changes: Any) -> Training:
+        """End a training that has not ended. Raises as `update`."""
+        return self._change(training_id, lambda training: training.finished(status, **changes))
+
+    def _change(self, training_id: str, change: Callable[[Training], Training]) -> Training:
+        for _ in range(UPDATE_ATTEMPTS):
+            training, etag = self._read(training_id)
+            if not training.is_active:
+                return training
+            changed = change(training)
+            if changed == training:
+                return training
+            if self._artifacts.replace(self._path(training_id, "training.json"), changed.dump(), etag=etag):
+                return changed
+        raise Conflict("the training kept changing while it was updated", got=training_id, fix="Try again.")
+
+    # Beside the record
+
+    def log(self, training_id: str) -> list[dict[str, str]]:
+        """What happened, oldest first: `at` and `message`. Raises TrainingNotFound."""
+        self.get(training_id)
+        try:
+            lines: list[dict[str, str]] = json.loads(
+                self._artifacts.get(self._path(training_id, "log.json")).data
+            )
+        except (ObjectNotFound, ValueError):
+            return []
+        return lines
+
+    def say(self, training_id: str, message: str) -> None:
+        """Add a line to the log. For the one process that carries the training out."""
+        lines = [*self.log(training_id), {"at": now_text(), "message": message}][-MAX_LOG_LINES:]
+        self._artifacts.put(self._path(training_id, "log.json"), json.dumps(lines, indent=0).encode())
+
+    def report(self, training_id: str) -> bytes:
+        """The evaluation report, HTML. Raises TrainingNotFound: there is no such training, or no report."""
+        training = self.get(training_id)
+        try:
+            return self._artifacts.get(self._path(training_id, "report.html")).data
+        except ObjectNotFound as error:
+            raise TrainingNotFound(
+                "this training has no report", got=f"status {training.status}", fix="Wait until it succeeded."
+            ) from error
+
+    def put_report(self, training_id: str, page: bytes) -> None:
+        """Keep the evaluation report."""
+        self._artifacts.put(self._path(training_id, "report.html"), page)
+
+    def work_folder(self, training_id: str, scratch: Path) -> Path:
+        """Where files of a training under way are: beside its record in a folder store, else in `scratch`."""
+        path = self._path(training_id, "work")
+        return self._artifacts.local_path(path) or scratch / path
+
+    def _read(self, training_id: str) -> tuple[Training, str]:
+        if _ID.fullmatch(training_id):  # another name must not become a path
+            try:
+                blob = self._artifacts.get(self._path(training_id, "training.json"))
+                return Training.parse(blob.data).as_of(datetime.now(UTC)), blob.etag
+            except ObjectNotFound:
+                pass
+        near = difflib.get_close_matches(training_id, self._ids(), n=3, cutoff=0.3)
+        raise TrainingNotFound(
+            f"the collection {self.collection} has no such training",
+            got=repr(training_id),
+            fix=f"Did you mean {' or '.join(near)}?" if near else None,
+        )
+
+    def _ids(self) -> list[str]:
+        return [name for name in self._artifacts.list_folders(self._folder) if _ID.fullmatch(name)]
+
+    def _path(self, training_id: str, name: str) -> str:
+        return f"{self._folder}/{training_id}/{name}"
+
+
+def zip_key(collection: str, training_id: str) -> str:
+    """Where the zip file of a training is, in the images root."""
+    return f"{collection}/training/{training_id}.zip"
+
+
+def training_of(key: str) -> tuple[str, str] | None:
+    """Collection and training whose zip file the object `key` is; None: it is no such file."""
+    collection, _, rest = key.partition("/")
+    training_id = rest.removeprefix("training/").removesuffix(".zip")
+    named = key == zip_key(collection, training_id) and _ID.fullmatch(training_id)
+    return (collection, training_id) if named else None

@@ -1,6 +1,0 @@
-"""Trainings as things to ask for, watch and cancel: their records, and who carries them out."""
-
-from lookalike.trainings.record import ACTIVE, Publish, Source, Status, Training
-from lookalike.trainings.records import Trainings, training_of, zip_key
-
-__all__ = ["ACTIVE", "Publish", "Source", "Status", "Training", "Trainings", "training_of", "zip_key"]
