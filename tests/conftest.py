@@ -19,13 +19,11 @@ LIBRARY = REPOSITORY / "shared" / "lookalike"
 FIXTURES = REPOSITORY / "tests" / "fixtures"
 BUILDER = FIXTURES / "encoders.py"
 CACHE = REPOSITORY / ".cache" / "test-encoders"
-# The modules of training that export a backbone; the others change no encoder that tests share.
-INVOLVED = ("apart", "backbones", "efficientnet_lite", "export", "presets", "quantise", "weights")
 # All that decides what an encoder is; a change of any of it builds anew.
 SOURCES = (
     *sorted((LIBRARY / "images").rglob("*.py")),
     LIBRARY / "encoders" / "manifest.py",
-    *(LIBRARY / "training" / f"{module}.py" for module in INVOLVED),
+    *sorted((LIBRARY / "training" / "backbones").glob("*.py")),
     BUILDER,
     FIXTURES / "pictures.py",
 )
