@@ -37,9 +37,9 @@ from fixtures.gateway_events import json_of
 from bench.coldquery import COMMAND, STEPS, measure
 from bench.stage import add_default_encoder, photos, query_jpeg
 from lookalike.api.keys import Keys
+from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.snapshots import current
-from lookalike.snapshots.staleness import Building
 from lookalike.storage import Store
 
 NAME = "clothing"
@@ -71,8 +71,7 @@ def staged(uploads: int, items: int | None) -> Iterator[Stage]:
         index(local.store, chosen(found[:items], scratch / "chosen"))
         to_s3(Store.artifacts(local), shop.artifacts)
         # Copies have other ETags than the snapshot remembers, and would look changed to each cold start.
-        building = Building(made.settings())
-        building.build(building.standing(NAME))
+        Library(made.settings(), scratch / "cache").build_snapshot(NAME)
         step = max(1, len(found) // uploads)
         yield Stage(made, shop, [query_jpeg(found[number * step % len(found)]) for number in range(uploads)])
 

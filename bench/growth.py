@@ -1,7 +1,7 @@
 """What growing costs: bytes of index written while N images arrive batch by batch: `python -m bench.growth`.
 
-The vectors are synthetic and go straight into the catalogue; each batch is followed by the question that
-ingest asks (`needs_build`), and by a build wherever the answer is yes. A build for every batch would write
+The vectors are synthetic and go straight into the catalogue; after each batch `has_enough_changes` is
+called as ingest does, and a snapshot is built wherever it says so. A build for every batch would write
 O(N²) bytes. Beyond 10,000 items each snapshot is a tenth larger than the one before, so that all of them
 together are at most 11 times the last, whatever N: less than O(N log N).
 """
@@ -20,7 +20,7 @@ from lookalike.catalogue import Catalogue, ItemRow
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.settings import Settings
 from lookalike.snapshots import SnapshotManifest, build_snapshot
-from lookalike.snapshots.threshold import needs_build
+from lookalike.snapshots.staleness import has_enough_changes
 from lookalike.storage import Store
 from lookalike.types import Vectors
 
@@ -54,7 +54,7 @@ def grow(count: int, folder: Path) -> Growth:
         put(catalogue, start, vectors[start : start + BATCH])
         growth.batches += 1
         version, size = (current.catalogue, current.count) if current else (None, 0)
-        if needs_build(catalogue, version, size, Settings()):
+        if has_enough_changes(catalogue, version, size, Settings()):
             current = build_snapshot(artifacts, config, catalogue, work_dir=folder / "work")
             growth.builds += 1
             growth.last = size_of(artifacts, current)

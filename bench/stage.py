@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lookalike.default_encoder import default_encoder
-from lookalike.encoders import EncoderManifest, Encoders
-from lookalike.settings import Settings
-from lookalike.storage import Store
+from lookalike.encoders import EncoderManifest
+from lookalike.library import Library
+from lookalike.settings import Settings, cache_folder
 
 DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
 SIDE = 640
@@ -48,8 +48,7 @@ def query_jpeg(photo: Path) -> bytes:
 
 def add_default_encoder(settings: Settings, pictures: list[Path]) -> EncoderManifest:
     """Build the default encoder, calibrated on `pictures`, into the store."""
-    artifacts = Store.artifacts(settings)
-    return default_encoder(Encoders(artifacts), artifacts, pictures=pictures)
+    return default_encoder(Library(settings, cache_folder(os.environ)), images=pictures)
 
 
 async def post(app: Application, path: str, body: bytes, content_type: str) -> tuple[int, bytes]:

@@ -1,6 +1,6 @@
 """First content of a deployment: `python -m infra.seed` adds the default encoder, and collections.
 
-Run it as often as you like: what is there stays as it is.
+Run it as often as you like: what exists stays as it is.
 """
 
 from __future__ import annotations
@@ -8,18 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infra.config import CollectionSpec, Config
 from infra.context import read_context
 from infra.deployed import Deployed, hand_on_credentials
-from lookalike.collections import CollectionConfig, Collections
 from lookalike.default_encoder import default_encoder
-from lookalike.encoders import Encoders
 from lookalike.errors import Conflict, LookalikeError
+from lookalike.library import Library
 from lookalike.settings import Settings
-from lookalike.storage import Store
 
 DEFAULT = "default"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -35,24 +34,24 @@ def seed(
     Args:
         settings: which buckets.
         collections: by name.
-        say: told what is done.
+        say: called with each step.
         pictures: calibrate the default encoder's int8 file, if it is built now.
 
     Raises:
         EncoderNotFound: a collection names an encoder that is not in the store.
     """
-    artifacts = Store.artifacts(settings)
-    encoders = Encoders(artifacts)
-    built = default_encoder(encoders, artifacts, pictures=pictures, progress=say)
-    say(f"encoder {built.id}")
-    for name, spec in collections.items():
-        encoder_id = built.id if spec.encoder == DEFAULT else encoders.get(spec.encoder).id
-        try:
-            Collections(artifacts).create(CollectionConfig(name, encoder_id, spec.metric))
-        except Conflict:
-            say(f"collection {name} is there already, and stays as it is")
-        else:
-            say(f"collection {name} lives by {encoder_id}")
+    with tempfile.TemporaryDirectory(prefix="lookalike-seed-") as cache:
+        library = Library(settings, Path(cache))
+        built = default_encoder(library, images=pictures, progress=say)
+        say(f"encoder {built.id}")
+        for name, spec in collections.items():
+            encoder_id = built.id if spec.encoder == DEFAULT else library.encoders.get(spec.encoder).id
+            try:
+                library.create_collection(name, encoder=encoder_id, metric=spec.metric)
+            except Conflict:
+                say(f"collection {name} exists already, and stays as it is")
+            else:
+                say(f"collection {name} uses {encoder_id}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Builds: messages that ask for them → snapshots. `handler` is what Lambda calls with a batch of them."""
+"""Builds: messages that request them → snapshots. Lambda calls `handler` with a batch of messages."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ from typing import Any
 from lookalike.aws.build_worker import BuildWorker
 from lookalike.aws.deadline import remaining_of
 from lookalike.aws.queue import messages_of
+from lookalike.aws.settings import AwsSettings
 from lookalike.aws.telemetry import Telemetry
+from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.snapshots import SnapshotManifest
-from lookalike.snapshots.staleness import Building, Standing
+from lookalike.snapshots.staleness import Staleness
 
 telemetry = Telemetry()
 
 
 @telemetry.instrumented
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Work off one batch; returns which messages are to come again."""
+    """Work through one batch; returns the messages that go back to the queue."""
     return worker().work(messages_of(event), remaining_of(context)).answer()
 
 
 @cache
 def worker() -> BuildWorker:
     """The worker of this process."""
-    return BuildWorker(Building(Settings.from_env(os.environ)), _tell)
+    library = Library(Settings.from_env(os.environ), AwsSettings.from_env(os.environ).cache)
+    return BuildWorker(library, _report)
 
 
-def _tell(standing: Standing, manifest: SnapshotManifest | None) -> None:
-    name = standing.config.name
-    if manifest is None:
+def _report(state: Staleness, built: SnapshotManifest | None) -> None:
+    name = state.config.name
+    if built is None:
         telemetry.log.info("no build is needed", extra={"collection": name})
-        telemetry.count({"SnapshotAgeSeconds": standing.behind_seconds()}, collection=name)
+        telemetry.count({"SnapshotAgeSeconds": state.behind_seconds()}, collection=name)
         return
     telemetry.log.info(
         "a snapshot is published",
-        extra={"collection": name, "snapshot": manifest.id, "items": manifest.count},
+        extra={"collection": name, "snapshot": built.id, "items": built.count, "reason": state.reason},
     )
     telemetry.count({"SnapshotAgeSeconds": 0.0, "Builds": 1.0}, collection=name)

@@ -1,4 +1,4 @@
-"""Ingest: messages about the images bucket → catalogue. Lambda calls `handler` with a batch of them."""
+"""Ingest: messages about the images bucket → catalogue. Lambda calls `handler` with a batch of messages."""
 
 from __future__ import annotations
 
@@ -8,69 +8,51 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.aws.build_queue import BuildQueue
 from lookalike.aws.deadline import remaining_of
-from lookalike.aws.events import NotificationReader
-from lookalike.aws.ingest_worker import UploadParts, UploadWorker
+from lookalike.aws.ingest_worker import IngestWorker
 from lookalike.aws.queue import messages_of
 from lookalike.aws.settings import AwsSettings
 from lookalike.aws.telemetry import Telemetry
-from lookalike.collections import CollectionConfig
-from lookalike.encoders import Encoder, Encoders
-from lookalike.ingest import Ingestor, IngestReport
+from lookalike.ingest import IngestReport
+from lookalike.library import Library
 from lookalike.settings import Settings
-from lookalike.snapshots.staleness import Building, Standing
-from lookalike.storage import Store
 
 if TYPE_CHECKING:
     from lookalike.api.trainer import Trainer
+    from lookalike.snapshots.staleness import Staleness
 
 telemetry = Telemetry()
 
 
 @telemetry.instrumented
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Work off one batch; returns which messages are to come again."""
+    """Work through one batch; returns the messages that go back to the queue."""
     return worker().work(messages_of(event), remaining_of(context)).answer()
 
 
 @cache
-def worker() -> UploadWorker:
+def worker() -> IngestWorker:
     """The worker of this process."""
-    settings, aws = Settings.from_env(os.environ), AwsSettings.from_env(os.environ)
-    images, artifacts = Store.images(settings), Store.artifacts(settings)
-    encoders = Encoders(artifacts, aws.cache)
-    loaded: dict[str, Encoder] = {}
-
-    def encoder_for(config: CollectionConfig) -> Encoder:
-        """One encoder a collection is held: the one that it lives by now."""
-        if config.name not in loaded or loaded[config.name].manifest.id != config.encoder_id:
-            loaded[config.name] = encoders.load(config.encoder_id)
-        return loaded[config.name]
-
-    return UploadWorker(
-        UploadParts(
-            images=images,
-            artifacts=artifacts,
-            reader=NotificationReader(settings.images_url),
-            ingestor=Ingestor(images, artifacts, settings, encoder_for),
-            trainer=_trainer(aws, images, artifacts),
-            building=Building(settings),
-            builds=BuildQueue(aws.build_queue_url) if aws.build_queue_url else None,
-            ingested=_tell,
-            stood=_tell_age,
-        )
+    aws = AwsSettings.from_env(os.environ)
+    library = Library(Settings.from_env(os.environ), aws.cache)
+    return IngestWorker(
+        library,
+        trainer=_trainer(aws, library),
+        builds=BuildQueue(aws.build_queue_url) if aws.build_queue_url else None,
+        on_ingest=_count,
+        on_check=_report_age,
     )
 
 
-def _trainer(aws: AwsSettings, images: Store, artifacts: Store) -> Trainer:
+def _trainer(aws: AwsSettings, library: Library) -> Trainer:
     from lookalike.api.trainer import NoTrainer
     from lookalike.aws.training.state_machine import StateMachineTrainer
 
     if not aws.training_machine_arn:
         return NoTrainer()
-    return StateMachineTrainer(aws.training_machine_arn, images, artifacts)
+    return StateMachineTrainer(aws.training_machine_arn, library.images, library.artifacts)
 
 
-def _tell(collection: str, report: IngestReport) -> None:
+def _count(collection: str, report: IngestReport) -> None:
     counts = {
         "Encoded": report.encoded,
         "Reused": report.reused,
@@ -84,5 +66,5 @@ def _tell(collection: str, report: IngestReport) -> None:
     telemetry.count({name: value for name, value in counts.items() if value}, collection=collection)
 
 
-def _tell_age(standing: Standing) -> None:
-    telemetry.count({"SnapshotAgeSeconds": standing.behind_seconds()}, collection=standing.config.name)
+def _report_age(state: Staleness) -> None:
+    telemetry.count({"SnapshotAgeSeconds": state.behind_seconds()}, collection=state.config.name)

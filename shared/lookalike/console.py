@@ -9,12 +9,15 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from lookalike.progress import Progress
 
 Advance = Callable[[int], None]
 Phase = Callable[[str, int, int, str, float | None], None]
@@ -22,7 +25,7 @@ Justify = Literal["left", "right"]
 
 
 stop_requested = threading.Event()
-"""Set by Ctrl-C beside the KeyboardInterrupt, which native code may swallow; long work asks for it."""
+"""Set by Ctrl-C, along with the KeyboardInterrupt that native code may swallow; long work checks it."""
 
 
 class Console:
@@ -83,6 +86,27 @@ class Console:
             yield advance
 
     @contextmanager
+    def bars(self) -> Iterator[Progress]:
+        """Progress of work with several steps: a bar for what is counted, a line for what is not."""
+        with ExitStack() as stack:
+            bars: dict[tuple[str, int], tuple[Advance, list[int]]] = {}
+
+            def report(task: str, done: int, total: int) -> None:
+                if not total:
+                    stack.close()  # a bar that goes on redrawing would cover the line
+                    bars.clear()
+                    self.note(task)
+                    return
+                if (task, total) not in bars:
+                    stack.close()  # one bar at a time
+                    bars[task, total] = stack.enter_context(self.progress(task, total)), [0]
+                advance, seen = bars[task, total]
+                advance(max(0, done - seen[0]))
+                seen[0] = max(done, seen[0])
+
+            yield report
+
+    @contextmanager
     def phases(self) -> Iterator[Phase]:
         """A bar on standard error for each of several phases, one after the other.
 
@@ -119,7 +143,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _progress() -> Progress:
+def _progress() -> RichProgress:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

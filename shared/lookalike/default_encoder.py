@@ -1,4 +1,4 @@
-"""The encoder that a collection lives by when nobody names one."""
+"""The default encoder: what a collection uses when no encoder is named. Built when the store has none."""
 
 from __future__ import annotations
 
@@ -7,68 +7,49 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import ImageRejected, Incompatible
+from lookalike.encoders.registry import DEFAULT_ENCODER
+from lookalike.errors import ImageRejected
 
 if TYPE_CHECKING:
-    from lookalike.encoders import EncoderManifest, Encoders
-    from lookalike.storage import Store
+    from lookalike.encoders import EncoderManifest
+    from lookalike.library import Library
     from lookalike.types import Pixels
 
-DEFAULT_BACKBONE = "efficientnet-lite0"
 CALIBRATION_PICTURES = 200
 MIN_CALIBRATION_PICTURES = 50
 LOCK = "encoders/.default.lock"
 
-Progress = Callable[[str], None]
-
 
 def default_encoder(
-    encoders: Encoders,
-    artifacts: Store,
-    *,
-    pictures: Sequence[Path] = (),
-    progress: Progress | None = None,
+    library: Library, *, images: Sequence[Path] = (), progress: Callable[[str], None] | None = None
 ) -> EncoderManifest:
-    """The newest default encoder of the store, or its only encoder; a default one is built if it has none.
+    """The store's default encoder (`Encoders.default`); built and added if the store has no encoder.
 
     Args:
-        encoders: where to look and to add.
-        artifacts: the store behind `encoders`; in a folder, processes that start together build only once.
-        pictures: files that int8 may be calibrated on. Up to 200, taken evenly, are used; with fewer than 50
-            that can be read the encoder gets no int8 file, because ranges seen on so few mislead.
-        progress: is told what is being done.
+        library: the store. In a folder, processes that start together build only once.
+        images: files that int8 may be calibrated on. Up to 200, taken evenly, are used. With fewer than 50
+            readable ones the encoder gets no int8 file, because ranges seen on so few mislead.
+        progress: called before each step.
 
     Raises:
-        Incompatible: there are several encoders and none is a default one, so somebody has to choose; or
-            building one needs TensorFlow, which is not installed.
+        Incompatible: there are several encoders and none is the default one; or building one needs
+            TensorFlow, which is not installed.
     """
-    with artifacts.lock(LOCK):
-        return _existing(encoders) or _build(encoders, pictures, progress)
+    with library.artifacts.lock(LOCK):
+        return library.encoders.default() or _build(library, images, progress)
 
 
-def _existing(encoders: Encoders) -> EncoderManifest | None:
-    known = encoders.list()
-    defaults = [manifest for manifest in known if manifest.name == DEFAULT_BACKBONE]
-    if defaults:
-        return max(defaults, key=lambda manifest: (manifest.created_at, manifest.id))
-    if len(known) > 1:
-        raise Incompatible(
-            "the store has several encoders and none is the default one",
-            got=", ".join(manifest.id for manifest in known),
-            fix="Name one with --encoder.",
-        )
-    return known[0] if known else None
-
-
-def _build(encoders: Encoders, pictures: Sequence[Path], progress: Progress | None) -> EncoderManifest:
+def _build(
+    library: Library, images: Sequence[Path], progress: Callable[[str], None] | None
+) -> EncoderManifest:
     from lookalike.training.apart import build_encoder_apart
 
-    sample = list(read_pictures(spread(pictures, CALIBRATION_PICTURES)))
+    sample = list(read_pictures(spread(images, CALIBRATION_PICTURES)))
     calibration = sample if len(sample) >= MIN_CALIBRATION_PICTURES else None
     with tempfile.TemporaryDirectory(prefix="lookalike-encoder-") as scratch:
         folder = Path(scratch) / "encoder"
-        build_encoder_apart(DEFAULT_BACKBONE, folder, calibration=calibration, progress=progress)
-        return encoders.add(folder)
+        build_encoder_apart(DEFAULT_ENCODER, folder, calibration=calibration, progress=progress)
+        return library.encoders.add(folder)
 
 
 def spread(pictures: Sequence[Path], count: int) -> list[Path]:
@@ -78,7 +59,7 @@ def spread(pictures: Sequence[Path], count: int) -> list[Path]:
 
 
 def read_pictures(files: Iterable[Path]) -> Iterator[Pixels]:
-    """The pictures of `files`, (height, width, 3) uint8; those that cannot be read are passed over."""
+    """The images of `files`, (height, width, 3) uint8; those that cannot be read are left out."""
     from lookalike.images import ImageLimits, decode
     from lookalike.settings import Settings
 

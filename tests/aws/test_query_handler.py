@@ -22,11 +22,10 @@ from fixtures.server import eventually
 
 from lookalike.aws.build_queue import BuildQueue
 from lookalike.aws.gateway import MAX_PAYLOAD_BYTES, MAX_PICTURE_BYTES
-from lookalike.collections import Collections
 from lookalike.encoders import Encoders
 from lookalike.ingest import Ingestor
+from lookalike.library import Library
 from lookalike.snapshots import current
-from lookalike.snapshots.staleness import Building
 from lookalike.storage import Store
 
 HEAVY = ("tensorflow", "keras", "boto3", "botocore.session", "aws_xray_sdk", "lance", "pandas")
@@ -63,8 +62,11 @@ class Scene:
         return self.client.json("POST", SEARCH, {"id": "hat/1.jpg"})["snapshot"]
 
     def build(self) -> str:
-        building = Building(self.cloud.settings())
-        return building.build(building.standing(self.shop.name)).id
+        return self.library.build_snapshot(self.shop.name).id
+
+    @property
+    def library(self) -> Library:
+        return Library(self.cloud.settings(), self.cache)
 
     @property
     def cache(self) -> Path:
@@ -227,14 +229,13 @@ def test_a_trace_tells_where_the_time_went(scene):
 
 def test_builds_are_asked_for_once_for_each_state(scene):
     queue = BuildQueue("https://sqs.us-east-1.amazonaws.com/1/lookalike-dev-builds.fifo", scene.cloud.sqs)
-    building = Building(scene.cloud.settings())
     scene.cloud.bodies("builds.fifo")
     for _ in range(3):
-        queue.ask(building.standing("shop"))
+        queue.request(scene.library.staleness("shop"))
     scene.shop.put("hat/40.jpg", picture(40))
     scene.follow()
-    queue.ask(building.standing("shop"))
-    queue.ask_for(Collections(scene.shop.artifacts).get("shop"))
+    queue.request(scene.library.staleness("shop"))
+    queue.request_check(scene.library.collections.get("shop"))
     asked = scene.cloud.bodies("builds.fifo")
     assert [json.loads(body) for body in asked] == 3 * [{"collection": "shop"}]
 
@@ -246,6 +247,6 @@ def test_another_engine_is_built_when_it_is_asked_for(scene):
         scene.cloud.bodies("builds.fifo")
         assert client.json("PUT", "/collections/shop", {"engine": "exact"})["engine"] == "exact"
     assert [json.loads(body) for body in scene.cloud.bodies("builds.fifo")] == [{"collection": "shop"}]
-    assert Building(scene.cloud.settings()).standing("shop").needs_build
+    assert scene.library.staleness("shop").needs_build
     serving = current(scene.shop.artifacts, "shop")
     assert serving is not None

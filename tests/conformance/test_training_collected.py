@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from fixtures.photos import write_photos
 
-from lookalike.console import Console
 from lookalike.errors import CollectionNotFound, InvalidInput
 from lookalike.settings import Settings
 from lookalike.sources.indexing import index_folder
@@ -45,7 +44,7 @@ def photos(tmp_path: Path, workspace: Workspace) -> Path:
         (folder / f"{number}.jpg").write_bytes((folder / ids[number]).read_bytes())
     rows = "".join(f"{id_},{'val' if n < 4 else ''},{n % 3}\n" for n, id_ in enumerate(ids))
     (folder / "more.csv").write_text(f"file,split,shelf\n{rows}", "utf-8")
-    index_folder(workspace, folder, "shop", Console(as_json=True), snapshot=False)
+    index_folder(workspace, folder, "shop", snapshot=False)
     return folder
 
 
@@ -101,6 +100,6 @@ def test_what_cannot_be_trained_on(workspace: Workspace, tmp_path: Path) -> None
     ids = write_photos(tmp_path / "photos", 8)
     for number, id_ in enumerate(ids):
         (folder / "hats" / f"{number}.jpg").write_bytes((tmp_path / "photos" / id_).read_bytes())
-    index_folder(workspace, folder, "one", Console(as_json=True), snapshot=False)
+    index_folder(workspace, folder, "one", snapshot=False)
     with pytest.raises(InvalidInput, match="there is one class only"):
         collection_dataset(workspace, "one", tmp_path)

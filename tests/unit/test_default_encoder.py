@@ -1,4 +1,4 @@
-"""Which encoder a collection lives by when nobody names one; that it is built is tested with `index`."""
+"""The default encoder: which one a collection uses when none is named. `index` tests that it is built."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lookalike.default_encoder import DEFAULT_BACKBONE, default_encoder, read_pictures, spread
-from lookalike.encoders import EncoderManifest, Encoders
+from lookalike.default_encoder import default_encoder, read_pictures, spread
+from lookalike.encoders import EncoderManifest
 from lookalike.encoders.manifest import MANIFEST_FILE, content_id
+from lookalike.encoders.registry import DEFAULT_ENCODER
 from lookalike.errors import Incompatible
-from lookalike.storage import Store
+from lookalike.library import Library
+from lookalike.settings import Settings
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "artifacts"))
+def library(tmp_path: Path) -> Library:
+    return Library(Settings(store=str(tmp_path / "store")), tmp_path / "cache")
 
 
 def renamed(folder: Path, target: Path, name: str, created_at: str = "") -> Path:
@@ -32,29 +34,29 @@ def renamed(folder: Path, target: Path, name: str, created_at: str = "") -> Path
     return target
 
 
-def test_the_only_encoder_is_taken(artifacts: Store, tiny_encoder_folder: Path) -> None:
-    encoders = Encoders(artifacts)
+def test_the_only_encoder_is_taken(library: Library, tiny_encoder_folder: Path) -> None:
+    encoders = library.encoders
     added = encoders.add(tiny_encoder_folder)
-    assert default_encoder(encoders, artifacts) == added
+    assert default_encoder(library) == added
 
 
 def test_the_default_backbone_comes_before_all_others(
-    artifacts: Store, tiny_encoder_folder: Path, tmp_path: Path
+    library: Library, tiny_encoder_folder: Path, tmp_path: Path
 ) -> None:
-    encoders = Encoders(artifacts)
+    encoders = library.encoders
     encoders.add(tiny_encoder_folder)
-    added = encoders.add(renamed(tiny_encoder_folder, tmp_path / "renamed", DEFAULT_BACKBONE))
-    assert default_encoder(encoders, artifacts) == added
+    added = encoders.add(renamed(tiny_encoder_folder, tmp_path / "renamed", DEFAULT_ENCODER))
+    assert default_encoder(library) == added
 
 
 def test_somebody_has_to_choose_between_several_others(
-    artifacts: Store, tiny_encoder_folder: Path, tmp_path: Path
+    library: Library, tiny_encoder_folder: Path, tmp_path: Path
 ) -> None:
-    encoders = Encoders(artifacts)
+    encoders = library.encoders
     encoders.add(tiny_encoder_folder)
     encoders.add(renamed(tiny_encoder_folder, tmp_path / "renamed", "other"))
     with pytest.raises(Incompatible, match="--encoder"):
-        default_encoder(encoders, artifacts)
+        default_encoder(library)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,7 @@ def test_pictures_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"bad")
     files = [tmp_path / "bad.png", tmp_path / "gone.png", tmp_path / "good.png"]
     assert [pixels.shape for pixels in read_pictures(files)] == [(30, 40, 3)]
+
+
+def test_a_store_without_encoders_has_no_default(library: Library) -> None:
+    assert library.encoders.default() is None

@@ -33,7 +33,7 @@ from lookalike.ingest.ingestor import BATCH_EVENTS
 from lookalike.ingest.keys import place_of
 from lookalike.metadata import MetadataRow, MetadataTable
 from lookalike.settings import Settings
-from lookalike.snapshots.threshold import needs_build
+from lookalike.snapshots.staleness import has_enough_changes
 from lookalike.storage import Store
 from lookalike.types import ObjectEvent, Pixels, Vectors
 
@@ -634,20 +634,20 @@ def put_row(catalogue: Catalogue, item_id: str, at: datetime) -> None:
 def test_a_build_is_asked_for_by_rows_by_fraction_and_by_age(world: World) -> None:
     catalogue, now = world.catalogue, datetime.now(UTC)
     limits = Settings(delta_rows=2, delta_fraction=0.1, delta_age_seconds=3_600)
-    assert not needs_build(catalogue, None, 0, limits)
+    assert not has_enough_changes(catalogue, None, 0, limits)
     put_row(catalogue, "a", now)
-    assert needs_build(catalogue, None, 0, limits)
+    assert has_enough_changes(catalogue, None, 0, limits)
     built = catalogue.version()
-    assert not needs_build(catalogue, built, 2, limits)
+    assert not has_enough_changes(catalogue, built, 2, limits)
     for name in ("b", "c"):
         put_row(catalogue, name, now)
-    assert not needs_build(catalogue, built, 2, limits)
+    assert not has_enough_changes(catalogue, built, 2, limits)
     put_row(catalogue, "d", now)
-    assert needs_build(catalogue, built, 2, limits)
-    assert not needs_build(catalogue, built, 30, limits)
-    assert needs_build(catalogue, built, 29, limits)
+    assert has_enough_changes(catalogue, built, 2, limits)
+    assert not has_enough_changes(catalogue, built, 30, limits)
+    assert has_enough_changes(catalogue, built, 29, limits)
     put_row(catalogue, "old", now - timedelta(hours=2))
-    assert needs_build(catalogue, built, 1_000, limits)
+    assert has_enough_changes(catalogue, built, 1_000, limits)
 
 
 def test_a_small_collection_is_built_again_when_it_has_doubled(world: World) -> None:
@@ -656,7 +656,7 @@ def test_a_small_collection_is_built_again_when_it_has_doubled(world: World) -> 
     built, count, builds = catalogue.version(), 1, 1
     for number in range(40):
         put_row(catalogue, str(number), now)
-        if needs_build(catalogue, built, count, Settings()):
+        if has_enough_changes(catalogue, built, count, Settings()):
             built, count, builds = catalogue.version(), number + 2, builds + 1
     assert (count, builds) == (31, 5)  # after 1, 3, 7, 15 and 31 rows
 
@@ -666,9 +666,9 @@ def test_metadata_alone_asks_for_a_build_too(world: World) -> None:
     put_row(catalogue, "a", datetime.now(UTC))
     built = catalogue.version()
     catalogue.put_metadata("m.csv", "1", MetadataTable([MetadataRow("a", title="A")], []))
-    assert not needs_build(catalogue, built, 2, Settings())
-    assert needs_build(catalogue, built, 1, Settings(delta_age_seconds=1e-9))
-    assert needs_build(catalogue, built, 1, Settings(delta_rows=1))
+    assert not has_enough_changes(catalogue, built, 2, Settings())
+    assert has_enough_changes(catalogue, built, 1, Settings(delta_age_seconds=1e-9))
+    assert has_enough_changes(catalogue, built, 1, Settings(delta_rows=1))
     catalogue.compact()
-    assert not needs_build(catalogue, catalogue.version(), 1, Settings(delta_age_seconds=1e-9))
-    assert needs_build(catalogue, CatalogueVersion(), 0, Settings(delta_age_seconds=1e-9))
+    assert not has_enough_changes(catalogue, catalogue.version(), 1, Settings(delta_age_seconds=1e-9))
+    assert has_enough_changes(catalogue, CatalogueVersion(), 0, Settings(delta_age_seconds=1e-9))

@@ -1,12 +1,12 @@
-"""Asking for builds: a FIFO queue whose message groups are the collections.
+"""Requests for builds: a FIFO queue whose message groups are the collections.
 
 SQS gives out no message of a group while another one of it is being worked on, so builds of one collection
 never overlap, and those of others do not wait.
 
-SQS drops a message whose deduplication id it saw in the last five minutes. The id names the state that asks:
-the catalogue's fingerprint and the snapshot that serves. Asked twice for one state, a build is made once. A
-later change is another state, whose message is kept; and a message that is dropped was sent before for the
-very same rows, so that whoever handles it sees all of them. No wake-up is lost.
+SQS drops a message whose deduplication id it saw in the last five minutes. The id names the state that the
+request is for: the catalogue's fingerprint and the snapshot in use. Two requests for one state make one
+build. A later change is another state, whose message is kept; and a message that is dropped was sent before
+for the very same rows, so the worker that handles that one sees all of them. No request is lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from lookalike.collections import CollectionConfig, check_name
 from lookalike.errors import InvalidInput, StoreUnavailable
-from lookalike.snapshots.staleness import Standing
+from lookalike.snapshots.staleness import Staleness
 
 SECONDS_TO_ANSWER = 5
 ATTEMPTS = 3
@@ -51,27 +51,27 @@ class BuildQueue:
         )
         return boto3.client("sqs", config=limits)
 
-    def ask(self, standing: Standing) -> None:
-        """Ask for a build of what a collection holds now.
+    def request(self, state: Staleness) -> None:
+        """Request a build of what a collection holds now.
 
         Raises:
-            StoreUnavailable: the queue did not take it; ask again.
+            StoreUnavailable: the queue did not accept it; try again.
         """
-        serving = standing.serving.id if standing.serving else ""
-        self._send(standing.config, standing.fingerprint, serving)
+        serving = state.serving.id if state.serving else ""
+        self._send(state.config, state.fingerprint, serving)
 
-    def ask_for(self, config: CollectionConfig) -> None:
-        """Ask for a look at a collection that was configured otherwise. Raises StoreUnavailable."""
+    def request_check(self, config: CollectionConfig) -> None:
+        """Request a check of a collection whose configuration changed. Raises StoreUnavailable."""
         self._send(config, json.dumps(config.to_json(), sort_keys=True))
 
     def _send(self, config: CollectionConfig, *state: str) -> None:
-        asked = [config.name, config.created_at, *state]
+        state_key = [config.name, config.created_at, *state]
         _in_time(
             lambda: self._client.send_message(
                 QueueUrl=self._url,
                 MessageBody=json.dumps({"collection": config.name}),
                 MessageGroupId=config.name,
-                MessageDeduplicationId=hashlib.sha256(json.dumps(asked).encode()).hexdigest(),
+                MessageDeduplicationId=hashlib.sha256(json.dumps(state_key).encode()).hexdigest(),
             )
         )
 
@@ -81,7 +81,7 @@ def collection_of(body: str) -> str:
     try:
         name = json.loads(body)["collection"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInput("this asks for no build", got=repr(body[:200])) from error
+        raise InvalidInput("this message requests no build", got=repr(body[:200])) from error
     check_name(str(name))
     return str(name)
 
@@ -93,5 +93,5 @@ def _in_time(call: Callable[[], object]) -> None:
         call()
     except (BotoCoreError, ClientError) as error:
         raise StoreUnavailable(
-            "the queue of builds did not take a message", got=str(error), fix="Try again."
+            "the build queue did not accept a message", got=str(error), fix="Try again."
         ) from error

@@ -1,40 +1,46 @@
-"""Messages that ask for builds → snapshots."""
+"""Messages that request builds → snapshots."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from lookalike.aws.build_queue import collection_of
 from lookalike.aws.deadline import Remaining
 from lookalike.aws.queue import Failures, Message
 from lookalike.errors import CollectionNotFound, InvalidInput
 from lookalike.snapshots import SnapshotManifest
-from lookalike.snapshots.staleness import Building, Standing
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
+    from lookalike.snapshots.staleness import Staleness
 
 logger = logging.getLogger(__name__)
 
 SMALLEST_SECONDS = 20.0
 """A build is not begun with less time than this."""
 
-Built = Callable[[Standing, SnapshotManifest | None], None]
-
 
 class BuildWorker:
-    """Works off batches of messages that ask for builds.
+    """Works through batches of messages that request builds.
 
     Args:
-        building: makes the snapshots.
-        built: told how a collection stood, and the snapshot that was made; None: it needed none.
+        library: the store.
+        on_build: called with a collection's staleness, and the snapshot built; None: none was needed.
     """
 
-    def __init__(self, building: Building, built: Built = lambda _standing, _manifest: None) -> None:
-        self._building = building
-        self._built = built
+    def __init__(
+        self,
+        library: Library,
+        on_build: Callable[[Staleness, SnapshotManifest | None], None] = lambda _state, _manifest: None,
+    ) -> None:
+        self._library = library
+        self._on_build = on_build
 
     def work(self, messages: Sequence[Message], remaining: Remaining) -> Failures:
-        """Look at each collection that is named, and build what is needed. Nothing is raised for any.
+        """Check each collection that is named, and build what is needed. Nothing is raised for any.
 
         All messages about one collection fail or succeed together, so that their order stays.
         """
@@ -50,15 +56,17 @@ class BuildWorker:
                 failures.add_all(group, "there was no time left for it")
                 continue
             try:
-                self._look_after(collection)
-            except Exception as error:  # one collection's trouble must not end the work for the others
+                self._build_if_needed(collection)
+            except Exception as error:  # one collection's failure must not end the work for the others
                 logger.exception("%s: no snapshot could be built", collection)
                 failures.add_all(group, error)
         return failures
 
-    def _look_after(self, collection: str) -> None:
+    def _build_if_needed(self, collection: str) -> None:
         try:
-            standing = self._building.standing(collection)
-            self._built(standing, self._building.build(standing) if standing.needs_build else None)
+            state = self._library.staleness(collection)
+            built = self._library.build_snapshot(collection) if state.needs_build else None
         except CollectionNotFound:
-            logger.info("%s was deleted meanwhile", collection)
+            logger.info("%s was deleted in the meantime", collection)
+        else:
+            self._on_build(state, built)

@@ -22,7 +22,7 @@ class BuildFollower:
 
     def collection_changed(self, name: str) -> None:
         """Let the builder look. Raises StoreUnavailable."""
-        self._queue.ask_for(self._collections.get(name))
+        self._queue.request_check(self._collections.get(name))
 
     def quiet(self, name: str) -> AbstractContextManager[None]:
         """A build that ends after the deletion finds no collection, and publishes nothing."""

@@ -1,8 +1,8 @@
-"""Messages about the images bucket → catalogue, trainings, and wishes for builds.
+"""Messages about the images bucket → catalogue, trainings, and requests for builds.
 
-A message is done when all that it tells of is in the catalogue, or can be listed as a rejection, and when the
-build that it makes necessary was asked for. Anything else gives it back. So whatever happens, and wherever
-the process is killed, the message comes again and the same end is reached.
+A message is done when everything it reports is in the catalogue, or is listed as a rejection, and when the
+build that it makes necessary was requested. Otherwise it goes back to the queue. So wherever the process is
+killed, the message comes again and leads to the same end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lookalike.api.trainer import Trainer
 from lookalike.aws.build_queue import BuildQueue
@@ -19,71 +20,64 @@ from lookalike.aws.deadline import OutOfTime, Remaining, within
 from lookalike.aws.events import Change, NotificationReader
 from lookalike.aws.queue import Failures, Message
 from lookalike.errors import CollectionNotFound, EncoderNotFound, LookalikeError, TrainingNotFound
-from lookalike.ingest import Ingestor, IngestReport
+from lookalike.ingest import IngestReport
 from lookalike.ingest.keys import place_of
-from lookalike.snapshots.staleness import Building, Standing
-from lookalike.storage import Store
 from lookalike.training_jobs import Trainings, training_of
 from lookalike.types import ObjectEvent
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
+    from lookalike.snapshots.staleness import Staleness
 
 logger = logging.getLogger(__name__)
 
 SLICE_CHANGES = 64
-"""Applied with one commit to each table. Between two slices there is time to give messages back."""
+"""Applied with one commit to each table. Between two slices there is time to return messages to the queue."""
 MARGIN_SECONDS = 4.0
-"""Kept for giving messages back and asking for builds."""
-
-Seen = Callable[[str, IngestReport], None]
-Stood = Callable[[Standing], None]
+"""Reserved for returning messages and requesting builds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A change, and the message that told of it."""
+    """A change, and the message that reported it."""
 
     change: Change
     message: Message
 
 
-@dataclass(slots=True)
-class UploadParts:
-    """What the worker works with.
+class IngestWorker:
+    """Works through batches of messages about the images bucket.
 
-    Attributes:
-        images: the images root.
-        artifacts: the artifacts root.
-        reader: of notifications.
-        ingestor: changes catalogues.
-        trainer: begins trainings whose zip file has come.
-        building: knows which collection needs a build.
-        builds: where builds are asked for; None: nowhere.
-        ingested: told what each slice did, by collection.
-        stood: told how the snapshot of each collection stands afterwards.
+    Args:
+        library: the store.
+        trainer: starts trainings whose zip file was uploaded.
+        builds: where builds are requested; None: nowhere.
+        on_ingest: called after each slice with the collection and what was done.
+        on_check: called after each batch with the staleness of each collection that changed.
     """
 
-    images: Store
-    artifacts: Store
-    reader: NotificationReader
-    ingestor: Ingestor
-    trainer: Trainer
-    building: Building
-    builds: BuildQueue | None
-    ingested: Seen = field(default=lambda _name, _report: None)
-    stood: Stood = field(default=lambda _standing: None)
-
-
-class UploadWorker:
-    """Works off batches of messages about the images bucket."""
-
-    def __init__(self, parts: UploadParts) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        library: Library,
+        *,
+        trainer: Trainer,
+        builds: BuildQueue | None,
+        on_ingest: Callable[[str, IngestReport], None] = lambda _name, _report: None,
+        on_check: Callable[[Staleness], None] = lambda _state: None,
+    ) -> None:
+        self._library = library
+        self._reader = NotificationReader(library.settings.images_url)
+        self._trainer = trainer
+        self._builds = builds
+        self._on_ingest = on_ingest
+        self._on_check = on_check
 
     def work(self, messages: Sequence[Message], remaining: Remaining) -> Failures:
-        """Do what the messages ask for. Nothing is raised for any of them.
+        """Apply what the messages report. Nothing is raised for any of them.
 
         Args:
             messages: of one batch.
-            remaining: how much time there is. What does not fit is given back, if possible unbegun.
+            remaining: seconds left. What does not fit goes back to the queue, not begun if possible.
         """
         failures = Failures()
         tasks = list(self._tasks(messages, failures))
@@ -106,43 +100,43 @@ class UploadWorker:
                     failures.add(task.message, done[task.change])
                 else:
                     touched[task.change.collection].append(task.message)
-        self._ask_for_builds(touched, failures, remaining)
+        self._request_builds(touched, failures, remaining)
         return failures
 
     # Messages → tasks
 
     def _tasks(self, messages: Sequence[Message], failures: Failures) -> Iterator[_Task]:
-        """What there is to ingest; trainings are begun on the way."""
+        """What there is to ingest; trainings whose zip file arrived are started."""
         for message in messages:
-            notification = self._parts.reader.read(message.body)
+            notification = self._reader.read(message.body)
             if notification.problem:
                 failures.add(message, notification.problem)
             for change in notification.changes:
                 if place_of(change.collection, change.key):
                     yield _Task(change, message)
                 elif found := training_of(change.key):
-                    self._begin(change, *found, message, failures)
+                    self._start_training(change, *found, message, failures)
 
-    def _begin(
+    def _start_training(
         self, change: Change, collection: str, training_id: str, message: Message, failures: Failures
     ) -> None:
         if change.kind != "created":
             return
         try:
-            training = Trainings(self._parts.artifacts, collection).uploaded(training_id)
+            training = Trainings(self._library.artifacts, collection).uploaded(training_id)
             if training.status == "queued":
-                self._parts.trainer.begin(collection, training_id)
+                self._trainer.begin(collection, training_id)
             elif not training.is_active:
-                self._parts.images.delete(change.key)  # too late, or cancelled meanwhile
+                self._library.images.delete(change.key)  # too late, or cancelled meanwhile
         except TrainingNotFound as error:
-            logger.warning("%s is left alone: %s", change.key, error)
-        except Exception as error:  # whatever it is, it is this message's alone
+            logger.warning("%s is ignored: %s", change.key, error)
+        except Exception as error:  # any failure concerns this message alone
             failures.add(message, error)
 
     # Tasks → catalogue
 
     def _apply(self, tasks: Sequence[_Task]) -> dict[Change, Exception]:
-        """What failed, and why."""
+        """The changes that failed, with the reason."""
         failed: dict[Change, Exception] = {}
         groups: dict[str, dict[Change, ObjectEvent]] = defaultdict(dict)
         for change in dict.fromkeys(task.change for task in tasks):
@@ -151,52 +145,52 @@ class UploadWorker:
             except LookalikeError as error:
                 failed[change] = error
         for collection, events in groups.items():
-            report = self._parts.ingestor.apply(list(events.values()))
+            report = self._library.ingestor.apply(list(events.values()))
             errors = dict(report.failed)
             failed |= {
                 change: errors[event]
                 for change, event in events.items()
                 if event in errors and not self._is_over(change, errors[event])
             }
-            self._parts.ingested(collection, report)
+            self._on_ingest(collection, report)
         return failed
 
     def _is_over(self, change: Change, error: Exception) -> bool:
-        """Whether the collection was deleted with its objects, so that nothing is left to be done."""
+        """Whether the collection was deleted with its objects, so that nothing remains to be done."""
         try:
-            return isinstance(error, CollectionNotFound) and not self._parts.images.exists(change.key)
-        except LookalikeError:  # the message comes again, and it is looked at then
+            return isinstance(error, CollectionNotFound) and not self._library.images.exists(change.key)
+        except LookalikeError:  # the message comes again, and is checked then
             return False
 
     def _event(self, change: Change) -> ObjectEvent:
         kind = change.kind
         if kind == "version_removed":
             # What is there now, under this sequencer: if it changes once more, a later event follows.
-            kind = "created" if self._parts.images.exists(change.key) else "removed"
+            kind = "created" if self._library.images.exists(change.key) else "removed"
         return ObjectEvent(change.collection, change.key, kind, change.sequencer, change.version_id)
 
     # Catalogue → builds
 
-    def _ask_for_builds(
+    def _request_builds(
         self, touched: dict[str, list[Message]], failures: Failures, remaining: Remaining
     ) -> None:
-        """Also where nothing changed: the process that changed it may have been killed before it asked."""
+        """Also where nothing changed: the process that made a change may have been killed before its request."""
         for collection, messages in touched.items():
             try:
                 within(
                     max(MARGIN_SECONDS / 2, remaining() - MARGIN_SECONDS / 2),
-                    lambda collection=collection: self._ask_for_build(collection),  # type: ignore[misc]
+                    lambda collection=collection: self._request_build(collection),  # type: ignore[misc]
                 )
             except (CollectionNotFound, EncoderNotFound):
                 continue  # deleted meanwhile
-            except Exception as error:  # what is ingested stays; the messages come again to ask
+            except Exception as error:  # what was ingested stays; the messages come again
                 failures.add_all(messages, error)
 
-    def _ask_for_build(self, collection: str) -> None:
-        standing = self._parts.building.standing(collection)
-        if standing.needs_build and self._parts.builds:
-            self._parts.builds.ask(standing)
-        self._parts.stood(standing)
+    def _request_build(self, collection: str) -> None:
+        state = self._library.staleness(collection)
+        if state.needs_build and self._builds:
+            self._builds.request(state)
+        self._on_check(state)
 
 
 def _slices(tasks: Sequence[_Task]) -> Iterator[Sequence[_Task]]:

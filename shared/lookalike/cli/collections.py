@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import Annotated, Any
 
@@ -16,12 +15,12 @@ app = typer.Typer(help="Sets of images, each with its own encoder and index.")
 
 Name = Annotated[str, typer.Argument(help="The collection.")]
 EncoderOption = Annotated[str | None, typer.Option(help="Id or name of an encoder in the store.")]
-EngineOption = Annotated[Engine | None, typer.Option(help="How a snapshot searches.  [default: annoy]")]
+EngineOption = Annotated[Engine | None, typer.Option(help="How snapshots search.  [default: annoy]")]
 TreesOption = Annotated[int | None, typer.Option(min=1, help="Annoy's trees.  [default: measured]")]
 SearchKOption = Annotated[int | None, typer.Option(min=1, help="Nodes Annoy inspects.  [default: measured]")]
 RecallOption = Annotated[
     float | None,
-    typer.Option(min=0.01, max=1.0, help="Recall that measured parameters reach.  [default: 0.95]"),
+    typer.Option(min=0.01, max=1.0, help="Recall that measured parameters must reach.  [default: 0.95]"),
 ]
 
 
@@ -38,9 +37,9 @@ def default(context: typer.Context, store: StoreOption = None, as_json: JsonOpti
 def list_all(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List the collections."""
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    collections = Workspace.at(store).collections
+    collections = Library.open(store).collections
     configs = [collections.get(name) for name in collections.names()]
     console = Console(as_json=as_json)
     console.document({"collections": [config.to_json() for config in configs]})
@@ -52,10 +51,10 @@ def list_all(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 @app.command("show")
 def show(name: Name, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Show what a collection is made of."""
-    from lookalike.workspace import Workspace
+    """Show a collection's encoder, metric and engine."""
+    from lookalike.library import Library
 
-    _print(Workspace.at(store).collections.get(name).to_json(), as_json)
+    _print(Library.open(store).collections.get(name).to_json(), as_json)
 
 
 @app.command("create")
@@ -70,23 +69,15 @@ def create(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a collection. Without --encoder it lives by the store's default one, built if there is none."""
-    from lookalike.collections import CollectionConfig, check_name
+    """Create a collection. Without --encoder it uses the store's default encoder, built if there is none."""
     from lookalike.console import Console
-    from lookalike.default_encoder import default_encoder
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
-    check_name(name)
-    encoders = workspace.encoders
-    console = Console(as_json=as_json)
-    if encoder:
-        manifest = encoders.get(encoder)
-    else:
-        manifest = default_encoder(encoders, workspace.artifacts, progress=console.note)
-    changes = _given(engine=engine, n_trees=n_trees, search_k=search_k, recall_target=recall_target)
-    workspace.collections.create(CollectionConfig(name, manifest.id, metric, **changes))
-    _print(workspace.collections.get(name).to_json(), as_json)
+    options = _given(engine=engine, n_trees=n_trees, search_k=search_k, recall_target=recall_target)
+    made = Library.open(store).create_collection(
+        name, encoder=encoder, metric=metric, progress=Console(as_json=as_json).note, **options
+    )
+    _print(made.config.to_json(), as_json)
 
 
 @app.command("update")
@@ -101,34 +92,30 @@ def update(
     as_json: JsonOption = False,
 ) -> None:
     """Change options; they take effect with the next snapshot."""
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
+    library = Library.open(store)
     changes = _given(engine=engine, n_trees=n_trees, search_k=search_k, recall_target=recall_target)
     if encoder:
-        changes["encoder_id"] = workspace.encoders.get(encoder).id
+        changes["encoder_id"] = library.encoders.get(encoder).id
     if not changes:
         raise typer.BadParameter("name at least one option to change")
-    _print(workspace.collections.update(name, **changes).to_json(), as_json)
+    _print(library.collections.update(name, **changes).to_json(), as_json)
 
 
 @app.command("delete")
 def delete(
     name: Name, yes: ForceOption = False, store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
-    """Remove a collection: its images, metadata, catalogue and snapshots."""
+    """Delete a collection: its images, metadata, catalogue and snapshots."""
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
-    workspace.collections.get(name)
-    if not yes and not _agreed(f"Remove {name} and all its images? [y/N] "):
-        raise InvalidInput("nothing was removed without a yes", fix="Answer y, or pass --yes.")
-    # Pictures first: if this is cut short, the collection is still there to be deleted again.
-    workspace.images.delete_folder(name)
-    workspace.collections.delete(name)
-    if (folder := workspace.images.local_path(name)) is not None:
-        shutil.rmtree(folder, ignore_errors=True)  # empty folders, and files under way that no listing shows
+    library = Library.open(store)
+    library.collections.get(name)
+    if not yes and not _agreed(f"Delete {name} and all its images? [y/N] "):
+        raise InvalidInput("nothing was deleted", fix="Answer y, or pass --yes.")
+    library.delete_collection(name)
     console = Console(as_json=as_json)
     console.document({"deleted": name})
     console.say(f"Deleted {name}.")

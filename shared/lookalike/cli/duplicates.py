@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 def duplicates(
     collection: CollectionOption,
     min_score: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Least cosine similarity of two duplicates' vectors.")
+        float, typer.Option(min=0.01, max=1.0, help="Minimum cosine similarity of two vectors.")
     ] = 0.95,
     max_hash_distance: Annotated[
-        int, typer.Option(min=0, max=31, help="Most bits, of 256, in which their perceptual hashes differ.")
+        int, typer.Option(min=0, max=31, help="Maximum distance of two perceptual hashes, in bits of 256.")
     ] = 31,
-    by: Annotated[str, typer.Option(metavar="vector|hash|both", help="What to look at.")] = "both",
+    by: Annotated[str, typer.Option(metavar="vector|hash|both", help="What to compare.")] = "both",
     sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the groups.")] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find pictures that are the same, and say which to keep."""
+    """Find duplicate images, and suggest which to keep."""
     if by not in {"vector", "hash", "both"}:
         raise typer.BadParameter("--by is vector, hash or both")
     from lookalike.console import Console
     from lookalike.duplicates import find_duplicates
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
     console = Console(as_json=as_json)
-    workspace = Workspace.at(store)
-    view = workspace.searcher(collection).state().view
+    library = Library.open(store)
+    view = library.searcher(collection).state().view
     with console.progress("duplicates", view.count if by != "hash" else 0) as advance:
         groups = find_duplicates(
             view,
@@ -60,11 +60,11 @@ def duplicates(
         ],
     )
     extra = sum(len(group.members) - 1 for group in groups)
-    console.say(f"{len(groups):,} groups; {extra:,} of {view.count:,} items could go.")
+    console.say(f"{len(groups):,} groups of duplicates; {extra:,} of {view.count:,} items could be deleted.")
     if sheet is not None:
         from lookalike.answer_sheet import AnswerSheet
 
-        drawer = AnswerSheet(workspace.images, workspace.settings, collection)
+        drawer = AnswerSheet(library.images, library.settings, collection)
         console.note(f"Drew {drawer.write_groups(sheet, f'{collection}: duplicates', groups)}")
 
 

@@ -13,7 +13,7 @@ from lookalike.cli.options import JsonOption, StoreOption
 if TYPE_CHECKING:
     from lookalike.encoders import EncoderManifest
 
-app = typer.Typer(help="Encoders: what turns a picture into a vector.", no_args_is_help=True)
+app = typer.Typer(help="Encoders: they turn an image into a vector.", no_args_is_help=True)
 
 BUILD_LOCK = "encoders/.build.lock"
 
@@ -22,9 +22,9 @@ BUILD_LOCK = "encoders/.build.lock"
 def list_all(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List the store's encoders."""
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    manifests = Workspace.at(store).encoders.list()
+    manifests = Library.open(store).encoders.list()
     console = Console(as_json=as_json)
     console.document({"encoders": [manifest.to_json() for manifest in manifests]})
     console.table(
@@ -43,9 +43,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Copy an encoder into the store."""
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    _print(Workspace.at(store).encoders.add(folder), as_json)
+    _print(Library.open(store).encoders.add(folder), as_json)
 
 
 @app.command("build")
@@ -55,13 +55,13 @@ def build(
     ] = "efficientnet-lite0",
     calibrate: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Pictures like those to come; they make int8 possible."),
+        typer.Option(metavar="FOLDER", help="Images like yours, to calibrate int8 on."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the encoder.  [default: the backbone's]")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the encoder.  [default: the backbone's]")] = None,
     size: Annotated[
-        int | None, typer.Option(min=8, help="Input side in pixels, where the backbone leaves it open.")
+        int | None, typer.Option(min=8, help="Input size in pixels, if the backbone accepts any.")
     ] = None,
-    require_int8: Annotated[bool, typer.Option(help="Fail when int8 departs too far from fp32.")] = False,
+    require_int8: Annotated[bool, typer.Option(help="Fail if int8 differs too much from fp32.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,12 +70,12 @@ def build(
 
     from lookalike.console import Console
     from lookalike.default_encoder import CALIBRATION_PICTURES, read_pictures, spread
+    from lookalike.library import Library
     from lookalike.sources.folder import Source
     from lookalike.training.apart import build_encoder_apart
-    from lookalike.workspace import Workspace
 
     console = Console(as_json=as_json)
-    encoders = Workspace.at(store).encoders
+    encoders = Library.open(store).encoders
     calibration = None
     if calibrate is not None:
         source = Source.scan(calibrate)

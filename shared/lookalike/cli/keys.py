@@ -9,7 +9,7 @@ import typer
 
 from lookalike.cli.options import JsonOption, StoreOption
 
-app = typer.Typer(help="API keys: made once, shown once, kept hashed.", no_args_is_help=True)
+app = typer.Typer(help="API keys: shown once, stored hashed.", no_args_is_help=True)
 
 
 @app.command("create")
@@ -21,31 +21,31 @@ def create(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key and show it, this once."""
+    """Create a key and show it, this once."""
     from lookalike.api.keys import SCOPES, Keys
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
     if unknown := set(scope or ()) - set(SCOPES):
         raise typer.BadParameter(f"--scope is read or write, not {', '.join(sorted(unknown))}")
     scopes = [known for known in SCOPES if not scope or known in scope]
-    created = Keys(Workspace.at(store).artifacts).create(name, scopes)
+    created = Keys(Library.open(store).artifacts).create(name, scopes)
     console = Console(as_json=as_json)
     console.document({"key": created.key, **asdict(created.info)})
     console.say(created.key)
     console.note(
-        f"Key {created.info.id} ({', '.join(created.info.scopes)}). It is not shown again: keep it safe."
+        f"Key {created.info.id} ({', '.join(created.info.scopes)}). It is not shown again: store it safely."
     )
 
 
 @app.command("list")
 def show(store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """List the keys that work; never their secrets."""
+    """List the active keys, without their secrets."""
     from lookalike.api.keys import Keys
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    keys = Keys(Workspace.at(store).artifacts).list()
+    keys = Keys(Library.open(store).artifacts).list()
     console = Console(as_json=as_json)
     console.document({"keys": [asdict(key) for key in keys]})
     console.table(
@@ -60,12 +60,12 @@ def revoke(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key stop working."""
+    """Revoke a key."""
     from lookalike.api.keys import Keys
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    info = Keys(Workspace.at(store).artifacts).revoke(key_id)
+    info = Keys(Library.open(store).artifacts).revoke(key_id)
     console = Console(as_json=as_json)
     console.document({"revoked": asdict(info)})
     console.say(f"Revoked {info.id} ({info.name}).")

@@ -11,23 +11,23 @@ from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 
 if TYPE_CHECKING:
     from lookalike.ingest import IngestReport
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
 
 def stats(
     collection: Annotated[
-        str | None, typer.Option("--collection", "-c", metavar="NAME", help="One only.  [default: all]")
+        str | None, typer.Option("--collection", "-c", metavar="NAME", help="One collection.  [default: all]")
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count what each collection holds, and tell what serves it."""
+    """Count the items of each collection, and show the snapshot in use."""
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
-    names = workspace.collections.names() if collection is None else [collection]
-    rows = [_stats_of(workspace, name) for name in names]
+    library = Library.open(store)
+    names = library.collections.names() if collection is None else [collection]
+    rows = [_stats_of(library, name) for name in names]
     console = Console(as_json=as_json)
     console.document({"collections": rows})
     columns = (
@@ -46,12 +46,12 @@ def stats(
     )
 
 
-def _stats_of(workspace: Workspace, name: str) -> dict[str, Any]:
+def _stats_of(library: Library, name: str) -> dict[str, Any]:
     from lookalike.snapshots import current
 
-    config = workspace.collections.get(name)
-    found = asdict(workspace.catalogue(config).stats())
-    serving = current(workspace.artifacts, name)
+    config = library.collections.get(name)
+    found = asdict(library.catalogue(config).stats())
+    serving = current(library.artifacts, name)
     recall = serving.index.measured.get("recall") if serving and serving.index else None
     return {
         "collection": name,
@@ -73,12 +73,12 @@ def rejections(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List images that can never become items, and why. And the metadata rows that were skipped."""
+    """List rejected images with the reason, and metadata rows that were skipped."""
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
-    catalogue = workspace.catalogue(workspace.collections.get(collection))
+    library = Library.open(store)
+    catalogue = library.catalogue(library.collections.get(collection))
     found = catalogue.rejections(offset, limit)
     problems = catalogue.metadata_problems()
     console = Console(as_json=as_json)
@@ -102,21 +102,21 @@ def rejections(
 
 def reconcile(
     collection: Annotated[
-        str | None, typer.Option("--collection", "-c", metavar="NAME", help="One only.  [default: all]")
+        str | None, typer.Option("--collection", "-c", metavar="NAME", help="One collection.  [default: all]")
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Repair what the catalogue missed: lost events, a new encoder."""
+    """List all objects, and repair what the catalogue missed: lost events, a new encoder."""
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
-    names = workspace.collections.names() if collection is None else [collection]
+    library = Library.open(store)
+    names = library.collections.names() if collection is None else [collection]
     console = Console(as_json=as_json)
     rows = []
     for name in names:
-        report = workspace.ingestor.reconcile(name)
+        report = library.ingestor.reconcile(name)
         rows.append({"collection": name, **_document(report)})
     console.document({"collections": rows})
     columns = ("collection", "encoded", "reused", "removed", "rejected", "metadata_files", "failed")

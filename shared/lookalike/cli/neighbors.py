@@ -15,17 +15,17 @@ def neighbors(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The JSON file to write.")
     ] = Path("neighbors.json"),
-    limit: Annotated[int, typer.Option("--limit", "-k", min=1, max=1_000, help="Neighbours an item.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-k", min=1, max=1_000, help="Neighbors per item.")] = 10,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write every item's nearest others to one JSON file."""
+    """Write the nearest neighbors of every item to one JSON file."""
     from lookalike.console import Console
+    from lookalike.library import Library
     from lookalike.neighbors import write_neighbors
-    from lookalike.workspace import Workspace
 
     console = Console(as_json=as_json)
-    state = Workspace.at(store).searcher(collection).state()
+    state = Library.open(store).searcher(collection).state()
     with console.progress("neighbours", state.view.count) as advance:
         count = write_neighbors(output, collection, state, limit, progress=advance)
     console.document({"collection": collection, "file": str(output), "items": count, "k": limit})

@@ -16,8 +16,8 @@ StoreOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 CollectionOption = Annotated[
-    str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.")
+    str, typer.Option("--collection", "-c", metavar="NAME", help="Name of the collection.")
 ]
-ForceOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ForceOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 def search(
     collection: CollectionOption,
-    photo: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The picture to look like.")] = None,
-    item_id: Annotated[str | None, typer.Option("--id", help="Or an item of the collection.")] = None,
+    photo: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The query image.")] = None,
+    item_id: Annotated[str | None, typer.Option("--id", help="Or the id of an item as the query.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="How many matches.")] = 10,
-    offset: Annotated[int, typer.Option(min=0, help="How many of the best to skip.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, help="How many of the best matches to skip.")] = 0,
     conditions: Annotated[
         str | None, typer.Option("--filter", metavar="JSON", help="Conditions on the items' fields.")
     ] = None,
     min_confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Leave out matches below it.")
+        float | None, typer.Option(min=0, max=1, help="Minimum confidence of a match.")
     ] = None,
     group_by: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Only the best match of each value.")
@@ -40,12 +40,12 @@ def search(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the images that look most like a picture or an item."""
+    """Find the items most similar to an image, or to an item."""
     if (photo is None) == (item_id is None):
         raise typer.BadParameter("give either IMAGE or --id, and not both")
     from lookalike.console import Console
+    from lookalike.library import Library
     from lookalike.search import Query, QueryPart
-    from lookalike.workspace import Workspace
 
     part = QueryPart("image", photo.read_bytes()) if photo else QueryPart("id", item_id or "")
     query = Query(
@@ -57,15 +57,15 @@ def search(
         group_by=group_by,
         include_self=include_self,
     )
-    workspace = Workspace.at(store)
-    result = workspace.searcher(collection).search(query)
+    library = Library.open(store)
+    result = library.searcher(collection).search(query)
     console = Console(as_json=as_json)
-    console.document(_document(result, workspace.images, workspace.settings.url_seconds))
+    console.document(_document(result, library.images, library.settings.url_seconds))
     _print(console, result)
     if sheet is not None:
         from lookalike.answer_sheet import AnswerSheet
 
-        drawer = AnswerSheet(workspace.images, workspace.settings, collection)
+        drawer = AnswerSheet(library.images, library.settings, collection)
         title = photo.name if photo else str(item_id)
         drawn = drawer.write_answers(sheet, f"{collection}: what looks like this", [(title, query, result)])
         console.note(f"Drew {drawn}")
@@ -87,7 +87,7 @@ def _parsed(conditions: str | None) -> Filter | None:
 
 
 def _document(result: SearchResult, images: Store, url_seconds: int) -> dict[str, Any]:
-    """The HTTP API's answer, except that pictures are where they lie: a file, or a presigned URL."""
+    """The HTTP API's response, except that `image_url` is a file URL or a presigned URL."""
 
     def url(match: Match) -> str:
         key = f"{result.collection}/images/{match.item.id}"

@@ -15,15 +15,15 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
     keys: Annotated[
-        bool | None, typer.Option("--keys/--no-keys", help="Ask for API keys.  [default: unless on loopback]")
+        bool | None, typer.Option("--keys/--no-keys", help="Require API keys.  [default: unless on loopback]")
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the HTTP API over a store. Over a folder, whatever is put into its images folder is ingested."""
+    """Serve the HTTP API and the page. In a folder store, files put into the images folder are indexed."""
     from lookalike.console import Console
+    from lookalike.library import Library
     from lookalike.local import serve as serve_locally
-    from lookalike.workspace import Workspace
 
     console = Console(as_json=as_json)
 
@@ -31,4 +31,4 @@ def serve(
         console.document({"url": url})
         console.say(f"Serving on {url} until Ctrl-C.")
 
-    serve_locally(Workspace.at(store).settings, host, port, keys_required=keys, announce=announce)
+    serve_locally(Library.open(store).settings, host, port, keys_required=keys, announce=announce)

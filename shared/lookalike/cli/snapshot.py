@@ -12,24 +12,23 @@ from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 if TYPE_CHECKING:
     from lookalike.snapshots import SnapshotManifest
 
-app = typer.Typer(help="Snapshots: what searches run on; built from the catalogue.", no_args_is_help=True)
+app = typer.Typer(help="Snapshots: the published index of a collection.", no_args_is_help=True)
 
 
 @app.command("build")
 def build(
     collection: CollectionOption,
-    force: Annotated[bool, typer.Option("--force", help="Build although nothing has changed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build even if nothing has changed.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Build a snapshot of all items and publish it."""
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
-    config = workspace.collections.get(collection)
+    library = Library.open(store)
     console = Console(as_json=as_json)
-    manifest = workspace.build_snapshot(config, progress=console.note, force=force)
+    manifest = library.build_snapshot(collection, progress=console.note, force=force)
     console.document(summary(manifest))
     console.say(f"{manifest.id}: {manifest.count:,} items")
 
@@ -38,15 +37,15 @@ def build(
 def list_all(collection: CollectionOption, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List a collection's snapshots, newest first."""
     from lookalike.console import Console
+    from lookalike.library import Library
     from lookalike.snapshots import current, list_snapshots
-    from lookalike.workspace import Workspace
 
-    workspace = Workspace.at(store)
-    workspace.collections.get(collection)
-    serving = current(workspace.artifacts, collection)
+    library = Library.open(store)
+    library.collections.get(collection)
+    serving = current(library.artifacts, collection)
     rows = [
         {**summary(manifest), "current": serving is not None and manifest.id == serving.id}
-        for manifest in list_snapshots(workspace.artifacts, collection)
+        for manifest in list_snapshots(library.artifacts, collection)
     ]
     console = Console(as_json=as_json)
     console.document({"collection": collection, "snapshots": rows})
@@ -61,7 +60,7 @@ def list_all(collection: CollectionOption, store: StoreOption = None, as_json: J
 
 
 def summary(manifest: SnapshotManifest) -> dict[str, Any]:
-    """What `snapshot build` and `list` tell of a snapshot."""
+    """What `snapshot build` and `snapshot list` report."""
     index = manifest.index
     measured: Mapping[str, Any] = index.measured if index else {}
     return {

@@ -61,11 +61,11 @@ def write_report(
 
 def _before(workspace: Workspace, manifest: EncoderManifest, collection: str | None) -> Sequence[str]:
     """The encoder that the new one is compared with."""
-    from lookalike.default_encoder import DEFAULT_BACKBONE
+    from lookalike.encoders.registry import DEFAULT_ENCODER
 
     if collection is not None:
         return [workspace.collections.get(collection).encoder_id]
-    known = [one for one in workspace.encoders.list() if one.name == DEFAULT_BACKBONE]
+    known = [one for one in workspace.encoders.list() if one.name == DEFAULT_ENCODER]
     newest = max(known, key=lambda one: one.created_at, default=manifest)
     return [newest.id] if newest.id != manifest.id else []
 

@@ -1,7 +1,7 @@
-"""What the demo does, step by step.
+"""The demo, step by step.
 
-Environment: `DEMO_IMAGES=FOLDER` shows a folder of the user's own in place of emoji; `DEMO_SERVE=0` stops
-before serving; `LOOKALIKE_STORE` names another store than `demo-store`.
+Environment: `DEMO_IMAGES=FOLDER` uses a folder of your own instead of emoji; `DEMO_SERVE=0` stops before
+serving; `LOOKALIKE_STORE` names another store than `demo-store`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from lookalike.answer_sheet import AnswerSheet
 from lookalike.console import Console
 from lookalike.demo.emoji import fetch_pictures, lay_out, read_emoji
 from lookalike.errors import InvalidInput, LookalikeError
+from lookalike.library import Library
 from lookalike.search import Query, QueryPart, SearchResult
-from lookalike.settings import Settings
+from lookalike.settings import Settings, cache_folder
 from lookalike.sources.folder import Source
 from lookalike.sources.indexing import index_folder
 from lookalike.training.npm import PackageUnavailable
-from lookalike.workspace import Workspace
 
 STORE = "demo-store"
 CACHE = Path(".cache") / "demo"
@@ -31,7 +31,7 @@ QUERIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One collection of the demo: where its pictures lie, and which of them are asked for."""
+    """One collection of the demo: the folder of its images, and the queries."""
 
     collection: str
     folder: Path
@@ -40,7 +40,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One collection of emoji: Unicode's groups, and titles of those to ask for."""
+    """One collection of emoji: Unicode's groups, and the titles of the queries."""
 
     collection: str
     groups: frozenset[str]
@@ -61,13 +61,12 @@ def main(environment: Mapping[str, str]) -> int:
     """Run the demo; returns the exit code of the process."""
     console = Console()
     try:
-        workspace = Workspace(
-            Settings.from_env({**environment}, store=environment.get("LOOKALIKE_STORE") or STORE)
-        )
+        settings = Settings.from_env({**environment}, store=environment.get("LOOKALIKE_STORE") or STORE)
+        library = Library(settings, cache_folder(environment))
         for scene in _scenes(environment.get("DEMO_IMAGES"), console):
-            _play(workspace, scene, console)
+            _play(library, scene, console)
         if environment.get("DEMO_SERVE") != "0":
-            _serve(workspace.settings, console)
+            _serve(settings, console)
     except LookalikeError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
@@ -86,7 +85,7 @@ def _scenes(own_folder: str | None, console: Console) -> list[Scene]:
         raise PackageUnavailable(
             error.problem,
             got=error.got,
-            fix="Show the demo on a folder of your own pictures: DEMO_IMAGES=path/to/photos make demo",
+            fix="Use a folder of your own images: DEMO_IMAGES=path/to/photos make demo",
         ) from error
     return [_emoji_scene(chapter, pictures) for chapter in CHAPTERS]
 
@@ -103,23 +102,24 @@ def _own_scene(folder: Path) -> Scene:
     found = Source.scan(folder).pictures
     if not found:
         raise InvalidInput(
-            "DEMO_IMAGES has no pictures", got=folder, expected="a folder with JPEG, PNG, WebP …"
+            "DEMO_IMAGES has no images", got=folder, expected="a folder with JPEG, PNG, WebP …"
         )
     return Scene("mine", folder, tuple(found[:: max(1, len(found) // QUERIES)][:QUERIES]))
 
 
-def _play(workspace: Workspace, scene: Scene, console: Console) -> None:
-    report = index_folder(workspace, scene.folder, scene.collection, console)
-    console.say(f"\n{scene.collection}: {report.pictures:,} pictures, {report.encoded:,} encoded now")
-    searcher = workspace.searcher(scene.collection)
+def _play(library: Library, scene: Scene, console: Console) -> None:
+    with console.bars() as progress:
+        report = index_folder(library, scene.folder, scene.collection, progress=progress)
+    console.say(f"\n{scene.collection}: {report.pictures:,} images, {report.encoded:,} encoded now")
+    searcher = library.searcher(scene.collection)
     answers = []
     for item_id in scene.queries:
         query = Query((QueryPart("id", item_id),), limit=MATCHES)
         answers.append((searcher.item(item_id).title or item_id, query, searcher.search(query)))
     _print(console, answers)
-    sheet = Path(workspace.settings.store) / f"{scene.collection}.png"
-    drawer = AnswerSheet(workspace.images, workspace.settings, scene.collection)
-    drawer.write_answers(sheet, f"{scene.collection}: what looks like this?", answers)
+    sheet = Path(library.settings.store) / f"{scene.collection}.png"
+    drawer = AnswerSheet(library.images, library.settings, scene.collection)
+    drawer.write_answers(sheet, f"{scene.collection}: similar images", answers)
     console.say(f"Contact sheet: {sheet}")
 
 

@@ -1,9 +1,9 @@
-"""The builder: a new snapshot when the old one has fallen behind.
+"""Builds snapshots on this machine, in this process or in one of its own.
 
-A small one is made right here, in less time than a process takes to start. A large one is made in a process
-of its own: 100,000 items beside searches in one process slowed the median search by a third to a half more
-than two processes did. It runs at a lower priority and can be ended at any moment, because nothing is
-published until all of it is right.
+A small snapshot is built right here, in less time than a process takes to start. A large one is built in a
+child process: 100,000 items next to searches in one process slowed the median search by a third to a half
+more than two processes did. The child runs at a lower priority and can be ended at any moment, because
+nothing is published until all of it is right.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lookalike.errors import CollectionNotFound, EncoderNotFound
-from lookalike.settings import Settings
-from lookalike.snapshots.staleness import Building, Standing
+from lookalike.library import Library
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +29,13 @@ STOP_SECONDS = 5.0
 class Builder:
     """Builds snapshots of collections when they need one."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._building = Building(settings)
+    def __init__(self, library: Library) -> None:
+        self._library = library
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._process_of = ""
-        self._here = threading.Lock()
-        self._quiet: set[str] = set()
+        self._building_here = threading.Lock()
+        self._paused: set[str] = set()
         self._closing = False
 
     def build_if_needed(self, name: str) -> bool:
@@ -46,21 +44,19 @@ class Builder:
         Raises what `build_snapshot` raises, for a small collection.
         """
         try:
-            standing = self._building.standing(name)
+            state = self._library.staleness(name)
         except (CollectionNotFound, EncoderNotFound):
             return False
-        if not standing.needs_build:
+        if not state.needs_build:
             return False
-        if standing.catalogue.stats().live <= SMALL_ITEMS:
-            if not self._build_here(standing):
-                return False
-        elif not self._build_apart(name):
+        is_small = state.catalogue.stats().live <= SMALL_ITEMS
+        if not (self._build_here(name) if is_small else self._build_in_child(name)):
             return False
-        logger.info("%s: a new snapshot is published", name)
+        logger.info("%s: published a new snapshot (%s)", name, state.reason)
         return True
 
     def close(self) -> None:
-        """End a build under way; the next start begins it again."""
+        """End a build in progress; the next start begins it again."""
         with self._lock:
             self._closing = True
             process = self._process
@@ -68,34 +64,34 @@ class Builder:
             _end(process)
 
     @contextmanager
-    def quiet(self, name: str) -> Iterator[None]:
-        """No build of this collection while the block runs; one under way is ended first."""
+    def paused(self, name: str) -> Iterator[None]:
+        """No build of this collection while the block runs; one in progress is ended first."""
         with self._lock:
-            self._quiet.add(name)
+            self._paused.add(name)
             process = self._process if self._process_of == name else None
         try:
             if process is not None:
                 _end(process)
-            with self._here:
-                pass  # a small build is over in a moment
+            with self._building_here:
+                pass  # a small build ends in a moment
             yield
         finally:
             with self._lock:
-                self._quiet.discard(name)
+                self._paused.discard(name)
 
-    def _build_here(self, standing: Standing) -> bool:
-        with self._here:
-            if self._is_stopped(standing.config.name):
+    def _build_here(self, name: str) -> bool:
+        with self._building_here:
+            if self._is_stopped(name):
                 return False
-            self._building.build(standing)
+            self._library.build_snapshot(name)
         return True
 
     def _is_stopped(self, name: str) -> bool:
-        return self._closing or name in self._quiet
+        return self._closing or name in self._paused
 
-    def _build_apart(self, name: str) -> bool:
+    def _build_in_child(self, name: str) -> bool:
         command = [sys.executable, "-m", "lookalike.local.build_process", name]
-        environment = {**os.environ, **self._settings.to_env()}
+        environment = {**os.environ, **self._library.settings.to_env()}
         with self._lock:
             if self._is_stopped(name):
                 return False
@@ -107,7 +103,7 @@ class Builder:
             with self._lock:
                 self._process = None
         if code and not self._is_stopped(name):
-            logger.error("%s: the build of a snapshot ended with code %d", name, code)
+            logger.error("%s: the build of a snapshot ended with exit code %d", name, code)
         return code == 0
 
 
@@ -120,12 +116,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def build(settings: Settings, name: str) -> None:
-    """Build and publish a snapshot of a collection in this process."""
-    building = Building(settings)
-    building.build(building.standing(name))
-
-
 if __name__ == "__main__":
     os.nice(NICENESS)
-    build(Settings.from_env(os.environ), sys.argv[1])
+    Library.open().build_snapshot(sys.argv[1])

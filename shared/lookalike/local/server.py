@@ -21,6 +21,7 @@ from lookalike.collections import CollectionConfig, Collections
 from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.ingest import Ingestor
+from lookalike.library import Library
 from lookalike.local.build_process import Builder
 from lookalike.local.ingest_worker import Worker
 from lookalike.local.watcher import Watcher
@@ -52,7 +53,7 @@ class LocalServer:
         self._encoders = Encoders(artifacts, Path(self._cache.name) / "encoders")
         self._loaded: dict[str, Encoder] = {}
         self._ingestor = Ingestor(images, artifacts, settings, self._encoder_for)
-        self._builder = Builder(settings)
+        self._builder = Builder(Library(settings, cache_folder(os.environ)))
         self._building = Lane(
             "build", self._build, every_seconds=BUILD_CHECK_SECONDS, names=self._collections.names
         )
@@ -123,7 +124,7 @@ class LocalServer:
             stack.enter_context(self._worker.quiet())
             if self._trainings is not None:
                 stack.enter_context(self._trainings.quiet(name))
-            stack.enter_context(self._builder.quiet(name))
+            stack.enter_context(self._builder.paused(name))
             yield
 
     # What the workers do

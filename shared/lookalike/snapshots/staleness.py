@@ -1,42 +1,52 @@
-"""Whether a collection needs a new snapshot, and making it: the same on one machine and on AWS."""
+"""Whether a collection needs a new snapshot: one rule for `index`, the local server and AWS."""
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from lookalike.catalogue import Catalogue
-from lookalike.collections import CollectionConfig, Collections
-from lookalike.encoders import Encoders
+from lookalike.catalogue import Catalogue, CatalogueVersion
+from lookalike.collections import CollectionConfig
 from lookalike.errors import Incompatible, SnapshotNotFound
 from lookalike.settings import Settings
-from lookalike.snapshots import BuildOptions, SnapshotManifest, build_snapshot, current, known_to_all
-from lookalike.snapshots.threshold import needs_build
-from lookalike.storage import Store
+from lookalike.snapshots.housekeeping import current
+from lookalike.snapshots.manifest import BuildOptions, SnapshotManifest
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
+
+Reason = Literal["first snapshot", "new encoder", "new options", "enough changes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a collection's snapshot stands to its catalogue.
+class Staleness:
+    """How far a collection's snapshot is behind its catalogue and its configuration.
 
     Attributes:
         config: of the collection.
-        catalogue: with the vectors of its encoder.
-        serving: the snapshot that serves; None: there is none that can be read.
-        fingerprint: of the catalogue, taken before anything was decided.
-        needs_build: whether a new snapshot should be built.
+        catalogue: with the vectors of the collection's encoder.
+        serving: the snapshot in use; None: there is none that can be read.
+        fingerprint: of the catalogue, read before anything was decided.
+        reason: why a new snapshot is needed; None: none is needed now.
+        unencoded: items without a vector of the collection's encoder. Only counted where it matters: before
+            the first snapshot, and after a change of encoder; else 0.
     """
 
     config: CollectionConfig
     catalogue: Catalogue
     serving: SnapshotManifest | None
     fingerprint: str
-    needs_build: bool
+    reason: Reason | None
+    unencoded: int = 0
+
+    @property
+    def needs_build(self) -> bool:
+        """Whether a new snapshot should be built now."""
+        return self.reason is not None
 
     def behind_seconds(self) -> float:
-        """For how long the oldest change has been waiting to be in a snapshot; 0: none waits."""
+        """Age of the oldest change that no snapshot has; 0: every change is in the snapshot."""
         if self.serving is None:
             since = datetime.fromisoformat(self.config.created_at) if self.needs_build else None
         elif self.serving.fingerprint == self.fingerprint:
@@ -48,63 +58,80 @@ class Standing:
         return 0.0 if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
 
 
-class Building:
-    """Looks after the snapshots of one store. Safe to share between threads."""
+def staleness_of(library: Library, collection: str) -> Staleness:
+    """Compare a collection's snapshot with its catalogue and its configuration.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._artifacts = Store.artifacts(settings)
-        self._collections = Collections(self._artifacts)
-        self._encoders = Encoders(self._artifacts)
-
-    def standing(self, name: str) -> Standing:
-        """How the snapshot of a collection stands.
-
-        Raises:
-            CollectionNotFound, EncoderNotFound: there is no such thing.
-            StoreUnavailable: the store failed.
-        """
-        config = self._collections.get(name)
-        dimension = self._encoders.get(config.encoder_id).dimension
-        catalogue = Catalogue(self._artifacts, name, config.encoder_id, dimension)
-        fingerprint = catalogue.fingerprint()
-        try:
-            serving = current(self._artifacts, name)
-        except (SnapshotNotFound, Incompatible):
-            serving = None
-        wanted = _is_wanted(config, catalogue, serving, self._settings)
-        return Standing(config, catalogue, serving, fingerprint, wanted)
-
-    def build(self, standing: Standing) -> SnapshotManifest:
-        """Tidy the catalogue, then build and publish a snapshot in this process.
-
-        In this order, because what is tidied after a build looks changed to whoever opens the snapshot: each
-        cold start would look for changes, and load what that takes.
-
-        Raises what `build_snapshot` raises.
-        """
-        name, catalogue, serving = standing.config.name, standing.catalogue, standing.serving
-        catalogue.compact(known_to_all(self._artifacts, name, serving.catalogue) if serving else None)
-        with tempfile.TemporaryDirectory(prefix="lookalike-build-") as scratch:
-            return build_snapshot(
-                self._artifacts,
-                standing.config,
-                catalogue,
-                work_dir=Path(scratch),
-                grace_seconds=self._settings.snapshot_grace_seconds,
-            )
+    Raises:
+        CollectionNotFound, EncoderNotFound: it does not exist.
+        StoreUnavailable: the store failed.
+    """
+    config = library.collections.get(collection)
+    catalogue = library.catalogue(config)
+    fingerprint = catalogue.fingerprint()
+    try:
+        serving = current(library.artifacts, collection)
+    except (SnapshotNotFound, Incompatible):
+        serving = None
+    if serving is None or serving.encoder_id != config.encoder_id:
+        # Row versions of two encoders do not compare, and a snapshot of the items that happen to be encoded
+        # would hide the others. So the old snapshot stays in use until every item has its new vector.
+        live, unencoded = _count_items(catalogue)
+        reason: Reason | None = None
+        if serving is None and not unencoded and catalogue.version().items:
+            reason = "first snapshot"
+        elif serving is not None and not unencoded and live:
+            reason = "new encoder"
+        return Staleness(config, catalogue, serving, fingerprint, reason, unencoded)
+    reason = _reason(config, catalogue, serving, library.settings)
+    return Staleness(config, catalogue, serving, fingerprint, reason)
 
 
-def _is_wanted(
-    config: CollectionConfig, catalogue: Catalogue, serving: SnapshotManifest | None, settings: Settings
-) -> bool:
-    if serving is None:
-        return needs_build(catalogue, None, 0, settings)
-    if serving.encoder_id != config.encoder_id:
-        # Row versions of two encoders do not compare. Until all is encoded anew, the old one serves.
-        stats = catalogue.stats()
-        return stats.vectors >= stats.live > 0
+def _reason(
+    config: CollectionConfig, catalogue: Catalogue, serving: SnapshotManifest, settings: Settings
+) -> Reason | None:
     wanted = BuildOptions(config.engine, config.n_trees, config.search_k, config.recall_target)
-    if serving.metric != config.metric or serving.options != wanted:  # it was configured otherwise since
+    if serving.metric != config.metric or serving.options != wanted:
+        return "new options"
+    if has_enough_changes(catalogue, serving.catalogue, serving.count, settings):
+        return "enough changes"
+    return None
+
+
+def _count_items(catalogue: Catalogue) -> tuple[int, int]:
+    """How many items are live, and how many of them have no vector of their present bytes."""
+    vectors = catalogue.known_vectors()
+    live = [row for row in catalogue.known().values() if row.status == "live"]
+    return len(live), sum(vectors.get(row.id, ("", ""))[1] != row.content_hash for row in live)
+
+
+def has_enough_changes(
+    catalogue: Catalogue, built: CatalogueVersion | None, count: int, settings: Settings
+) -> bool:
+    """Whether the delta since a snapshot is large or old enough for a new one.
+
+    That is: more than `delta_rows` rows and more than `delta_fraction` of the snapshot, or older than
+    `delta_age_seconds`.
+
+    While a collection is smaller than `delta_rows`, it is enough that it has doubled: the first snapshot
+    comes with the first rows, and would be too small for a calibrated confidence for a long time. Together
+    these builds write no more than twice the last of them.
+
+    Costs three listings while nothing changed, else a count over the tables' row versions (which Lance keeps
+    run-length encoded, not per row), and only for the age the changed rows themselves.
+
+    Args:
+        catalogue: of the collection.
+        built: catalogue version of the current snapshot; None: there is none, so that any row is enough.
+        count: items in that snapshot.
+        settings: the three limits.
+    """
+    now = catalogue.version()
+    if built is None:
+        return now.items > 0
+    if now == built:
+        return False
+    changes = catalogue.count_changes(built)
+    if changes > max(min(settings.delta_rows, count), settings.delta_fraction * count):
         return True
-    return needs_build(catalogue, serving.catalogue, serving.count, settings)
+    oldest = catalogue.oldest_change(built) if changes else None
+    return oldest is not None and (datetime.now(UTC) - oldest).total_seconds() > settings.delta_age_seconds

@@ -45,12 +45,20 @@ class Source:
             InvalidInput: `folder` is not a folder that can be read.
         """
         if not folder.is_dir():
-            raise InvalidInput("there is no such folder", got=folder, fix="Name a folder of pictures.")
+            raise InvalidInput("there is no such folder", got=folder, fix="Name a folder of images.")
         source = cls(folder.resolve())
         outside = {path.resolve() for path in without} - {source.folder}
         for file in _files(source.folder, outside):
             source._add(file)
         return source
+
+    @classmethod
+    def of_file(cls, file: Path) -> Source:
+        """One file, whatever its ending. Raises InvalidInput: it does not exist, or cannot have an id."""
+        if not file.is_file():
+            raise InvalidInput("there is no such file or folder", got=file)
+        check_item_id(file.name)
+        return cls(file.resolve().parent, pictures=[file.name])
 
     def _add(self, file: Path) -> None:
         name = file.relative_to(self.folder).as_posix()

@@ -1,51 +1,56 @@
-"""From a folder of pictures to a collection that can be searched: take in, ingest, build.
+"""From a folder of images to a collection that can be searched: copy, ingest, build.
 
-It can be stopped at any moment and run again: files that are there are not copied again, pictures that were
-committed are not read again. Several processes may bring folders, overlapping ones too, into one collection.
+It can be stopped at any moment and run again: files that are there are not copied again, images that were
+committed are not read again. Several processes may index folders, overlapping ones too, into one collection.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike.collections import CollectionConfig, check_name
-from lookalike.console import Advance, Console
 from lookalike.default_encoder import default_encoder
 from lookalike.errors import CollectionNotFound, Conflict, InvalidInput
 from lookalike.ingest import IngestReport
-from lookalike.snapshots import SnapshotManifest, current
-from lookalike.snapshots.threshold import needs_build
+from lookalike.progress import Progress, as_notes
+from lookalike.snapshots.staleness import staleness_of
 from lookalike.sources.folder import Source
 from lookalike.sources.intake import Arrival, Intake
-from lookalike.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
 
 BATCH_FILES = 256
+TITLE = "indexing"
+Step = Callable[[int], None]
 
 
 @dataclass(slots=True)
 class IndexReport:
-    """What one run did; pictures are counted once each.
+    """What one run did; images are counted once each.
 
     Attributes:
         collection: its name.
         encoder: id of its encoder.
-        pictures: found in the folder.
+        pictures: images found.
         copied: of these, files that were not in the images root yet.
-        encoded: pictures that were encoded.
-        reused: pictures whose bytes were known, so that their vector was kept.
-        unchanged: pictures that were known already.
-        rejected: pictures that can never become items; `lookalike rejections` lists them.
+        encoded: images that were encoded.
+        reused: images whose bytes were known, so that their vector was kept.
+        unchanged: images that were indexed already.
+        rejected: images that can never become items; `lookalike rejections` lists them.
         metadata_rows: rows read from new or changed metadata files.
         metadata_problems: rows of them that were skipped: file, row, message.
-        ignored: files that were left out of the folder.
-        failed: what could not be taken in now: key and reason. Running again tries these again.
+        ignored: files of the folder that were left out.
+        failed: what could not be read or written now: key and reason. Running again tries these again.
         seconds: from the first file to the last commit.
-        snapshot: id of the snapshot that serves afterwards; None before the first.
+        snapshot: id of the snapshot that is in use afterwards; None before the first.
+        unencoded: items that have no vector of the collection's encoder, which was changed; see
+            `Staleness.unencoded`. No snapshot is built before they have one.
     """
 
     collection: str
@@ -62,6 +67,7 @@ class IndexReport:
     failed: list[dict[str, str]] = field(default_factory=list)
     seconds: float = 0.0
     snapshot: str | None = None
+    unencoded: int = 0
 
     def add(self, ingested: IngestReport) -> None:
         """Count what an ingest did."""
@@ -77,54 +83,115 @@ class IndexReport:
 
 
 def index_folder(
-    workspace: Workspace,
+    library: Library,
     folder: Path,
     collection: str,
-    console: Console,
     *,
+    progress: Progress | None = None,
     snapshot: bool = True,
     batch: int = BATCH_FILES,
     **options: Any,
 ) -> IndexReport:
-    """Bring the pictures and metadata files of `folder` into a collection, which is made if there is none.
+    """Index the images and metadata files of `folder` into a collection, which is created if there is none.
 
     Args:
-        workspace: the store.
+        library: the store.
         folder: see `Source.scan`.
         collection: its name.
-        console: where progress is shown.
-        snapshot: build one if the delta asks for it.
-        batch: pictures that are committed together; what a kill can cost.
-        options: fields of `CollectionConfig` for a new collection; without `encoder_id` it lives by the
-            default encoder, built if the store has none and calibrated on pictures of `folder`.
+        progress: called while images are indexed, and before each step of a build.
+        snapshot: build one if the collection needs it.
+        batch: images that are committed together; at most this many are encoded again after a kill.
+        options: fields of `CollectionConfig` for a new collection. Without `encoder_id` it uses the default
+            encoder, which is built if the store has none, and calibrated on images of `folder`.
 
     Raises:
-        InvalidInput: the folder, the name or an option cannot be used; or the collection exists and was made
-            with another option.
+        InvalidInput: the folder, the name or an option cannot be used; or the collection exists and was
+            created with another option.
     """
     check_name(collection)
-    own = [root for store in (workspace.images, workspace.artifacts) if (root := store.local_path(""))]
+    own = [root for store in (library.images, library.artifacts) if (root := store.local_path(""))]
     source = Source.scan(folder, without=tuple(own))
-    config = _collection(workspace, collection, options, source, console)
+    config = _collection(library, collection, options, source, progress)
     report = IndexReport(collection, config.encoder_id, len(source.pictures), ignored=source.ignored)
+    return _index(library, [source], report, progress, snapshot=snapshot, batch=batch)
+
+
+def index_paths(
+    library: Library,
+    paths: Sequence[Path],
+    collection: str,
+    *,
+    category: str | None = None,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Index files and folders into a collection that exists.
+
+    Args:
+        library: the store.
+        paths: a file becomes the item of its name; a folder is indexed as by `index_folder`.
+        collection: its name.
+        category: folder below which the items are put.
+        progress: as for `index_folder`.
+
+    Raises:
+        CollectionNotFound: there is no such collection.
+        InvalidInput: a path does not exist.
+    """
+    config = library.collections.get(collection)
+    own = [root for store in (library.images, library.artifacts) if (root := store.local_path(""))]
+    sources = [
+        Source.scan(path, without=tuple(own)) if path.is_dir() else Source.of_file(path) for path in paths
+    ]
+    report = IndexReport(
+        collection,
+        config.encoder_id,
+        sum(len(source.pictures) for source in sources),
+        ignored=sum(source.ignored for source in sources),
+    )
+    return _index(library, sources, report, progress, below=category)
+
+
+def _index(
+    library: Library,
+    sources: Sequence[Source],
+    report: IndexReport,
+    progress: Progress | None,
+    *,
+    snapshot: bool = True,
+    batch: int = BATCH_FILES,
+    below: str | None = None,
+) -> IndexReport:
     started = time.monotonic()
-    _ingest(workspace, source, report, console, batch)
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(TITLE, done, report.pictures)
+
+    step(0)
+    for source in sources:
+        _ingest(library, source, report, step, batch, below)
+    report.unchanged = report.pictures - report.encoded - report.reused - report.rejected
+    report.unchanged -= sum("/images/" in failure["key"] for failure in report.failed)
     report.seconds = round(time.monotonic() - started, 3)
-    serving = current(workspace.artifacts, collection)
-    if snapshot and _asks_for_build(workspace, config, serving):
-        serving = workspace.build_snapshot(config, progress=console.note)
-    report.snapshot = serving.id if serving else None
+    state = staleness_of(library, report.collection)
+    serving = state.serving
+    if snapshot and state.needs_build:
+        serving = library.build_snapshot(report.collection, progress=as_notes(progress))
+    report.snapshot, report.unencoded = serving.id if serving else None, state.unencoded
     return report
 
 
 def _collection(
-    workspace: Workspace, name: str, options: dict[str, Any], source: Source, console: Console
+    library: Library, name: str, options: dict[str, Any], source: Source, progress: Progress | None
 ) -> CollectionConfig:
-    """The collection, made if there is none; another process may be making it too."""
+    """The collection, created if there is none; another process may be creating it too."""
     try:
-        config = workspace.collections.get(name)
+        config = library.collections.get(name)
     except CollectionNotFound:
-        config = _create(workspace, name, options, source, console)
+        config = _create(library, name, options, source, progress)
     for option, wanted in options.items():
         if getattr(config, option) != wanted:
             raise InvalidInput(
@@ -137,38 +204,37 @@ def _collection(
 
 
 def _create(
-    workspace: Workspace, name: str, options: dict[str, Any], source: Source, console: Console
+    library: Library, name: str, options: dict[str, Any], source: Source, progress: Progress | None
 ) -> CollectionConfig:
     if "encoder_id" not in options:
-        pictures = [source.folder / picture for picture in source.pictures]
-        manifest = default_encoder(
-            workspace.encoders, workspace.artifacts, pictures=pictures, progress=console.note
-        )
+        images = [source.folder / picture for picture in source.pictures]
+        manifest = default_encoder(library, images=images, progress=as_notes(progress))
         options = options | {"encoder_id": manifest.id}
     try:
-        workspace.collections.create(CollectionConfig(name, **options))
+        library.collections.create(CollectionConfig(name, **options))
     except Conflict:
-        console.note(f"{name} has just been made by another process")
-    return workspace.collections.get(name)
+        if progress:
+            progress(f"another process has just created {name}", 0, 0)
+    return library.collections.get(name)
 
 
-def _ingest(workspace: Workspace, source: Source, report: IndexReport, console: Console, batch: int) -> None:
-    intake = Intake(workspace.images, report.collection, source.folder)
+def _ingest(
+    library: Library, source: Source, report: IndexReport, step: Step, batch: int, below: str | None
+) -> None:
+    intake = Intake(library.images, report.collection, source.folder)
+    images = f"images/{below}" if below else "images"
     try:
-        # Metadata first, so that even the first pictures are found with their fields.
+        # Metadata first, so that even the first images are found with their fields.
         for arrivals in _arrivals(intake, source.metadata, "metadata", batch):
-            _apply(workspace, arrivals, report)
-        with console.progress("indexing", len(source.pictures)) as advance:
-            for arrivals in _arrivals(intake, source.pictures, "images", batch):
-                _apply(workspace, arrivals, report, advance)
+            _apply(library, arrivals, report)
+        for arrivals in _arrivals(intake, source.pictures, images, batch):
+            _apply(library, arrivals, report, step)
     finally:
         intake.close()
-    report.unchanged = report.pictures - report.encoded - report.reused - report.rejected
-    report.unchanged -= sum("/images/" in failure["key"] for failure in report.failed)
 
 
 def _arrivals(intake: Intake, names: Sequence[str], below: str, batch: int) -> Iterator[list[Arrival]]:
-    """Batches as they are taken in; the next one is on its way while the caller works on this one."""
+    """Batches of copied files; the next batch is copied while the caller works on this one."""
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as ahead:
         pending: Future[list[Arrival]] | None = None
         for start in range(0, len(names), batch):
@@ -181,27 +247,20 @@ def _arrivals(intake: Intake, names: Sequence[str], below: str, batch: int) -> I
 
 
 def _apply(
-    workspace: Workspace, arrivals: Sequence[Arrival], report: IndexReport, advance: Advance | None = None
+    library: Library, arrivals: Sequence[Arrival], report: IndexReport, step: Step | None = None
 ) -> None:
     done = 0
 
-    def step(count: int, _total: int) -> None:
+    def count_up(count: int, _total: int) -> None:
         nonlocal done
-        if advance:
-            advance(count - done)
+        if step:
+            step(count - done)
         done = count
 
     report.failed += [{"key": a.key, "reason": a.problem} for a in arrivals if a.problem]
     arrived = [arrival for arrival in arrivals if not arrival.problem]
     report.copied += sum(arrival.written for arrival in arrived if "/images/" in arrival.key)
     keys = [arrival.key for arrival in arrived]
-    report.add(workspace.ingestor.observe(report.collection, keys, progress=step))
-    if advance:
-        advance(len(arrivals) - done)
-
-
-def _asks_for_build(workspace: Workspace, config: CollectionConfig, serving: SnapshotManifest | None) -> bool:
-    if serving is not None and serving.encoder_id != config.encoder_id:
-        return True
-    built, count = (serving.catalogue, serving.count) if serving else (None, 0)
-    return needs_build(workspace.catalogue(config), built, count, workspace.settings)
+    report.add(library.ingestor.observe(report.collection, keys, progress=count_up))
+    if step:
+        step(len(arrivals) - done)

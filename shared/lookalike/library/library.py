@@ -8,22 +8,28 @@ library.collection("shop").search("query.jpg", k=5)
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lookalike.settings import Settings
+from lookalike.settings import Settings, cache_folder
 from lookalike.storage import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from lookalike.catalogue import Catalogue
     from lookalike.collections import CollectionConfig, Collections
-    from lookalike.encoders import Encoder, Encoders
+    from lookalike.encoders import Encoder, EncoderManifest, Encoders
     from lookalike.ingest import Ingestor
+    from lookalike.library.collection import Collection
     from lookalike.search import Searcher
+    from lookalike.snapshots import SnapshotManifest
+    from lookalike.snapshots.staleness import Staleness
 
 
 class Library:
@@ -44,6 +50,21 @@ class Library:
         self._encoders_in_use: dict[str, Encoder] = {}
         self._searchers: dict[str, tuple[CollectionConfig, Searcher]] = {}
         self._checked_at: dict[str, float] = {}
+
+    @classmethod
+    def open(cls, url: str | None = None, *, cache: Path | None = None) -> Library:
+        """The library over a store.
+
+        Args:
+            url: a folder, or `s3://bucket/prefix`; None: what `LOOKALIKE_STORE` names. The other options
+                come from the environment too, see `Settings`.
+            cache: see above; None: the user's cache folder.
+
+        Raises:
+            SettingsError: an environment variable cannot be read.
+        """
+        settings = Settings.from_env(os.environ, store=url)
+        return cls(settings, cache or cache_folder(os.environ))
 
     @cached_property
     def images(self) -> Store:
@@ -138,3 +159,106 @@ class Library:
         with self._lock:
             self._searchers.pop(collection, None)
             self._encoders_in_use.pop(collection, None)
+
+    # Collections
+
+    def collection(self, name: str) -> Collection:
+        """One collection, to search, change, train and evaluate. Raises CollectionNotFound."""
+        from lookalike.library.collection import Collection
+
+        self.collections.get(name)
+        return Collection(self, name)
+
+    def create_collection(
+        self,
+        name: str,
+        *,
+        encoder: str | None = None,
+        images: Sequence[Path] = (),
+        progress: Callable[[str], None] | None = None,
+        **options: Any,
+    ) -> Collection:
+        """Create a collection.
+
+        Args:
+            name: see `CollectionConfig`.
+            encoder: id or name of an encoder of the store; None: the default encoder, which is built if the
+                store has none.
+            images: files that a default encoder built now may be calibrated on.
+            progress: called before each step of building an encoder.
+            options: further fields of `CollectionConfig`.
+
+        Raises:
+            InvalidInput: the name or an option cannot be used.
+            Conflict: there is a collection of this name.
+            EncoderNotFound: there is no such encoder.
+            Incompatible: see `default_encoder`.
+        """
+        from lookalike.collections import CollectionConfig, check_name
+        from lookalike.default_encoder import default_encoder
+
+        check_name(name)
+        if encoder is None:
+            manifest: EncoderManifest = default_encoder(self, images=images, progress=progress)
+        else:
+            manifest = self.encoders.get(encoder)
+        self.collections.create(CollectionConfig(name, manifest.id, **options))
+        return self.collection(name)
+
+    def delete_collection(self, name: str) -> None:
+        """Delete a collection: its images, its metadata, its catalogue and its snapshots.
+
+        Raises CollectionNotFound.
+        """
+        self.collections.get(name)
+        # Images first: if this is cut short, the collection is still there to be deleted again.
+        if (folder := self.images.local_path(name)) is not None:
+            # Also what no listing shows: empty folders, and files that were being written.
+            shutil.rmtree(folder, ignore_errors=True)
+        self.images.delete_folder(name)
+        self.collections.delete(name)
+        self.forget(name)
+
+    # Snapshots
+
+    def staleness(self, collection: str) -> Staleness:
+        """Whether a collection needs a new snapshot, and why; see `snapshots.staleness`."""
+        from lookalike.snapshots.staleness import staleness_of
+
+        return staleness_of(self, collection)
+
+    def build_snapshot(
+        self, collection: str, *, progress: Callable[[str], None] | None = None, force: bool = False
+    ) -> SnapshotManifest:
+        """Tidy a collection's catalogue, then build a snapshot of it and publish that.
+
+        In this order, because tidying after a build looks like a change: every cold start would look for new
+        rows, and pay for it. A snapshot that is up to date stays, unless `force`.
+
+        Raises:
+            CollectionNotFound, EncoderNotFound: it does not exist.
+            Incompatible: what was read back from the store is not what was written; nothing was published.
+            StoreUnavailable: the store failed; nothing was published.
+        """
+        from lookalike.errors import Incompatible, SnapshotNotFound
+        from lookalike.snapshots import build_snapshot, current, known_to_all
+
+        config = self.collections.get(collection)
+        catalogue = self.catalogue(config)
+        try:
+            serving = current(self.artifacts, collection)
+        except (SnapshotNotFound, Incompatible):
+            serving = None
+        if force or serving is None or serving.fingerprint != catalogue.fingerprint():
+            catalogue.compact(
+                known_to_all(self.artifacts, collection, serving.catalogue) if serving else None
+            )
+        return build_snapshot(
+            self.artifacts,
+            config,
+            catalogue,
+            work_dir=self.cache / "builds",
+            progress=progress,
+            force=force,
+            grace_seconds=self.settings.snapshot_grace_seconds,
+        )
