@@ -91,7 +91,7 @@ def test_seeding_twice_is_seeding_once(
     for again in (False, True):
         ran = run("infra.seed", cloud, "-c", f"collections={collections}")
         assert ran.returncode == 0, ran.stderr
-        assert ("is there already" in ran.stderr) is again
+        assert ("exists already" in ran.stderr) is again
         assert ran.stdout.splitlines() == [
             f"export LOOKALIKE_IMAGES=s3://{BUCKETS[0]}",
             f"export LOOKALIKE_ARTIFACTS=s3://{BUCKETS[1]}",

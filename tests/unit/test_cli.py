@@ -124,7 +124,7 @@ def test_index_reports_bad_pictures_and_bad_rows_and_keeps_the_rest(shell: Shell
     assert len(listed["metadata_problems"]) == 2
     assert "hats/broken.jpg" in shell.run("rejections", "-c", NAME)
     shell.run("index", photos, "-c", NAME)
-    assert "1 other files were left out" in shell.error
+    assert "1 other files were ignored" in shell.error
 
 
 def test_index_leaves_its_own_store_alone(shell: Shell, photos: Path) -> None:

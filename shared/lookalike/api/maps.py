@@ -10,7 +10,8 @@ import numpy as np
 
 from lookalike.api.overview_answers import MapAnswer
 from lookalike.errors import ObjectNotFound
-from lookalike.snapshots import Places, places_among, places_of, read_places, snapshot_folder
+from lookalike.projection import Positions, project, project_among, read_positions
+from lookalike.snapshots import snapshot_folder
 
 if TYPE_CHECKING:
     from lookalike.search.loader import State
@@ -29,8 +30,8 @@ class Maps:
     def __init__(self, artifacts: Store) -> None:
         self._artifacts = artifacts
         self._lock = threading.Lock()
-        self._stored: dict[str, tuple[str, Places]] = {}
-        self._whole: dict[str, tuple[tuple[object, ...], Places]] = {}
+        self._stored: dict[str, tuple[str, Positions]] = {}
+        self._whole: dict[str, tuple[tuple[object, ...], Positions]] = {}
 
     def of(self, state: State, collection: str, most: int) -> MapAnswer:
         """At most `most` items of a state, evenly drawn in the order of their ids."""
@@ -54,7 +55,7 @@ class Maps:
             categories=names,
         )
 
-    def _places(self, state: State, collection: str) -> Places:
+    def _places(self, state: State, collection: str) -> Positions:
         """Of every row of the view."""
         question = (state.etag, state.fingerprint, state.created_at)
         with self._lock:
@@ -66,7 +67,7 @@ class Maps:
             self._whole[collection] = question, places
         return places
 
-    def _base(self, state: State, collection: str) -> Places:
+    def _base(self, state: State, collection: str) -> Positions:
         """Of the snapshot's rows: as it stores them, or made now for one that is older than maps."""
         if state.snapshot is None:
             return np.empty((0, 2), np.float32)
@@ -79,23 +80,23 @@ class Maps:
         if manifest.places:
             try:
                 path = f"{snapshot_folder(collection, manifest.id)}/{manifest.places}"
-                places = read_places(self._artifacts.get(path).data)
+                places = read_positions(self._artifacts.get(path).data)
             except (ObjectNotFound, ValueError) as error:  # the snapshot was replaced, or its file is damaged
                 logger.warning("%s has no readable map: %s", manifest.id, error)
         if places is None or len(places) != manifest.count:
-            places = places_of(state.snapshot.vectors)
+            places = project(state.snapshot.vectors)
         with self._lock:
             self._stored[collection] = manifest.id, places
         return places
 
     @staticmethod
-    def _with_delta(view: View, base: Places) -> Places:
+    def _with_delta(view: View, base: Positions) -> Positions:
         fresh = np.asarray(view.delta.vectors, np.float32)
         if not len(fresh):
             return base
         if not len(base):
-            return places_of(fresh)
+            return project(fresh)
         assert view.snapshot is not None
         rows = np.unique(np.linspace(0, len(base) - 1, min(MOST_KNOWN, len(base))).round().astype(np.int64))
         known = np.asarray(view.snapshot.vectors[rows], np.float32)
-        return np.concatenate([base, places_among(fresh, known, base[rows])])
+        return np.concatenate([base, project_among(fresh, known, base[rows])])

@@ -174,7 +174,7 @@ class IngestWorker:
     def _request_builds(
         self, touched: dict[str, list[Message]], failures: Failures, remaining: Remaining
     ) -> None:
-        """Also where nothing changed: the process that made a change may have been killed before its request."""
+        """Also where nothing changed: the process that made a change may have been killed before this."""
         for collection, messages in touched.items():
             try:
                 within(

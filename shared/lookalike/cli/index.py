@@ -76,6 +76,6 @@ def _print(console: Console, report: IndexReport) -> None:
         console.warn(f"{len(report.failed):,} files could not be indexed. Run the same command to try again.")
     if report.unencoded:
         console.warn(
-            f"{report.unencoded:,} items are not encoded with {report.encoder} yet; the index was not rebuilt. "
+            f"{report.unencoded:,} items are not encoded with {report.encoder} yet: no new snapshot. "
             f"Run: lookalike reconcile --collection {report.collection}"
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import InvalidInput
 from lookalike.evaluation.bootstrap import Difference, Draws, Interval, Replicates
-from lookalike.evaluation.layout import map_of
+from lookalike.evaluation.map import map_of
 from lookalike.evaluation.mistakes import by_category, confusion, worst_queries
 from lookalike.evaluation.pairs import PairCounts, Threshold, count_pairs
 from lookalike.evaluation.reliability import judge_confidence

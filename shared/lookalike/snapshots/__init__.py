@@ -4,7 +4,6 @@ from lookalike.snapshots.build import build_snapshot
 from lookalike.snapshots.columns import ItemReader, attribute_types, table_of
 from lookalike.snapshots.housekeeping import collect_garbage, current, known_to_all, list_snapshots
 from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
-from lookalike.snapshots.places import Places, places_among, places_of, read_places
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
 from lookalike.snapshots.snapshot import (
     Snapshot,
@@ -20,7 +19,6 @@ __all__ = [
     "BuildOptions",
     "ItemReader",
     "LabelStatistics",
-    "Places",
     "Pointer",
     "Snapshot",
     "SnapshotManifest",
@@ -36,11 +34,8 @@ __all__ = [
     "known_to_all",
     "list_snapshots",
     "open_snapshot",
-    "places_among",
-    "places_of",
     "pointer_path",
     "read_manifest",
-    "read_places",
     "read_pointer",
     "read_switches",
     "republish",

@@ -21,10 +21,10 @@ from lookalike.collections import CollectionConfig, Collections
 from lookalike.confidence import Calibration, calibrate
 from lookalike.errors import EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.indexes import IndexSpec, build_index, open_index
+from lookalike.projection import POSITIONS_FILE, project, write_positions
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
 from lookalike.snapshots.manifest import COLUMNS_FILE, BuildOptions, LabelStatistics, SnapshotManifest
-from lookalike.snapshots.places import PLACES_FILE, places_of, write_places
 from lookalike.snapshots.swap import only_one, publish
 from lookalike.storage import Store
 
@@ -145,7 +145,7 @@ def _build(
     say("calibrating confidence")
     calibration = _calibrate(job, index, contents, folder)
     say("drawing the map")
-    write_places(places_of(open_index(index, folder).vectors), folder / PLACES_FILE)
+    write_positions(project(open_index(index, folder).vectors), folder / POSITIONS_FILE)
     manifest = _manifest(job, index, schema, contents.labels, calibration)
     published = publish(
         manifest,
@@ -211,7 +211,7 @@ def _manifest(
         calibration=calibration,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         columns={field.name: str(field.type) for field in schema},
-        places=PLACES_FILE,
+        places=POSITIONS_FILE,
     )
 
 

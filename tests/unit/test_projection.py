@@ -1,4 +1,4 @@
-"""Places on the map: neighbours stay neighbours, everything has one, and queries find theirs."""
+"""Positions on the map: neighbours stay neighbours, everything has one, and queries find theirs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from lookalike.snapshots import places_among, places_of, read_places
-from lookalike.snapshots.places import write_places
+from lookalike.projection import project, project_among, read_positions, write_positions
 
 
 def clusters(count: int, *, groups: int = 6, dimension: int = 24, seed: int = 0):
@@ -22,7 +21,7 @@ def clusters(count: int, *, groups: int = 6, dimension: int = 24, seed: int = 0)
 @pytest.mark.parametrize("count", [60, 900])  # all are anchors; most lie among anchors
 def test_items_of_a_kind_lie_together(count):
     vectors, labels = clusters(count)
-    places = places_of(vectors)
+    places = project(vectors)
     assert places.shape == (count, 2)
     assert places.dtype == np.float32
     assert places.min() == 0
@@ -36,30 +35,30 @@ def test_items_of_a_kind_lie_together(count):
 @pytest.mark.parametrize("dimension", [1, 2, 40])
 def test_few_items_have_places_too(count, dimension):
     vectors = np.random.default_rng(count).normal(size=(count, dimension)).astype(np.float32)
-    places = places_of(vectors)
+    places = project(vectors)
     assert places.shape == (count, 2)
     assert np.isfinite(places).all()
 
 
 def test_items_that_are_all_alike_have_places():
-    assert np.isfinite(places_of(np.ones((50, 8), np.float32))).all()
+    assert np.isfinite(project(np.ones((50, 8), np.float32))).all()
 
 
 def test_the_same_vectors_have_the_same_places():
     vectors, _ = clusters(400)
-    assert np.array_equal(places_of(vectors), places_of(vectors))
+    assert np.array_equal(project(vectors), project(vectors))
 
 
 def test_what_is_known_lies_where_it_is():
     vectors, _ = clusters(200)
-    places = places_of(vectors)
-    assert np.abs(places_among(vectors[:20], vectors, places) - places[:20]).max() < 0.02
+    places = project(vectors)
+    assert np.abs(project_among(vectors[:20], vectors, places) - places[:20]).max() < 0.02
 
 
 def test_places_are_kept_as_a_file(tmp_path):
-    places = places_of(clusters(20)[0])
-    write_places(places, tmp_path / "places.npy")
-    assert np.array_equal(read_places((tmp_path / "places.npy").read_bytes()), places)
+    places = project(clusters(20)[0])
+    write_positions(places, tmp_path / "places.npy")
+    assert np.array_equal(read_positions((tmp_path / "places.npy").read_bytes()), places)
 
 
 def test_what_is_no_such_file_is_refused():
@@ -67,4 +66,4 @@ def test_what_is_no_such_file_is_refused():
     np.save(foreign, np.array([{"a": 1}], object), allow_pickle=True)
     for data in (b"", b"nonsense", foreign.getvalue()):
         with pytest.raises((ValueError, EOFError)):
-            read_places(data)
+            read_positions(data)
