@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers read it; importing `typing` would cost more than all the rest
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,7 +19,7 @@ def open(url: str | None = None, *, cache: Path | None = None) -> Library:
     return Library.open(url, cache=cache)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Late, so that importing `lookalike` costs nothing.
     if name in {"Collection", "Library"}:
         from lookalike import library
