@@ -21,7 +21,7 @@ from lookalike.snapshots.staleness import Building, Standing
 from lookalike.storage import Store
 
 if TYPE_CHECKING:
-    from lookalike.api.trainer import Trainer
+    from lookalike.training_jobs.trainer import Trainer
 
 telemetry = Telemetry()
 
@@ -62,8 +62,8 @@ def worker() -> UploadWorker:
 
 
 def _trainer(aws: AwsSettings, images: Store, artifacts: Store) -> Trainer:
-    from lookalike.api.trainer import NoTrainer
     from lookalike.aws.training.state_machine import StateMachineTrainer
+    from lookalike.training_jobs.trainer import NoTrainer
 
     if not aws.training_machine_arn:
         return NoTrainer()

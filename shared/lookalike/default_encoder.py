@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import ImageRejected, Incompatible
+from lookalike.encoders.registry import DEFAULT_ENCODER
+from lookalike.errors import ImageRejected
 
 if TYPE_CHECKING:
     from lookalike.encoders import EncoderManifest, Encoders
     from lookalike.storage import Store
     from lookalike.types import Pixels
 
-DEFAULT_BACKBONE = "efficientnet-lite0"
+DEFAULT_BACKBONE = DEFAULT_ENCODER
 CALIBRATION_PICTURES = 200
 MIN_CALIBRATION_PICTURES = 50
 LOCK = "encoders/.default.lock"
@@ -43,21 +44,7 @@ def default_encoder(
             building one needs TensorFlow, which is not installed.
     """
     with artifacts.lock(LOCK):
-        return _existing(encoders) or _build(encoders, pictures, progress)
-
-
-def _existing(encoders: Encoders) -> EncoderManifest | None:
-    known = encoders.list()
-    defaults = [manifest for manifest in known if manifest.name == DEFAULT_BACKBONE]
-    if defaults:
-        return max(defaults, key=lambda manifest: (manifest.created_at, manifest.id))
-    if len(known) > 1:
-        raise Incompatible(
-            "the store has several encoders and none is the default one",
-            got=", ".join(manifest.id for manifest in known),
-            fix="Name one with --encoder.",
-        )
-    return known[0] if known else None
+        return encoders.default() or _build(encoders, pictures, progress)
 
 
 def _build(encoders: Encoders, pictures: Sequence[Path], progress: Progress | None) -> EncoderManifest:

@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from lookalike.api.trainer import Trainer
 from lookalike.aws.build_queue import BuildQueue
 from lookalike.aws.deadline import OutOfTime, Remaining, within
 from lookalike.aws.events import Change, NotificationReader
@@ -24,6 +23,7 @@ from lookalike.ingest.keys import place_of
 from lookalike.snapshots.staleness import Building, Standing
 from lookalike.storage import Store
 from lookalike.training_jobs import Trainings, training_of
+from lookalike.training_jobs.trainer import Trainer
 from lookalike.types import ObjectEvent
 
 logger = logging.getLogger(__name__)

@@ -24,6 +24,8 @@ from lookalike.timing import span
 from lookalike.types import Precision
 
 FOLDER = "encoders"
+DEFAULT_ENCODER = "efficientnet-lite0"
+"""Name of the encoder that collections use if they name none."""
 
 
 class Encoders:
@@ -80,6 +82,27 @@ class Encoders:
     def list(self) -> list[EncoderManifest]:
         """Every encoder of the store, by id."""
         return [self._read(known) for known in self._ids()]
+
+    def default(self) -> EncoderManifest | None:
+        """The encoder of collections that name none: the newest of the default name, else the only one.
+
+        Returns:
+            None if the store has no encoder.
+
+        Raises:
+            Incompatible: the store has several encoders and none is the default one.
+        """
+        known = self.list()
+        named = [manifest for manifest in known if manifest.name == DEFAULT_ENCODER]
+        if named:
+            return max(named, key=lambda manifest: (manifest.created_at, manifest.id))
+        if len(known) > 1:
+            raise Incompatible(
+                "the store has several encoders and none is the default one",
+                got=", ".join(manifest.id for manifest in known),
+                fix="Name one with --encoder.",
+            )
+        return known[0] if known else None
 
     def load(self, id_or_name: str, precision: Precision | None = None, threads: int = 1) -> Encoder:
         """The encoder, ready to run. Callers that ask for the same one share it while any of them keeps it.
