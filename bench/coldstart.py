@@ -31,17 +31,15 @@ def child(photo: Path) -> None:
     import asyncio
     import resource
 
-    from lookalike.api.access import LoopbackAccess
-    from lookalike.api.app import create_app
-    from lookalike.api.service import Service
-    from lookalike.encoders import Encoders
+    from lookalike.api.http.access import LoopbackAccess
+    from lookalike.api.http.app import create_app
+    from lookalike.library import Library
     from lookalike.settings import Settings
-    from lookalike.storage import Store
 
     imported = time.time()
     settings = Settings.from_env(os.environ, threads=1)
-    service = Service(settings, Encoders(Store.artifacts(settings)), photo.parent / "cache")
-    app = create_app(service, access=LoopbackAccess())
+    library = Library(settings, photo.parent / "cache")
+    app = create_app(library, access=LoopbackAccess())
     made = time.time()
     messages = []
 

@@ -23,14 +23,14 @@ import numpy as np
 from bench.growth import put
 from bench.stage import add_default_encoder, multipart, photos, post, query_jpeg
 from bench.vectors import embedding_like
-from lookalike.api.access import LoopbackAccess
-from lookalike.api.app import create_app
-from lookalike.api.routes.shapes import search_answer
-from lookalike.api.service import Service
+from lookalike.api.http.access import LoopbackAccess
+from lookalike.api.http.app import create_app
+from lookalike.api.search_models import SearchResponse
 from lookalike.catalogue import Catalogue
 from lookalike.collections import CollectionConfig, Collections
-from lookalike.encoders import EncoderManifest, Encoders
+from lookalike.encoders import EncoderManifest
 from lookalike.images import ImageLimits, decode, model_input
+from lookalike.library import Library
 from lookalike.search import Query, QueryPart
 from lookalike.settings import Settings
 from lookalike.snapshots import build_snapshot
@@ -76,11 +76,11 @@ def timed(steps: dict[str, Step]) -> dict[str, list[float]]:
     return took
 
 
-def parts(service: Service, queries: list[bytes]) -> dict[str, Step]:
+def parts(library: Library, queries: list[bytes]) -> dict[str, Step]:
     """The steps of a query by themselves."""
-    searcher = service.searcher(NAME)
+    searcher = library.searcher(NAME)
     encoder = searcher.state().encoder.get()
-    limits = ImageLimits.from_settings(service.settings)
+    limits = ImageLimits.from_settings(library.settings)
     preprocess = encoder.manifest.preprocess
 
     def decoded(data: bytes) -> Any:
@@ -93,7 +93,10 @@ def parts(service: Service, queries: list[bytes]) -> dict[str, Step]:
         "decode": (decoded, queries),
         "encode": (encoder.encode_one, pixels),
         "index, items, confidence": (searcher.search, asked),
-        "serialise": (lambda answer: search_answer(answer, "http://localhost").model_dump_json(), answers),
+        "serialise": (
+            lambda answer: SearchResponse.of(answer, "http://localhost").model_dump_json(),
+            answers,
+        ),
     }
 
 
@@ -124,12 +127,12 @@ def main(argv: list[str] | None = None) -> int:
         manifest = add_default_encoder(settings, found)
         print(f"{items:,} items × {manifest.dimension}, encoder {manifest.id} {manifest.default_precision}")
         stage(settings, manifest, embedding_like(items, manifest.dimension), scratch / "work")
-        service = Service(settings, Encoders(Store.artifacts(settings)), scratch / "cache")
+        library = Library(settings, scratch / "cache")
         chosen = np.linspace(0, len(found) - 1, PHOTOS).astype(int)
         queries = [query_jpeg(found[number]) for number in chosen]
         with asyncio.Runner() as runner:
-            app = create_app(service, access=LoopbackAccess())
-            rows = timed(wholes(app, queries, runner.get_loop()) | parts(service, queries))
+            app = create_app(library, access=LoopbackAccess())
+            rows = timed(wholes(app, queries, runner.get_loop()) | parts(library, queries))
         medians = {name: statistics.median(took) for name, took in rows.items()}
         steps = ("decode", "encode", "index, items, confidence", "serialise")
         print(f"{'step':26} {'median ms':>9} {'p95 ms':>8}")

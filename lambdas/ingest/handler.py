@@ -17,8 +17,8 @@ from lookalike.library import Library
 from lookalike.settings import Settings
 
 if TYPE_CHECKING:
-    from lookalike.api.trainer import Trainer
     from lookalike.snapshots.staleness import Staleness
+    from lookalike.training_jobs.trainer import Trainer
 
 telemetry = Telemetry()
 
@@ -44,8 +44,8 @@ def worker() -> IngestWorker:
 
 
 def _trainer(aws: AwsSettings, library: Library) -> Trainer:
-    from lookalike.api.trainer import NoTrainer
     from lookalike.aws.training.state_machine import StateMachineTrainer
+    from lookalike.training_jobs.trainer import NoTrainer
 
     if not aws.training_machine_arn:
         return NoTrainer()

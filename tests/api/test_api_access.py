@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lookalike.api.access import scopes_of
+from lookalike.api.http.access import scopes_of
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lookalike.api import answers, overview_answers, schemas, training_answers
-from lookalike.api.examples import ANSWERS
+from lookalike.api.http.app import REQUEST_MODELS
+from lookalike.api.http.models import ResponseBody
+from lookalike.api.uploads import UploadRequest
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +42,28 @@ def test_every_operation_says_what_it_does_takes_and_answers(description):
                     assert _has_example(content, description), (name, status, media_type)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_examples_of_answers_are_answers(name):
-    modules = (answers, overview_answers, training_answers)
-    model = next(getattr(module, name) for module in modules if hasattr(module, name))
-    assert model.model_validate(ANSWERS[name], extra="forbid").model_dump(exclude_unset=True) == ANSWERS[name]
+EXAMPLES = [
+    pytest.param(model, example, id=model.__name__)
+    for model in ResponseBody.__subclasses__()
+    for example in (model.model_config.get("json_schema_extra") or {}).get("examples", ())
+]
+
+
+def test_every_response_has_an_example():
+    assert len(EXAMPLES) >= 19
+
+
+@pytest.mark.parametrize(("model", "example"), EXAMPLES)
+def test_examples_of_responses_match_their_models(model, example):
+    assert model.model_validate(example, extra="forbid").model_dump(exclude_unset=True) == example
 
 
 def test_examples_of_bodies_are_accepted(description):
+    named = {model.__name__: model for model in REQUEST_MODELS}
     models = {
-        "/collections/{collection}": schemas.CollectionBody,
-        "/collections/{collection}/search": schemas.SearchRequest,
-        "/collections/{collection}/trainings": schemas.TrainingBody,
+        "/collections/{collection}": named["CollectionRequest"],
+        "/collections/{collection}/search": named["SearchRequest"],
+        "/collections/{collection}/trainings": named["TrainingRequest"],
     }
     tried = 0
     for path, operations in description["paths"].items():
@@ -61,6 +72,6 @@ def test_examples_of_bodies_are_accepted(description):
             for example in content.get("examples", {}).values():
                 given = example["value"] if isinstance(example["value"], list) else [example["value"]]
                 for each in given:
-                    models.get(path, schemas.UploadBody).model_validate(each, strict=True)
+                    models.get(path, UploadRequest).model_validate(each, strict=True)
                     tried += 1
     assert tried >= 12

@@ -41,7 +41,7 @@ def test_upload_them_all(server):
 
     def settled():
         found = server.client.get("/collections/heap/rejections", params={"limit": 1000}).json()["rejections"]
-        searched = server.local.service.searcher("heap").status().items
+        searched = server.local.library.searcher("heap").status().items
         return len(found) + searched == len(names) and {entry["id"]: entry["reason"] for entry in found}
 
     rejected = eventually(settled)

@@ -11,7 +11,8 @@ CONSOLE = ("rich", "typer", "boto3", "httpx")
 
 def test_importing_the_app_imports_nothing_that_the_first_request_does_not_need():
     code = (
-        f"import sys, lookalike.api.app; print([name for name in {HEAVY + CONSOLE} if name in sys.modules])"
+        "import sys, lookalike.api.http.app; "
+        f"print([name for name in {HEAVY + CONSOLE} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

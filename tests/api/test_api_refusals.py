@@ -406,7 +406,7 @@ def test_an_upload_url_runs_out(tmp_path, tiny_encoder_folder):
     with running(settings) as server:
         server.create("shelf")
         found = problem(server.client.put(_upload_url(server, "a.jpg"), content=jpeg(1)), 403, "forbidden")
-        assert "run out" in found["detail"]
+        assert "expired" in found["detail"]
 
 
 def test_an_upload_to_a_collection_that_is_gone(server):
@@ -579,7 +579,7 @@ def test_what_nobody_foresaw_is_a_problem_too_and_gives_nothing_away(server, she
     def fail(*_):
         raise RuntimeError("secret path /etc/x")
 
-    monkeypatch.setattr(server.local.service.collections, "names", fail)
+    monkeypatch.setattr(server.local.library.collections, "names", fail)
     response = server.client.get("/collections", headers={"X-Request-Id": "here"})
     found = problem(response, 500, "internal")
     assert "secret" not in json.dumps(found)

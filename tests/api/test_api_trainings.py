@@ -10,11 +10,10 @@ import httpx
 import pytest
 from fixtures.server import add_encoder, eventually, jpeg, running
 
-from lookalike.api.access import LoopbackAccess
-from lookalike.api.app import create_app
+from lookalike.api.http.access import LoopbackAccess
+from lookalike.api.http.app import create_app
 from lookalike.api.keys import Keys
-from lookalike.api.service import Service
-from lookalike.encoders import Encoders
+from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.training_jobs import Training, Trainings
@@ -205,9 +204,8 @@ def test_who_may_only_read_may_not_train(settings):
 
 
 def test_where_nothing_is_trained_trainings_can_be_looked_at(settings, tmp_path):
-    artifacts = Store.artifacts(settings)
-    service = Service(settings, Encoders(artifacts), tmp_path / "cache")
-    app = create_app(service, access=LoopbackAccess())
+    library = Library(settings, tmp_path / "cache")
+    app = create_app(library, access=LoopbackAccess())
 
     def ask(method, path, **options):
         async def send():
@@ -220,10 +218,10 @@ def test_where_nothing_is_trained_trainings_can_be_looked_at(settings, tmp_path)
     assert ask("PUT", "", json={}).status_code == 201
     answer = refused(ask("POST", "/trainings", json={"source": "collection"}), 409, "conflict")
     assert "lookalike serve" in answer["fix"]
-    made = Trainings(artifacts, "food").create(Training("", "food", "collection"))
+    made = Trainings(library.artifacts, "food").create(Training("", "food", "collection"))
     assert ask("GET", f"/trainings/{made.id}").json()["status"] == "queued"
     assert ask("DELETE", f"/trainings/{made.id}").status_code == 202
-    assert Trainings(artifacts, "food").get(made.id).cancel_requested
+    assert Trainings(library.artifacts, "food").get(made.id).cancel_requested
 
 
 def test_deleting_a_collection_ends_its_training(served):

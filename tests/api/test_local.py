@@ -23,6 +23,7 @@ from lookalike.encoders import EncoderManifest
 from lookalike.encoders.manifest import content_id
 from lookalike.errors import CollectionNotFound, InvalidInput, StoreUnavailable
 from lookalike.ingest import IngestReport
+from lookalike.library import Library
 from lookalike.local import build_process as builder
 from lookalike.local import ingest_worker as worker
 from lookalike.local import serve
@@ -49,6 +50,11 @@ def settings(tmp_path, tiny_encoder_folder):
     found = Settings(store=str(tmp_path / "store"))
     add_encoder(found, tiny_encoder_folder)
     return found
+
+
+@pytest.fixture
+def library(settings, tmp_path):
+    return Library(settings, tmp_path / "cache")
 
 
 @contextmanager
@@ -293,41 +299,41 @@ def food(settings):
     return Store.artifacts(settings)
 
 
-def test_a_snapshot_that_is_up_to_date_is_not_built_again(settings, food):
+def test_a_snapshot_that_is_up_to_date_is_not_built_again(library, food):
     before = current(food, "food").id
-    assert not Builder(settings).build_if_needed("food")
+    assert not Builder(library).build_if_needed("food")
     assert current(food, "food").id == before
-    assert not Builder(settings).build_if_needed("nothing-of-this-name")
+    assert not Builder(library).build_if_needed("nothing-of-this-name")
 
 
-def test_a_large_snapshot_is_built_in_a_process_of_its_own(settings, food, monkeypatch):
+def test_a_large_snapshot_is_built_in_a_process_of_its_own(library, food, monkeypatch):
     monkeypatch.setattr(builder, "SMALL_ITEMS", 0)
     Collections(food).update("food", engine="exact")
     before = current(food, "food")
-    assert Builder(settings).build_if_needed("food")
+    assert Builder(library).build_if_needed("food")
     after = current(food, "food")
     assert (before.options.engine, after.options.engine) == ("annoy", "exact")
     assert after.count == 3
 
 
-def test_nothing_is_built_of_a_collection_that_is_being_deleted(settings, food):
+def test_nothing_is_built_of_a_collection_that_is_being_deleted(library, food):
     Collections(food).update("food", engine="exact")
-    found = Builder(settings)
-    with found.quiet("food"):
+    found = Builder(library)
+    with found.paused("food"):
         assert not found.build_if_needed("food")
     assert found.build_if_needed("food")
 
 
-def test_deleting_a_collection_ends_its_build(settings, food, monkeypatch):
+def test_deleting_a_collection_ends_its_build(library, food, monkeypatch):
     monkeypatch.setattr(builder, "SMALL_ITEMS", 0)
     Collections(food).update("food", engine="exact")
     before = current(food, "food").id
-    found = Builder(settings)
+    found = Builder(library)
     results = []
     thread = threading.Thread(target=lambda: results.append(found.build_if_needed("food")))
     thread.start()
     eventually(lambda: found._process)
-    with found.quiet("food"):
+    with found.paused("food"):
         thread.join()
         assert current(food, "food").id == before
     assert results == [False]

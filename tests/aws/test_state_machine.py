@@ -12,15 +12,14 @@ import boto3
 import pytest
 from fixtures.s3_server import s3_server
 
-from lookalike.api.schemas import TrainingBody
-from lookalike.api.service import Service
-from lookalike.api.training_desk import TrainingDesk
-from lookalike.api.uploads import UploadDesk
+from lookalike.api.context import Context
+from lookalike.api.training_models import TrainingRequest
+from lookalike.api.trainings import queue_training
 from lookalike.aws.training.hyperparameters import from_hyperparameters
 from lookalike.aws.training.state_machine import StateMachineTrainer, execution_arn
 from lookalike.collections import CollectionConfig
-from lookalike.encoders import Encoders
 from lookalike.errors import StoreUnavailable
+from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.training_jobs import Training, Trainings, zip_key
@@ -122,13 +121,13 @@ def test_a_training_that_cannot_be_begun_does_not_stand_in_the_way(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")  # nobody listens there
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     settings = Settings(store=str(tmp_path))
-    artifacts = Store.artifacts(settings)
-    trainer = StateMachineTrainer(ARN, Store.images(settings), artifacts)
-    service = Service(settings, Encoders(artifacts), tmp_path / "cache", trainer=trainer)
-    service.collections.create(CollectionConfig("shoes", "tiny-0123456789ab"))
-    desk = TrainingDesk(service, UploadDesk(service))
+    library = Library(settings, tmp_path / "cache")
+    trainer = StateMachineTrainer(ARN, library.images, library.artifacts)
+    library.collections.create(CollectionConfig("shoes", "tiny-0123456789ab"))
+    context = Context.create(library, trainer=trainer)
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="Step Functions could not be asked"):
-            desk.ask("shoes", TrainingBody(source="collection"), "http://here")
-    assert [training.status for training in desk.all("shoes")] == ["failed", "failed"]
-    assert (desk.all("shoes")[0].reason or "").startswith("it could not be begun: Step Functions")
+            queue_training(context, "shoes", TrainingRequest(source="collection"), "http://here")
+    records = Trainings(library.artifacts, "shoes").all()
+    assert [training.status for training in records] == ["failed", "failed"]
+    assert (records[0].reason or "").startswith("it could not start: Step Functions")

@@ -19,12 +19,10 @@ from fixtures.templates import REPOSITORY, of_type, templates, text
 from infra.config import Config
 from infra.context import read_context
 from infra.cost import report
-from lookalike.api.access import GatewayAccess
-from lookalike.api.app import create_app
-from lookalike.api.service import Service
-from lookalike.encoders import Encoders
+from lookalike.api.http.access import GatewayAccess
+from lookalike.api.http.app import create_app
+from lookalike.library import Library
 from lookalike.settings import Settings
-from lookalike.storage import Store
 
 PAGES = ("deploy", "runbook", "threat-model", "cost")
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
@@ -165,8 +163,7 @@ def test_names_in_the_account_are_those_of_the_templates(name: str) -> None:
 
 def test_curl_asks_for_what_the_api_offers(tmp_path: Path) -> None:
     settings = Settings(store=str(tmp_path))
-    service = Service(settings, Encoders(Store.artifacts(settings)), tmp_path / "cache")
-    paths = create_app(service, access=GatewayAccess("iam")).openapi()["paths"]
+    paths = create_app(Library(settings, tmp_path / "cache"), access=GatewayAccess("iam")).openapi()["paths"]
     asked = []
     for name in ("deploy", "runbook"):
         for line in said(name):

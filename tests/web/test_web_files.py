@@ -6,8 +6,8 @@ import re
 
 from fixtures import gateway_events
 
-from lookalike.api.access import KeyAccess
-from lookalike.api.app import create_app
+from lookalike.api.http.access import KeyAccess
+from lookalike.api.http.app import create_app
 from lookalike.api.keys import Keys
 from lookalike.api.page import page_files, security_policy
 from lookalike.aws.gateway import Gateway
@@ -72,7 +72,7 @@ def test_no_file_names_another_server():
 
 def test_the_query_function_serves_it_as_well(server):
     gateway = Gateway(
-        create_app(server.local.service, access=KeyAccess(Keys(server.local.service.artifacts)))
+        create_app(server.local.library, access=KeyAccess(Keys(server.local.library.artifacts)))
     )
     start = gateway.answer(gateway_events.request("GET", "/"), None)
     assert start["statusCode"] == 200

@@ -1,8 +1,8 @@
-"""API keys: made once, shown once, kept as keyed hashes in `keys.json` of the artifacts root.
+"""API keys: shown once when they are created, stored as keyed hashes in `keys.json` of the artifacts root.
 
-A key is 256 random bits. Guessing it is hopeless at any hashing speed, so one HMAC-SHA256 under a salt of
-its own is enough and costs a request microseconds (NIST SP 800-63B §5.1.2.2 asks for an approved one-way
-function where a secret has at least 112 bits; slow hashes are for what people can remember).
+A key is 256 random bits. It cannot be guessed at any hashing speed, so one HMAC-SHA256 with its own salt is
+enough and takes microseconds (NIST SP 800-63B §5.1.2.2 requires an approved one-way function for secrets of
+at least 112 bits; slow hashes are for passwords that people remember).
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ FORMAT = 1
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 SECRET_BYTES = 32
 NEW_KEY_SECONDS = 0.5
-"""An unknown key may be a new one; whoever tries many makes the store be asked no oftener than this."""
+"""Minimum interval between key reloads caused by unknown keys, which may be new."""
 SWAP_ATTEMPTS = 20
 MAX_NAME_CHARACTERS = 100
 _PREFIX = "lk"
-_FIX = "Make a key with `lookalike keys create`."
+_FIX = "Create a key with `lookalike keys create`."
 
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What may be shown of a key: everything but the key."""
+    """The public data of a key: everything except the key itself."""
 
     id: str
     name: str
@@ -54,7 +54,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class CreatedKey:
-    """A new key. `key` is not kept anywhere; this is the only time it can be read."""
+    """A new key. `key` is not stored; it can be read only now."""
 
     key: str
     info: KeyInfo
@@ -74,15 +74,15 @@ class _Record:
         return KeyInfo(self.id, self.name, self.scopes, self.created_at)
 
 
-# Compared when no key has the given id, so that the answer takes as long as for a wrong secret.
-_NOBODY = _Record("", "", (), "", "00" * 16, "00" * 32)
+# Compared if no key has the given id, so that the check takes as long as for a wrong secret.
+_UNKNOWN = _Record("", "", (), "", "00" * 16, "00" * 32)
 
 
 class Keys:
     """The API keys of one artifacts root. Safe to share between threads.
 
-    A key that another process made works after `NEW_KEY_SECONDS`; one that it revoked is refused after at
-    most `refresh_seconds`.
+    A key that another process created works after `NEW_KEY_SECONDS`. A key that it revoked is refused after
+    `refresh_seconds` at most.
     """
 
     def __init__(self, artifacts: Store, *, refresh_seconds: float = 5.0) -> None:
@@ -94,10 +94,10 @@ class Keys:
         self._read_at = float("-inf")
 
     def create(self, name: str, scopes: Sequence[Scope] = SCOPES) -> CreatedKey:
-        """Make a key that may do what `scopes` say; `write` does not include `read`.
+        """Create a key with these scopes. `write` does not include `read`.
 
         Raises:
-            InvalidInput: no name, no scope, or an unknown scope.
+            InvalidInput: the name or the scopes are missing, or a scope is unknown.
             StoreUnavailable: the store failed.
         """
         if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
@@ -120,42 +120,44 @@ class Keys:
         return CreatedKey(f"{_PREFIX}_{record.id}_{secret}", record.info)
 
     def list(self) -> list[KeyInfo]:
-        """Every key that works, oldest first."""
+        """All valid keys, oldest first."""
         records = self._refresh(older_than=0).values()
         return sorted((record.info for record in records), key=lambda info: (info.created_at, info.id))
 
     def revoke(self, id: str) -> KeyInfo:
-        """Make the key of this id stop working. Raises NotFound."""
+        """Revoke the key of this id. Raises NotFound."""
         found = self._refresh(older_than=0).get(id)
         if found is None:
-            raise NotFound("no API key of this id", got=id, fix="`lookalike keys list` shows the ids.")
+            raise NotFound("no API key has this id", got=id, fix="`lookalike keys list` shows the ids.")
         self._change(lambda records: {other: record for other, record in records.items() if other != id})
         return found.info
 
     def check(self, key: str | None, scope: Scope) -> KeyInfo:
-        """Who holds `key`, if it may do `scope`.
+        """The data of `key`, if it has the scope.
 
         Raises:
-            Unauthenticated: there is no key, or not this one.
+            Unauthenticated: the key is missing or unknown.
             Forbidden: the key lacks `scope`.
         """
         if not key:
-            raise Unauthenticated("this needs an API key", expected="Authorization: Bearer <key>", fix=_FIX)
+            raise Unauthenticated(
+                "this operation needs an API key", expected="Authorization: Bearer <key>", fix=_FIX
+            )
         prefix, _, rest = key.partition("_")
         id, _, secret = rest.partition("_")
-        record = self._refresh().get(id) or self._refresh(older_than=NEW_KEY_SECONDS).get(id, _NOBODY)
+        record = self._refresh().get(id) or self._refresh(older_than=NEW_KEY_SECONDS).get(id, _UNKNOWN)
         # One comparison in constant time, whether or not the id exists (hmac.compare_digest).
         matches = hmac.compare_digest(_hash(secret, record.salt), record.hash)
-        if not matches or prefix != _PREFIX or record is _NOBODY:
-            raise Unauthenticated("the API key is not known", fix=_FIX)
+        if not matches or prefix != _PREFIX or record is _UNKNOWN:
+            raise Unauthenticated("unknown API key", fix=_FIX)
         if scope not in record.scopes:
             raise Forbidden(
-                "the API key may not do this", got=f"scopes {', '.join(record.scopes)}", expected=scope
+                "the API key lacks the scope", got=f"scopes {', '.join(record.scopes)}", expected=scope
             )
         return record.info
 
     def _refresh(self, *, older_than: float | None = None) -> dict[str, _Record]:
-        """The keys, read again if that was done longer ago than `older_than`, or else `refresh_seconds`."""
+        """The keys, reloaded if they are older than `older_than` seconds (by default `refresh_seconds`)."""
         with self._lock:
             now = time.monotonic()
             if now - self._read_at >= (self._refresh_seconds if older_than is None else older_than):
@@ -173,7 +175,7 @@ class Keys:
             if self._artifacts.replace(KEYS_PATH, _render(change(records)), etag=self._etag):
                 self._refresh(older_than=0)
                 return
-        raise Conflict("the API keys kept changing while they were written", fix="Try again.")
+        raise Conflict("other processes kept changing the API keys", fix="Try again.")
 
 
 def _hash(secret: str, salt: str) -> str:

@@ -1,4 +1,7 @@
-"""The files of the web page, and the policy under which a browser runs them."""
+"""The web page: its start file, the files that it loads, and the policy under which a browser runs them.
+
+No API key is needed: the files hold nothing secret.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,19 @@ from functools import cache
 from importlib.resources import files
 from urllib.parse import urlsplit
 
+from fastapi import APIRouter, Request, Response
+
+from lookalike.api.context import context_of
+from lookalike.api.http.etag import matches_etag
+from lookalike.errors import NotFound
 from lookalike.storage import Store
 
+router = APIRouter(include_in_schema=False)
 FOLDER = "web"
 START = "index.html"
 VERSION_MARK = b"__VERSION__"
+FOREVER = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"
 MEDIA_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -24,16 +35,40 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file as it is sent."""
+    """One file of the page."""
 
     data: bytes
     media_type: str
     etag: str
 
 
+@router.api_route("/", methods=["GET", "HEAD"])
+def start(request: Request) -> Response:
+    """The page."""
+    policy = security_policy(context_of(request).library.images)
+    headers = {"Content-Security-Policy": policy, "Permissions-Policy": "camera=(self)"}
+    return _response(request, page_files()[START], REVALIDATE, headers)
+
+
+@router.api_route("/web/{version}/{name}", methods=["GET", "HEAD"])
+def page_file(request: Request, version: str, name: str) -> Response:
+    """A script or a style sheet. Its path changes with its content, so browsers may keep it forever."""
+    found = page_files().get(name)
+    if found is None:
+        raise NotFound("the page has no such file", got=repr(name[:200]))
+    return _response(request, found, FOREVER, {})
+
+
+def _response(request: Request, file: PageFile, caching: str, more: dict[str, str]) -> Response:
+    headers = {"Cache-Control": caching, "ETag": file.etag, **more}
+    if matches_etag(request, file.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(file.data, headers=headers, media_type=file.media_type)
+
+
 @cache
 def page_files() -> Mapping[str, PageFile]:
-    """All files, by name. The start file names the others below a path that changes when any of them does."""
+    """All files by name. The start file loads the others from a path that changes when any of them does."""
     found = {
         entry.name: entry.read_bytes()
         for entry in sorted(files("lookalike.api").joinpath(FOLDER).iterdir(), key=lambda entry: entry.name)
@@ -46,7 +81,7 @@ def page_files() -> Mapping[str, PageFile]:
 
 
 def security_policy(images: Store) -> str:
-    """The Content-Security-Policy: nothing from elsewhere, but uploads to the bucket that signs for them."""
+    """The Content-Security-Policy: nothing from other origins, except uploads to the signed bucket URL."""
     signed = urlsplit(images.sign("PUT", "origin", 60)) if images.can_sign else None
     uploads = f" {signed.scheme}://{signed.netloc}" if signed else ""
     return "; ".join(

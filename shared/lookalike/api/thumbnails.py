@@ -1,86 +1,95 @@
-"""Small pictures of items: made when they are first asked for, and kept in memory while there is room."""
+"""Thumbnails: small JPEG files of items, made on the first request and cached in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import threading
-from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from fastapi import APIRouter, Query, Request, Response
+
+from lookalike.api.context import Context, context_of
+from lookalike.api.http.access import Reader
+from lookalike.api.http.etag import matches_etag
+from lookalike.api.http.openapi import problems
+from lookalike.api.http.parameters import CollectionName, ItemId
+from lookalike.api.images import IMAGE_HEADERS, StoredImage, read_image
 from lookalike.api.names import image_key
-from lookalike.api.values import Picture
+from lookalike.errors import ObjectNotFound
 
 if TYPE_CHECKING:
-    from lookalike.api.service import Service
+    from lookalike.library import Library
+    from lookalike.settings import Settings
 
-ROOM_BYTES = 48 * 1024 * 1024
-QUALITY = 82
-KEPT = tuple[str, str, int]
+router = APIRouter(tags=["images"])
+FRESH_SECONDS = 60
+JPEG_QUALITY = 82
+Side = Literal["64", "160", "320", "960"]
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The image, upright and scaled down.",
+        "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+        "headers": {"ETag": {"schema": {"type": "string"}}},
+    },
+    304: {"description": "The image still has the ETag of `If-None-Match`."},
+}
 
 
-class Thumbnails:
-    """JPEG files of the items of one service, no side longer than asked. Safe to share between threads."""
+@router.get(
+    "/collections/{collection}/thumbnails/{id:path}",
+    response_class=Response,
+    responses={**RESPONSES, **problems(413, 429)},
+    summary="Get a small JPEG of an item's image",
+)
+async def get_thumbnail(
+    request: Request,
+    collection: CollectionName,
+    id: ItemId,
+    _: Reader,
+    side: Annotated[Side, Query(description="Maximum length of the longer side, in pixels.")] = "320",
+) -> Response:
+    """Upright, in sRGB, never larger than the original."""
+    context = context_of(request)
+    async with context.limiters.thumbnails.slot() as slot:
+        image = await slot.run(_thumbnail, context, collection, id, int(side))
+    headers = {**IMAGE_HEADERS, "Cache-Control": f"private, max-age={FRESH_SECONDS}", "ETag": image.etag}
+    if matches_etag(request, image.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(image.data, headers=headers, media_type=image.media_type)
 
-    def __init__(self, service: Service, *, room_bytes: int = ROOM_BYTES) -> None:
-        self._service = service
-        self._room_bytes = room_bytes
-        self._lock = threading.Lock()
-        self._held_bytes = 0
-        self._kept: OrderedDict[KEPT, tuple[str, Picture]] = OrderedDict()
 
-    def get(self, collection: str, item_id: str, side: int) -> Picture:
-        """An item's picture, upright, at most `side` pixels wide and high; never enlarged.
+def _thumbnail(context: Context, collection: str, item_id: str, side: int) -> StoredImage:
+    key = (collection, item_id, side)
+    known = context.thumbnails.get(key)
+    if known is not None and known[0] == _etag(context.library, collection, item_id):
+        return known[1]
+    original = read_image(context.library, collection, item_id)
+    etag = hashlib.sha256(f"{original.etag} {side}".encode()).hexdigest()[:24]
+    thumbnail = StoredImage(_scaled(original.data, side, context.library.settings), f'"{etag}"', "image/jpeg")
+    context.thumbnails.put(key, original.etag, thumbnail)
+    return thumbnail
 
-        Raises:
-            CollectionNotFound, ItemNotFound: there is none.
-            ImageRejected, ImageTooLarge: the object can be no item, so it has no picture.
-        """
-        key = (collection, item_id, side)
-        with self._lock:
-            known = self._kept.get(key)
-        if known is not None and known[0] == self._etag(collection, item_id):
-            with self._lock:
-                if key in self._kept:  # another thread may have made room meanwhile
-                    self._kept.move_to_end(key)
-            return known[1]
-        original = self._service.picture(collection, item_id)
-        small = self._small(original.data, side)
-        etag = hashlib.sha256(f"{original.etag} {side}".encode()).hexdigest()[:24]
-        made = Picture(small, f'"{etag}"', "image/jpeg")
-        self._keep(key, original.etag, made)
-        return made
 
-    def _etag(self, collection: str, item_id: str) -> str | None:
-        """Of what is stored now; None where it is gone, which `Service.picture` then says."""
-        from lookalike.errors import ObjectNotFound
+def _etag(library: Library, collection: str, item_id: str) -> str | None:
+    """The ETag of the stored image; None if it is gone, which `read_image` then reports."""
+    try:
+        return library.images.head(image_key(collection, item_id)).etag
+    except ObjectNotFound:
+        return None
 
-        try:
-            return self._service.images.head(image_key(collection, item_id)).etag
-        except ObjectNotFound:
-            return None
 
-    def _small(self, data: bytes, side: int) -> bytes:
-        from PIL import Image
+def _scaled(data: bytes, side: int, settings: Settings) -> bytes:
+    """An image as JPEG, with at most `side` pixels on its longer side. Raises ImageRejected."""
+    from PIL import Image
 
-        from lookalike.images import ImageLimits, decode
+    from lookalike.images import ImageLimits, decode
 
-        limits = ImageLimits.from_settings(self._service.settings)
-        decoded = decode(data, limits, min_side=side)
-        left, top, right, bottom = (round(edge) for edge in decoded.content)
-        picture = decoded.image.crop((left, top, right, bottom))
-        # Not thumbnail(): `image` may be shared.
-        scale = min(1.0, side / max(picture.size))
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        target = io.BytesIO()
-        picture.resize(size, Image.Resampling.LANCZOS).save(target, "JPEG", quality=QUALITY)
-        return target.getvalue()
-
-    def _keep(self, key: KEPT, etag: str, made: Picture) -> None:
-        with self._lock:
-            before = self._kept.pop(key, None)
-            self._held_bytes += len(made.data) - (len(before[1].data) if before else 0)
-            self._kept[key] = (etag, made)
-            while self._held_bytes > self._room_bytes:
-                _, (_, oldest) = self._kept.popitem(last=False)
-                self._held_bytes -= len(oldest.data)
+    decoded = decode(data, ImageLimits.from_settings(settings), min_side=side)
+    left, top, right, bottom = (round(edge) for edge in decoded.content)
+    image = decoded.image.crop((left, top, right, bottom))
+    # Not thumbnail(), which changes the image in place: `image` may be shared.
+    scale = min(1.0, side / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    target = io.BytesIO()
+    image.resize(size, Image.Resampling.LANCZOS).save(target, "JPEG", quality=JPEG_QUALITY)
+    return target.getvalue()

@@ -1,229 +1,191 @@
-"""Uploads as on AWS: ask for a URL, then PUT to it. A folder store signs its own URLs, with a key that dies
-with the process; whoever holds one that ran out asks again.
-"""
+"""Uploads: request URLs, then PUT files to them. The same on one machine as on AWS."""
 
 from __future__ import annotations
 
-import base64
-import errno
-import hashlib
-import hmac
 import json
-import os
-import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import Annotated, Literal
 
+from fastapi import APIRouter, Path, Request
+from pydantic import Field, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
-from lookalike.api.answers import UploadAnswer, UploadedAnswer
+from lookalike.api.context import Context, context_of
+from lookalike.api.http.access import Writer
+from lookalike.api.http.bodies import read_json, stream_body
+from lookalike.api.http.models import EXAMPLE_SERVER, RequestBody, ResponseBody, example
+from lookalike.api.http.openapi import PUBLIC, json_body, problems, reference
+from lookalike.api.http.parameters import CollectionName
+from lookalike.api.http.urls import base_url
 from lookalike.api.names import (
+    MAX_ID_BYTES,
     STAGING_FOLDER,
-    STAGING_SUFFIX,
     TRAINING_FOLDER,
     check_item_id,
     image_key,
     metadata_key,
 )
-from lookalike.api.schemas import UploadBody
-from lookalike.errors import Conflict, Forbidden, InvalidInput, StoreUnavailable
+from lookalike.api.trainings import ZIP_TYPE, begin_with_zip
+from lookalike.api.upload_files import receive_file
+from lookalike.api.upload_urls import UploadResponse, upload_url
+from lookalike.errors import Forbidden, InvalidInput
+from lookalike.types import Attribute
 
-if TYPE_CHECKING:
-    from lookalike.api.service import Service
+router = APIRouter(tags=["uploads"])
+receiver = APIRouter(tags=["uploads"])
+"""For folder stores only: S3 receives uploads itself."""
 
-ZIP_TYPE = "application/zip"
-WRITERS = 8
-CREATE_ATTEMPTS = 10
+MAX_UPLOADS = 100
+MAX_FIELDS = 100
 MAX_NAME_CHARACTERS = 200
 MAX_VALUE_CHARACTERS = 10_000
+METADATA_WRITERS = 8
+EXAMPLE_TOKEN = "WyJmYXNoaW9uL2ltYWdlcy9zaG9lcy8wMDAxLmpwZyIsIDE3Nl0.6Yk3fJ0q"  # noqa: S105  # an example
+ImageType = Literal[
+    "image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff", "image/avif"
+]
+UploadToken = Annotated[
+    str,
+    Path(min_length=1, max_length=4_000, description="Part of an upload URL.", examples=[EXAMPLE_TOKEN]),
+]
 
 
-class UploadTokens:
-    """Makes and checks tokens that say "this object of the images root may be written until then"."""
+class UploadRequest(RequestBody):
+    """An image that the caller wants to PUT."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self._secret = secrets.token_bytes(32)
-        self._clock = clock
-
-    def sign(self, key: str, seconds: float) -> str:
-        """A URL-safe token for the object `key`, good for `seconds`."""
-        payload = json.dumps([key, self._clock() + seconds]).encode()
-        return f"{_encode(payload)}.{_encode(self._mac(payload))}"
-
-    def verify(self, token: str) -> str:
-        """The object that `token` lets one write. Raises Forbidden."""
-        payload_text, _, mac_text = token.partition(".")
-        try:
-            payload, mac = _decode(payload_text), _decode(mac_text)
-        except ValueError:
-            payload, mac = b"", b""
-        if not hmac.compare_digest(mac, self._mac(payload)):
-            raise Forbidden("the upload URL is not one that this server gave", fix="Ask for a new one.")
-        key, expires = json.loads(payload)
-        if self._clock() > expires:
-            raise Forbidden("the upload URL has run out", fix="Ask for a new one.")
-        return str(key)
-
-    def _mac(self, payload: bytes) -> bytes:
-        return hmac.new(self._secret, payload, hashlib.sha256).digest()
+    name: str = Field(
+        min_length=1,
+        max_length=MAX_ID_BYTES,
+        description="Becomes the item's id. Its first folder is the category, unless metadata names another.",
+        examples=["shoes/0001.jpg"],
+    )
+    content_type: ImageType = "image/jpeg"
+    metadata: dict[str, Attribute] | None = Field(
+        None,
+        max_length=MAX_FIELDS,
+        description="Fields of the item. Left out: metadata of an earlier upload stays. {}: it is removed.",
+        examples=[{"product_id": "sku-17", "title": "Red trainer", "price": 39.9}],
+    )
 
 
-class UploadDesk:
-    """Gives out URLs to PUT pictures to, and keeps what is said about them.
+class UploadsResponse(ResponseBody):
+    """One URL for each image, in the order of the request."""
 
-    Metadata becomes one small file per item below the collection's `metadata/uploads/`, written before the
-    URL is given out. So it is ingested, ordered and repaired like any other metadata file; a later upload of
-    the same item replaces it, and deleting the item deletes it.
+    model_config = example(
+        {
+            "uploads": [
+                {
+                    "id": "shoes/0001.jpg",
+                    "method": "PUT",
+                    "url": f"{EXAMPLE_SERVER}/uploads/{EXAMPLE_TOKEN}",
+                    "headers": {"Content-Type": "image/jpeg"},
+                    "expires_at": "2026-01-01T12:15:00+00:00",
+                }
+            ]
+        }
+    )
+
+    uploads: list[UploadResponse]
+
+
+class UploadedResponse(ResponseBody):
+    """A complete file was received. An image becomes searchable after ingest, or is listed as rejected."""
+
+    model_config = example({"collection": "fashion", "id": "shoes/0001.jpg", "size_bytes": 48213})
+
+    collection: str
+    id: str
+    size_bytes: int
+
+
+REQUESTS = TypeAdapter(Annotated[list[UploadRequest], Field(min_length=1, max_length=MAX_UPLOADS)])
+BODY = json_body(
+    {"type": "array", "items": reference(UploadRequest), "minItems": 1, "maxItems": MAX_UPLOADS},
+    {
+        "one": [{"name": "shoes/0001.jpg", "content_type": "image/jpeg"}],
+        "with metadata": [
+            {
+                "name": "shoes/0001.jpg",
+                "metadata": {"product_id": "sku-17", "title": "Red trainer", "price": 39.9},
+            }
+        ],
+    },
+)
+
+
+@router.post(
+    "/collections/{collection}/uploads",
+    responses=problems(413, 415),
+    openapi_extra=BODY,
+    summary="Request upload URLs",
+)
+async def request_uploads(request: Request, collection: CollectionName, _: Writer) -> UploadsResponse:
+    """PUT each image to its URL before the URL expires, with the given headers.
+
+    Searches find an image within seconds of its PUT. An image that cannot be used is listed as rejected.
     """
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._tokens = UploadTokens()
-        self._zip_arrived: Callable[[str], None] = lambda _: None
-
-    def on_zip(self, arrived: Callable[[str], None]) -> None:
-        """`arrived` is called with the key of each zip file that was received whole."""
-        self._zip_arrived = arrived
-
-    def offer_zip(self, id_: str, key: str, base: str) -> UploadAnswer:
-        """A URL to PUT one zip file to, which becomes the object `key`."""
-        seconds = self._service.settings.url_seconds
-        return UploadAnswer(
-            id=id_,
-            url=self._url(key, seconds, base),
-            headers={"Content-Type": ZIP_TYPE},
-            expires_at=_after(seconds),
-        )
-
-    def max_bytes(self, token: str) -> int:
-        """How large what is PUT with `token` may be. Raises Forbidden."""
-        settings = self._service.settings
-        return settings.max_zip_bytes if _is_zip(self._tokens.verify(token)) else settings.max_image_bytes
-
-    def offer(self, collection: str, uploads: Sequence[UploadBody], base: str) -> list[UploadAnswer]:
-        """One URL for each of `uploads`; `base` is the URL of this API.
-
-        Raises:
-            CollectionNotFound: there is no such collection.
-            InvalidInput: a name cannot be an item's id, or comes twice; nothing was written.
-        """
-        self._service.collections.get(collection)
-        names = [check_item_id(upload.name) for upload in uploads]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InvalidInput("two uploads have the same name", got=repr(twice))
-        for upload in uploads:
-            _check_fields(upload)
-        self._keep_metadata(collection, uploads)
-        seconds = self._service.settings.url_seconds
-        expires_at = _after(seconds)
-        return [
-            UploadAnswer(
-                id=upload.name,
-                url=self._url(image_key(collection, upload.name), seconds, base),
-                headers={"Content-Type": upload.content_type},
-                expires_at=expires_at,
-            )
-            for upload in uploads
-        ]
-
-    def _url(self, key: str, seconds: int, base: str) -> str:
-        if self._service.images.can_sign:
-            return self._service.images.sign("PUT", key, seconds)
-        return f"{base}/uploads/{self._tokens.sign(key, seconds)}"
-
-    def _keep_metadata(self, collection: str, uploads: Sequence[UploadBody]) -> None:
-        said = [upload for upload in uploads if upload.metadata is not None]
-        if not said:
-            return
-        keys = [metadata_key(collection, upload.name) for upload in said]
-
-        def keep(key: str, upload: UploadBody) -> None:
-            if upload.metadata:
-                # A reader takes one `images/` off the path; an id may well start with that word.
-                row = {"file": f"images/{upload.name}", **upload.metadata}
-                self._service.images.put(key, json.dumps(row).encode() + b"\n")
-            else:
-                self._service.images.delete(key)
-
-        with ThreadPoolExecutor(WRITERS) as writers:
-            list(writers.map(keep, keys, said))
-        self._service.follower.objects_changed(keys)
-
-    async def receive(self, token: str, chunks: AsyncIterator[bytes]) -> UploadedAnswer:
-        """Take in what is PUT to a URL of this server.
-
-        Raises:
-            Forbidden: the token is not good, or not any more.
-            CollectionNotFound: the collection is gone meanwhile.
-            Conflict, InvalidInput, StoreUnavailable: see `receive_file`.
-        """
-        key = self._tokens.verify(token)
-        collection, _, rest = key.partition("/")
-        await run_in_threadpool(self._service.collections.get, collection)
-        target = self._service.images.local_path(key)
-        staging = self._service.images.local_path(f"{collection}/{STAGING_FOLDER}")
-        if target is None or staging is None:
-            raise Forbidden("this server takes no uploads itself", fix="PUT to the URL that was given.")
-        size = await receive_file(target, staging, chunks)
-        if _is_zip(key):
-            await run_in_threadpool(self._zip_arrived, key)
-        else:
-            self._service.follower.objects_changed([key])
-        return UploadedAnswer(collection=collection, id=rest.partition("/")[2], size_bytes=size)
+    uploads = await read_json(request, REQUESTS)
+    context = context_of(request)
+    return await run_in_threadpool(_offer, context, collection, uploads, base_url(request))
 
 
-async def receive_file(target: Path, staging: Path, chunks: AsyncIterator[bytes]) -> int:
-    """Write `chunks` to a file in the folder `staging`; rename it to `target` when it is whole and on disk.
+@receiver.put(
+    "/uploads/{token}",
+    responses=problems(409, 413),
+    openapi_extra={
+        **PUBLIC,
+        "requestBody": {
+            "required": True,
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*", ZIP_TYPE)
+            },
+        },
+    },
+    summary="Upload an image, or a zip file to train on",
+)
+async def upload(request: Request, token: UploadToken) -> UploadedResponse:
+    """The URL itself grants access, like a presigned URL of S3. No API key is needed."""
+    context = context_of(request)
+    key = context.upload_tokens.verify(token)
+    settings = context.library.settings
+    max_bytes = settings.max_zip_bytes if _is_zip(key) else settings.max_image_bytes
+    return await _receive(context, key, stream_body(request, max_bytes))
 
-    Returns:
-        How many bytes it has.
+
+def _offer(context: Context, collection: str, uploads: Sequence[UploadRequest], base: str) -> UploadsResponse:
+    """One URL for each upload.
 
     Raises:
-        Conflict: a folder has that name, or a file has the name of one of its folders.
-        InvalidInput: the file system cannot hold such a name.
-        StoreUnavailable: the disk is full or fails.
+        CollectionNotFound: there is no such collection.
+        InvalidInput: a name cannot be an item's id, or occurs twice; nothing was written.
     """
-    staged = staging / f"{secrets.token_hex(16)}{STAGING_SUFFIX}"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            count = 0
-            with _created(staged) as file:
-                async for chunk in chunks:
-                    count += len(chunk)
-                    file.write(chunk)
-                await run_in_threadpool(_to_disk, file)
-            await run_in_threadpool(staged.replace, target)
-        finally:
-            staged.unlink(missing_ok=True)
-    except OSError as error:
-        raise _translated(error, target) from error
-    return count
+    context.library.collections.get(collection)
+    names = [check_item_id(upload.name) for upload in uploads]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInput("two uploads have the same name", got=repr(twice))
+    for each in uploads:
+        _check_fields(each)
+    _write_metadata(context, collection, uploads)
+    return UploadsResponse(
+        uploads=[
+            upload_url(context, each.name, image_key(collection, each.name), each.content_type, base)
+            for each in uploads
+        ]
+    )
 
 
-def _is_zip(key: str) -> bool:
-    """Whether the object `key` is the source of a training, and no picture."""
-    return key.split("/")[1] == TRAINING_FOLDER
-
-
-def _after(seconds: int) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
-
-
-def _check_fields(upload: UploadBody) -> None:
+def _check_fields(upload: UploadRequest) -> None:
     for name, value in (upload.metadata or {}).items():
         if name.lower() in {"file", "id"}:
             raise InvalidInput(
-                "metadata cannot say which image it is about", got=repr(name), fix=f"Leave out {name!r}."
+                "the upload already names the image that its metadata describes",
+                got=repr(name),
+                fix=f"Leave out {name!r}.",
             )
         if not name.strip() or len(name) > MAX_NAME_CHARACTERS:
-            raise InvalidInput("a field of metadata has no usable name", got=repr(name[:100]))
+            raise InvalidInput("a metadata field has an empty or too long name", got=repr(name[:100]))
         if isinstance(value, str) and len(value) > MAX_VALUE_CHARACTERS:
             raise InvalidInput(
                 f"the metadata field {name!r} is too long",
@@ -232,34 +194,54 @@ def _check_fields(upload: UploadBody) -> None:
             )
 
 
-def _created(file: Path) -> IO[bytes]:
-    for _ in range(CREATE_ATTEMPTS):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # who was done with the empty folder removed it just now
-            return file.open("xb")
-    raise FileNotFoundError(errno.ENOENT, "the staging folder keeps vanishing", str(file.parent))
+def _write_metadata(context: Context, collection: str, uploads: Sequence[UploadRequest]) -> None:
+    """Write the metadata of uploads, one small file per item below `metadata/uploads/`.
+
+    So it is ingested, ordered and repaired like any other metadata file. A later upload of the same item
+    replaces it, and deleting the item deletes it.
+    """
+    described = [upload for upload in uploads if upload.metadata is not None]
+    if not described:
+        return
+    images = context.library.images
+    keys = [metadata_key(collection, upload.name) for upload in described]
+
+    def write(key: str, upload: UploadRequest) -> None:
+        if upload.metadata:
+            # Ingest removes one leading `images/` from the path; an id may start with that word as well.
+            row = {"file": f"images/{upload.name}", **upload.metadata}
+            images.put(key, json.dumps(row).encode() + b"\n")
+        else:
+            images.delete(key)
+
+    with ThreadPoolExecutor(METADATA_WRITERS) as writers:
+        list(writers.map(write, keys, described))
+    context.listener.objects_changed(keys)
 
 
-def _to_disk(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+async def _receive(context: Context, key: str, chunks: AsyncIterator[bytes]) -> UploadedResponse:
+    """Write a file that was PUT to this server.
+
+    Raises:
+        CollectionNotFound: the collection was deleted in the meantime.
+        Forbidden: S3 receives the uploads of this store.
+        Conflict, InvalidInput, StoreUnavailable: see `receive_file`.
+    """
+    collection, _, rest = key.partition("/")
+    library = context.library
+    await run_in_threadpool(library.collections.get, collection)
+    target = library.images.local_path(key)
+    staging = library.images.local_path(f"{collection}/{STAGING_FOLDER}")
+    if target is None or staging is None:
+        raise Forbidden("this server does not receive uploads itself", fix="PUT to the URL in the response.")
+    size = await receive_file(target, staging, chunks)
+    if _is_zip(key):
+        await run_in_threadpool(begin_with_zip, context, key)
+    else:
+        context.listener.objects_changed([key])
+    return UploadedResponse(collection=collection, id=rest.partition("/")[2], size_bytes=size)
 
 
-def _translated(error: OSError, target: Path) -> Exception:
-    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-        return Conflict(
-            "a file has the name of a folder, or a folder that of a file",
-            got=target.name,
-            fix="Choose another name.",
-        )
-    if error.errno in {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}:
-        return InvalidInput("the file system cannot hold such a name", got=repr(target.name))
-    return StoreUnavailable(f"the upload could not be written: {error.strerror}")
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+def _is_zip(key: str) -> bool:
+    """Whether the object `key` is a zip file to train on, and not an image."""
+    return key.split("/")[1] == TRAINING_FOLDER

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from mangum import Mangum
 from mangum.types import ASGI
 
-from lookalike.api.envelope import REQUEST_ID
+from lookalike.api.http.envelope import REQUEST_ID
 
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 """What Lambda takes and gives in one call, as JSON."""

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lookalike.api.trainer import Trainer
 from lookalike.aws.build_queue import BuildQueue
 from lookalike.aws.deadline import OutOfTime, Remaining, within
 from lookalike.aws.events import Change, NotificationReader
@@ -23,6 +22,7 @@ from lookalike.errors import CollectionNotFound, EncoderNotFound, LookalikeError
 from lookalike.ingest import IngestReport
 from lookalike.ingest.keys import place_of
 from lookalike.training_jobs import Trainings, training_of
+from lookalike.training_jobs.trainer import Trainer
 from lookalike.types import ObjectEvent
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The embedded mode: the same API over a folder, with ingest, watcher and builder in one process."""
+"""The local server: the API over a folder, with ingest, watcher and builder in one process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["LocalServer", "serve"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that the builder's process does not import a web server.
+    # On first use, so that the builder's process does not import a web server.
     if name in __all__:
         from lookalike.local import server
 

@@ -1,4 +1,4 @@
-"""`serve`: everything that one machine needs, in one process."""
+"""`lookalike serve`: the API, ingest, snapshot builds and trainings of one store, in one process."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from lookalike.api.access import KeyAccess, LoopbackAccess
-from lookalike.api.app import create_app
-from lookalike.api.envelope import is_loopback
+from lookalike.api.http.access import KeyAccess, LoopbackAccess
+from lookalike.api.http.app import create_app
+from lookalike.api.http.envelope import is_loopback
 from lookalike.api.keys import Keys
-from lookalike.api.service import Service
-from lookalike.collections import CollectionConfig, Collections
-from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
-from lookalike.ingest import Ingestor
 from lookalike.library import Library
 from lookalike.local.build_process import Builder
 from lookalike.local.ingest_worker import Worker
@@ -33,52 +29,47 @@ from lookalike.training_jobs.local_runner import Runner
 logger = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 900.0
-"""How often everything is listed, for what no watch can see: an overflow of its queue, a network folder."""
+"""Interval between full listings. They find what file events miss: queue overflows, network folders."""
 BUILD_CHECK_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
 SHUTDOWN_SECONDS = 10
 
 
 class LocalServer:
-    """The app over a store, and, over a folder, the workers that keep it up to date.
+    """The API over a store. For a folder it also runs the workers that keep the store up to date.
 
     `app` starts and stops them with its lifespan.
     """
 
     def __init__(self, settings: Settings, *, keys_required: bool) -> None:
-        artifacts, images = Store.artifacts(settings), Store.images(settings)
         self.settings = settings
-        self._collections = Collections(artifacts)
         self._cache = tempfile.TemporaryDirectory(prefix="lookalike-cache-")
-        self._encoders = Encoders(artifacts, Path(self._cache.name) / "encoders")
-        self._loaded: dict[str, Encoder] = {}
-        self._ingestor = Ingestor(images, artifacts, settings, self._encoder_for)
-        self._builder = Builder(Library(settings, cache_folder(os.environ)))
-        self._building = Lane(
-            "build", self._build, every_seconds=BUILD_CHECK_SECONDS, names=self._collections.names
+        self.library = Library(settings, Path(self._cache.name))
+        images, names = self.library.images, self.library.collections.names
+        self._builder = Builder(self.library)
+        self._building = Lane("build", self._build, every_seconds=BUILD_CHECK_SECONDS, names=names)
+        self._reconciling = Lane("reconcile", self._reconcile, every_seconds=RECONCILE_SECONDS, names=names)
+        self._worker = Worker(
+            self.library.ingestor, ingested=self._ingested, unknown=self._warn_of_stray_folder
         )
-        self._reconciling = Lane(
-            "reconcile", self._reconcile, every_seconds=RECONCILE_SECONDS, names=self._collections.names
-        )
-        self._worker = Worker(self._ingestor, ingested=self._ingested, unknown=self._hint)
-        self._hinted: set[str] = set()
+        self._stray_folders: set[str] = set()
         self._watcher: Watcher | None = None
+        self._trainings: Runner | None = None
         if images.folder is not None:
             self._watcher = Watcher(
                 images.folder,
                 changed=self._worker.notice,
                 unclear=self._reconciling.request,
-                watching=self._catch_up,
+                watching=self._reconcile_all,
             )
-        follower = self if self._watcher else None
-        self._trainings: Runner | None = None
-        if self._watcher:
             self._trainings = Runner(settings, cache_folder(os.environ), ended=self._trained)
-        self.service = Service(
-            settings, self._encoders, Path(self._cache.name), follower=follower, trainer=self._trainings
+        self.app = create_app(
+            self.library,
+            access=KeyAccess(Keys(self.library.artifacts)) if keys_required else LoopbackAccess(),
+            listener=self if self._watcher else None,
+            trainer=self._trainings,
+            lifespan=self._lifespan,
         )
-        access = KeyAccess(Keys(artifacts)) if keys_required else LoopbackAccess()
-        self.app = create_app(self.service, access=access, lifespan=self._lifespan)
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -91,14 +82,14 @@ class LocalServer:
             await run_in_threadpool(self.close)
 
     def start(self) -> None:
-        """Start to follow the folder, and to catch up with what happened to it meanwhile."""
+        """Start to watch the folder, and process what has changed since the last start."""
         if self._watcher is not None:
             for part in (self._watcher, self._worker, self._reconciling, self._building, self._trainings):
                 if part is not None:
                     part.start()
 
     def close(self) -> None:
-        """Stop, after what is under way; a build is ended, since it can begin again."""
+        """Finish the current work, then stop. A running build is ended: it can start again."""
         self._builder.close()
         if self._watcher is not None:
             for part in (self._trainings, self._watcher, self._reconciling, self._worker, self._building):
@@ -106,20 +97,22 @@ class LocalServer:
                     part.close(CLOSE_SECONDS)
         self._cache.cleanup()
 
-    # What the service tells (see `lookalike.api.follower`)
+    # The `lookalike.api.changes.ChangeListener` of the API
 
     def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
-        """Ingest soon."""
+        """Ingest these objects next."""
         self._worker.objects_changed(keys, wait_seconds=wait_seconds)
 
     def collection_changed(self, name: str) -> None:
-        """Encode what another encoder asks for, then build what other options ask for."""
+        """Encode images with the new encoder, then build a snapshot with the new options."""
         self._reconciling.request(name)
 
     @contextmanager
     def quiet(self, name: str) -> Iterator[None]:
-        """Train, ingest and publish nothing of a collection that is being deleted: a commit on its way would
-        leave tables behind."""
+        """Train, ingest and publish nothing of a collection while it is deleted.
+
+        A commit after the deletion would leave tables behind.
+        """
         with ExitStack() as stack:
             stack.enter_context(self._worker.quiet())
             if self._trainings is not None:
@@ -127,16 +120,11 @@ class LocalServer:
             stack.enter_context(self._builder.paused(name))
             yield
 
-    # What the workers do
+    # Work of the threads
 
-    def _catch_up(self) -> None:
-        for name in self._collections.names():
+    def _reconcile_all(self) -> None:
+        for name in self.library.collections.names():
             self._reconciling.request(name)
-
-    def _encoder_for(self, config: CollectionConfig) -> Encoder:
-        if config.encoder_id not in self._loaded:
-            self._loaded[config.encoder_id] = self._encoders.load(config.encoder_id)
-        return self._loaded[config.encoder_id]
 
     def _trained(self, name: str) -> None:
         self._refresh(name)
@@ -148,33 +136,33 @@ class LocalServer:
 
     def _refresh(self, name: str) -> None:
         try:
-            self.service.searcher(name).refresh(force=True)
+            self.library.searcher(name).refresh(force=True)
         except CollectionNotFound:
-            logger.debug("%s was deleted meanwhile", name)
-        except Exception:  # a table that is being deleted fails in many ways; the workers go on
+            logger.debug("%s was deleted in the meantime", name)
+        except Exception:  # a table that is being deleted fails in many ways; the workers must continue
             logger.exception("%s cannot be searched", name)
 
     def _reconcile(self, name: str) -> None:
-        if name not in self._collections.names():
-            self._hint(name)
+        if name not in self.library.collections.names():
+            self._warn_of_stray_folder(name)
             return
-        report = self._ingestor.reconcile(name)
+        report = self.library.ingestor.reconcile(name)
         if report.changed:
-            logger.info("%s: %d objects were brought up to date", name, report.changed)
+            logger.info("%s: %d objects updated", name, report.changed)
         for event, error in report.failed:
             logger.warning("%s failed: %s", event.key, error)
         self._ingested(name)
         with suppress(CollectionNotFound, NotReady):
-            self.service.searcher(name).warm()
+            self.library.searcher(name).warm()
 
-    def _hint(self, name: str) -> None:
-        """Say once that a folder of the images root is no collection."""
-        folder = self.service.images.local_path(name)
-        if name not in self._hinted and folder is not None and folder.is_dir():
-            self._hinted.add(name)
+    def _warn_of_stray_folder(self, name: str) -> None:
+        """Warn once that a folder of the images root is not a collection."""
+        folder = self.library.images.local_path(name)
+        if name not in self._stray_folders and folder is not None and folder.is_dir():
+            self._stray_folders.add(name)
             logger.warning(
-                "%s is no collection, so nothing in it is found: make it one with PUT /collections/%s, or "
-                "`lookalike index FOLDER --collection %s`",
+                "%s is not a collection, so its images are not searchable: create one with "
+                "PUT /collections/%s, or `lookalike index FOLDER --collection %s`",
                 *(folder, name, name),
             )
 
@@ -191,29 +179,29 @@ def serve(
     keys_required: bool | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve the API over `settings.store` until SIGTERM or Ctrl-C; then finish what is under way and return.
+    """Serve the API over `settings.store` until SIGTERM or Ctrl-C; then finish the current work and return.
 
-    Over a folder, uploads are ingested, files dropped into it or removed by hand are followed, and snapshots
-    are built when they fall behind. Over S3 the API alone is served.
+    For a folder, this also ingests uploads and files added or removed by hand, and builds snapshots when
+    they are outdated. For S3 it only serves the API.
 
     Args:
         settings: all options.
         host: name or address to bind to.
-        port: 0 takes a free one.
-        keys_required: None: API keys are needed unless `host` is this machine's loopback.
-        announce: told the URL once connections are accepted.
+        port: 0 chooses a free one.
+        keys_required: None: API keys are required unless `host` is a loopback address.
+        announce: called with the URL once the server accepts connections.
 
     Raises:
-        InvalidInput: the address cannot be bound, or keys are needed and there are none, or keys are to be
-            off for all the network.
+        InvalidInput: the address cannot be bound; or keys are required and there are none; or keys are off
+            for an address that other machines reach.
     """
     import uvicorn
 
     required = _keys_required(host, keys_required)
     if required and not Keys(Store.artifacts(settings)).list():
         raise InvalidInput(
-            "nobody could use this server: it needs API keys and there is none",
-            fix="Make one with `lookalike keys create NAME`.",
+            "this server requires API keys and there are none",
+            fix="Create one with `lookalike keys create NAME`.",
         )
     local = LocalServer(settings, keys_required=required)
     with listen(host, port) as listening:
@@ -226,7 +214,7 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has shut down
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown
             uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -241,13 +229,13 @@ def _keys_required(host: str, wanted: bool | None) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises InvalidInput: it cannot be bound."""
+    """A listening socket. Raises InvalidInput if it cannot be bound."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        # With the protocol named, asyncio sends small packets at once (TCP_NODELAY); without, every answer
-        # would wait 40 ms for an acknowledgement.
+        # With the protocol named, asyncio sends small packets immediately (TCP_NODELAY). Without it, every
+        # response would wait 40 ms for an acknowledgement.
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
@@ -256,7 +244,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise InvalidInput(
             "the server cannot be bound to this address",
             got=f"{host}:{port} ({error.strerror})",
-            fix="Choose another --port, or end what uses it.",
+            fix="Choose another --port, or stop the program that uses it.",
         ) from error
     return listening
 

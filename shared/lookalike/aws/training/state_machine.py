@@ -42,7 +42,7 @@ def execution_arn(machine_arn: str, training_id: str) -> str:
 
 
 class StateMachineTrainer:
-    """The `lookalike.api.trainer.Trainer` of the cloud.
+    """The `lookalike.training_jobs.trainer.Trainer` of the cloud.
 
     Args:
         machine_arn: of the state machine.

@@ -1,0 +1,1 @@
+"""The HTTP side that all features share: app, access, limits, request bodies, problem documents, OpenAPI."""

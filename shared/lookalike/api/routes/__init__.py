@@ -1,1 +1,0 @@
-"""The operations, by noun. Each parses, calls the service, and formats."""
