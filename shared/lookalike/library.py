@@ -8,12 +8,13 @@ library.collection("shop").search("query.jpg", k=5)
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lookalike.settings import Settings
+from lookalike.settings import Settings, cache_folder
 from lookalike.storage import Store
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Library:
         self._encoders_in_use: dict[str, Encoder] = {}
         self._searchers: dict[str, tuple[CollectionConfig, Searcher]] = {}
         self._checked_at: dict[str, float] = {}
+
+    @classmethod
+    def open(cls, url: str | None = None, *, cache: Path | None = None) -> Library:
+        """The library over a store; None takes its URL from the environment. Raises SettingsError."""
+        return cls(Settings.from_env(os.environ, store=url), cache or cache_folder(os.environ))
 
     @cached_property
     def images(self) -> Store:

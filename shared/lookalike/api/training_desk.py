@@ -92,9 +92,10 @@ class TrainingDesk:
         Raises:
             Conflict: there is none, or another change is under way.
         """
+        from lookalike.library import Library
         from lookalike.publishing import rollback
 
-        done = rollback(self._service, collection)
+        done = rollback(Library(self._service.settings, self._service.cache), collection)
         with suppress(LookalikeError):  # the next search tells; the change itself is made
             self._service.searcher(collection).refresh(force=True)
         self._service.follower.collection_changed(collection)
