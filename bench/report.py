@@ -22,7 +22,7 @@ from lookalike.evaluation import evaluate
 from lookalike.evaluation.figures import figures
 from lookalike.evaluation.html import write_html
 from lookalike.library import Library
-from lookalike.training.apart import build_encoder_apart
+from lookalike.training.child import build_encoder_in_child
 
 DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
 DOTS_PER_INCH = 120
@@ -35,7 +35,7 @@ def add_encoders(library: Library, folders: list[Path], console: Console) -> lis
         return [library.encoders.add(folder).id for folder in folders]
     with tempfile.TemporaryDirectory() as scratch:
         built = Path(scratch) / "encoder"
-        build_encoder_apart("efficientnet-lite0", built, progress=console.note)
+        build_encoder_in_child("efficientnet-lite0", built, progress=console.note)
         return [library.encoders.add(built).id]
 
 

@@ -61,13 +61,13 @@ def _existing(encoders: Encoders) -> EncoderManifest | None:
 
 
 def _build(encoders: Encoders, pictures: Sequence[Path], progress: Progress | None) -> EncoderManifest:
-    from lookalike.training.apart import build_encoder_apart
+    from lookalike.training.child import build_encoder_in_child
 
     sample = list(read_pictures(spread(pictures, CALIBRATION_PICTURES)))
     calibration = sample if len(sample) >= MIN_CALIBRATION_PICTURES else None
     with tempfile.TemporaryDirectory(prefix="lookalike-encoder-") as scratch:
         folder = Path(scratch) / "encoder"
-        build_encoder_apart(DEFAULT_BACKBONE, folder, calibration=calibration, progress=progress)
+        build_encoder_in_child(DEFAULT_BACKBONE, folder, calibration=calibration, progress=progress)
         return encoders.add(folder)
 
 

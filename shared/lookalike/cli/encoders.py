@@ -71,7 +71,7 @@ def build(
     from lookalike.console import Console
     from lookalike.default_encoder import CALIBRATION_PICTURES, read_pictures, spread
     from lookalike.sources.folder import Source
-    from lookalike.training.apart import build_encoder_apart
+    from lookalike.training.child import build_encoder_in_child
     from lookalike.workspace import Workspace
 
     console = Console(as_json=as_json)
@@ -83,7 +83,7 @@ def build(
         calibration = list(read_pictures(files))
     with tempfile.TemporaryDirectory(prefix="lookalike-encoder-") as scratch:
         folder = Path(scratch) / "encoder"
-        build_encoder_apart(
+        build_encoder_in_child(
             backbone,
             folder,
             calibration=calibration,

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from lookalike.console import Console
     from lookalike.encoders import EncoderManifest
     from lookalike.library import Library
+    from lookalike.progress import TrainingProgress
     from lookalike.publishing import Comparison, Publication
+    from lookalike.training.child import TrainingResult
     from lookalike.training.options import TrainingOptions
-    from lookalike.training.run import TrainingProgress, TrainingResult
     from lookalike.training.sources.dataset import Dataset
 
 FOLDER = "training"
@@ -132,7 +133,7 @@ def _train(
 ) -> TrainingResult:
     from lookalike.console import stop_requested
     from lookalike.errors import LookalikeError, TrainingCancelled
-    from lookalike.training.run import train_apart
+    from lookalike.training.child import train_in_child
 
     with console.phases() as show:
 
@@ -140,7 +141,7 @@ def _train(
             show(at.phase, at.done, at.total, numbers(at.loss, at.metrics), at.remaining_seconds)
 
         try:
-            return train_apart(
+            return train_in_child(
                 dataset,
                 options,
                 run,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lookalike.encoders import EncoderManifest
     from lookalike.evaluation import BlendPoint
     from lookalike.library import Library
-    from lookalike.training.run import TrainingResult
+    from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset
 
 

@@ -15,7 +15,7 @@ from lookalike.training_jobs.steps import Sides, draw_report, not_published, pre
 
 if TYPE_CHECKING:
     from lookalike.library import Library
-    from lookalike.training.run import TrainingResult
+    from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset
 
 FEATURES_FOLDER = "training/features"
@@ -99,10 +99,10 @@ class Job:
         return file
 
     def _train(self, dataset: Dataset, training: Training) -> TrainingResult:
+        from lookalike.training.child import train_in_child
         from lookalike.training.options import TrainingOptions
-        from lookalike.training.run import train_apart
 
-        return train_apart(
+        return train_in_child(
             dataset,
             TrainingOptions.from_json(training.options),
             self._work / "run",

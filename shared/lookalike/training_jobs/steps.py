@@ -16,7 +16,7 @@ from lookalike.training_jobs.record import Training
 
 if TYPE_CHECKING:
     from lookalike.library import Library
-    from lookalike.training.run import TrainingResult
+    from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset, Example
 
 DATASET_FILE = "dataset.jsonl"

@@ -29,7 +29,8 @@ from lookalike.training_jobs import Trainings
 from lookalike.training_jobs.steps import DATASET_FILE, Sides, draw_report, prepare
 
 if TYPE_CHECKING:
-    from lookalike.training.run import TrainingProgress, TrainingResult
+    from lookalike.progress import TrainingProgress
+    from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset
 
 STORE_VARIABLES = ("LOOKALIKE_STORE", "LOOKALIKE_ARTIFACTS")
@@ -123,7 +124,7 @@ class Container:
         )
 
     def _train(self, dataset: Dataset, lesson: Lesson, work: Path, printing: Printing) -> TrainingResult:
-        from lookalike.training.run import train_apart
+        from lookalike.training.child import train_in_child
 
         cache = self.contract.scratch / "features"
         features = KeptFeatures(cache, self.contract.checkpoints / "features")
@@ -137,7 +138,7 @@ class Container:
                     printing.say("the features are too many to keep among the checkpoints")
                 phases.append(news.phase)
 
-        return train_apart(
+        return train_in_child(
             dataset,
             lesson.options,
             work / f"run-{_digest(_told(dataset))}",
