@@ -122,7 +122,7 @@ def build(folder: Path) -> None:
 
 def child(*arguments: str) -> str:
     """Run a part of this script in a process of its own."""
-    from lookalike.training.apart import QUIET
+    from lookalike.training.child import QUIET
 
     command = [sys.executable, "-m", "bench.encode", *arguments]
     done = subprocess.run(command, env={**os.environ, **QUIET}, capture_output=True, text=True, check=False)

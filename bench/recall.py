@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lookalike.encoders import Encoder, EncoderManifest
 from lookalike.images import ImageLimits, Preprocess, read_image
 from lookalike.settings import Settings
-from lookalike.training.apart import build_encoder_apart
+from lookalike.training.child import build_encoder_in_child
 from lookalike.types import Pixels, Precision, Vectors
 
 DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
@@ -88,7 +88,7 @@ def build(folder: Path, sets: dict[str, Photos]) -> EncoderManifest:
         for photos in sets.values()
         for file in np.array(photos.files)[photos.gallery][:: int(photos.gallery.sum()) // share][:share]
     ]
-    return build_encoder_apart("efficientnet-lite0", folder, calibration=inputs(chosen, DEFAULTS))
+    return build_encoder_in_child("efficientnet-lite0", folder, calibration=inputs(chosen, DEFAULTS))
 
 
 def print_precisions(folder: Path, manifest: EncoderManifest, sets: dict[str, Photos]) -> None:

@@ -21,34 +21,34 @@ from lookalike.errors import LookalikeError
 from lookalike.evaluation import evaluate
 from lookalike.evaluation.figures import figures
 from lookalike.evaluation.html import write_html
-from lookalike.training.apart import build_encoder_apart
-from lookalike.workspace import Workspace
+from lookalike.library import Library
+from lookalike.training.child import build_encoder_in_child
 
 DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
 DOTS_PER_INCH = 120
 COLUMN = 800
 
 
-def add_encoders(workspace: Workspace, folders: list[Path], console: Console) -> list[str]:
+def add_encoders(library: Library, folders: list[Path], console: Console) -> list[str]:
     """Ids of the encoders in `folders`; without any, the frozen default one is built."""
     if folders:
-        return [workspace.encoders.add(folder).id for folder in folders]
+        return [library.encoders.add(folder).id for folder in folders]
     with tempfile.TemporaryDirectory() as scratch:
         built = Path(scratch) / "encoder"
-        build_encoder_apart("efficientnet-lite0", built, progress=console.note)
-        return [workspace.encoders.add(built).id]
+        build_encoder_in_child("efficientnet-lite0", built, progress=console.note)
+        return [library.encoders.add(built).id]
 
 
-def draw(workspace: Workspace, options: argparse.Namespace, scratch: Path, console: Console) -> None:
+def draw(library: Library, options: argparse.Namespace, scratch: Path, console: Console) -> None:
     """Evaluate, and write everything into the folder `options.out`."""
     if options.collection:
-        pictures = from_collection(workspace, options.collection, options.sample)
-        ids = [manifest.id for manifest in workspace.encoders.list()]
+        pictures = from_collection(library, options.collection, options.sample)
+        ids = [manifest.id for manifest in library.encoders.list()]
     else:
         pictures, _ = from_folder(options.source, scratch, options.sample)
-        ids = add_encoders(workspace, options.encoder, console)
-    encoded = encode(workspace.encoders, ids, pictures, None, console)
-    manifests = [workspace.encoders.get(known) for known in ids]
+        ids = add_encoders(library, options.encoder, console)
+    encoded = encode(library.encoders, ids, pictures, None, console)
+    manifests = [library.encoders.get(known) for known in ids]
     report = evaluate(
         encoded.candidates,
         [picture.id for picture in encoded.pictures],
@@ -97,9 +97,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     console = Console()
     with tempfile.TemporaryDirectory() as scratch:
-        workspace = Workspace.at(options.store or str(Path(scratch) / "store"))
+        library = Library.open(options.store or str(Path(scratch) / "store"))
         try:
-            draw(workspace, options, Path(scratch), console)
+            draw(library, options, Path(scratch), console)
         except LookalikeError as error:
             print(error, file=sys.stderr)
             return 1

@@ -17,7 +17,7 @@ from lookalike.aws.telemetry import Telemetry
 from lookalike.aws.training.artefact import unpack_artefact
 from lookalike.aws.training.steps import Pipeline
 from lookalike.errors import Incompatible
-from lookalike.publishing import StoreParts
+from lookalike.library import Library
 from lookalike.settings import Settings
 
 telemetry = Telemetry()
@@ -25,15 +25,15 @@ Event = dict[str, Any]
 
 
 @lru_cache(maxsize=1)
-def parts() -> StoreParts:
-    """The parts of the store; a function's environment stays as it is."""
-    return StoreParts.of(Settings.from_env(os.environ), AwsSettings.from_env(os.environ).cache)
+def library() -> Library:
+    """The store of this function, whose environment never changes."""
+    return Library(Settings.from_env(os.environ), AwsSettings.from_env(os.environ).cache)
 
 
 @telemetry.instrumented
 def register(event: Event, context: object) -> Event:
     """The model artefact becomes an encoder of the store; whether it may serve is decided."""
-    found = parts()
+    found = library()
     with tempfile.TemporaryDirectory(prefix="artefact-", dir=_scratch(found)) as scratch:
         packed = Path(scratch) / "model.tar.gz"
         found.artifacts.download(_path(found, event["train"]["artefact"]), packed)
@@ -69,15 +69,15 @@ def conclude(event: Event, context: object) -> Event:
 
 
 def _pipeline(event: Event) -> Pipeline:
-    return Pipeline(parts(), str(event["collection"]), str(event["training_id"]))
+    return Pipeline(library(), str(event["collection"]), str(event["training_id"]))
 
 
-def _scratch(found: StoreParts) -> Path:
+def _scratch(found: Library) -> Path:
     found.cache.mkdir(parents=True, exist_ok=True)
     return found.cache
 
 
-def _path(found: StoreParts, url: str) -> str:
+def _path(found: Library, url: str) -> str:
     """The path below the artifacts root of what SageMaker names by its URL."""
     root = f"{found.artifacts.url}/"
     if not url.startswith(root):

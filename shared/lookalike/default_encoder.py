@@ -42,13 +42,13 @@ def default_encoder(
 def _build(
     library: Library, images: Sequence[Path], progress: Callable[[str], None] | None
 ) -> EncoderManifest:
-    from lookalike.training.apart import build_encoder_apart
+    from lookalike.training.child import build_encoder_in_child
 
     sample = list(read_pictures(spread(images, CALIBRATION_PICTURES)))
     calibration = sample if len(sample) >= MIN_CALIBRATION_PICTURES else None
     with tempfile.TemporaryDirectory(prefix="lookalike-encoder-") as scratch:
         folder = Path(scratch) / "encoder"
-        build_encoder_apart(DEFAULT_ENCODER, folder, calibration=calibration, progress=progress)
+        build_encoder_in_child(DEFAULT_ENCODER, folder, calibration=calibration, progress=progress)
         return library.encoders.add(folder)
 
 

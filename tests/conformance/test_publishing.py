@@ -14,28 +14,26 @@ from fixtures.frames import COLOURS, NAME, Frames, framed
 
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
 from lookalike.ingest import Ingestor
+from lookalike.library import Library
 from lookalike.publishing import Publication, judge_collection, publish_encoder, rollback
 from lookalike.search import Query, QueryPart, Searcher, SearchResult
 from lookalike.settings import Settings
 from lookalike.snapshots import collect_garbage, current, read_pointer, read_switches
 from lookalike.storage import Store
-from lookalike.workspace import Workspace
 
 QUESTIONS = [f"{colour}/{seed}.jpg" for colour in COLOURS for seed in (0, 5)]
 
 
 @pytest.fixture
-def workspace(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Workspace:
+def library(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Library:
     endpoint = request.getfixturevalue("s3_endpoint") if store.folder is None else ""
-    workspace = Workspace(Settings(store=store.url, s3_endpoint=endpoint, refresh_seconds=0.02))
-    workspace.__dict__["cache"] = tmp_path / "cache"
-    return workspace
+    return Library(Settings(store=store.url, s3_endpoint=endpoint, refresh_seconds=0.02), tmp_path / "cache")
 
 
 @pytest.fixture
-def frames(workspace: Workspace, tiny_encoder_folder: Path, tmp_path: Path) -> Frames:
+def frames(library: Library, tiny_encoder_folder: Path, tmp_path: Path) -> Frames:
     """Lives by the encoder that does not see what matters; has a snapshot, and newer items beside it."""
-    frames = Frames.create(workspace, tiny_encoder_folder, tmp_path, serving="bad")
+    frames = Frames.create(library, tiny_encoder_folder, tmp_path, serving="bad")
     frames.build()
     frames.upload(("red", 20), ("blue", 20))
     return frames
@@ -67,33 +65,33 @@ def accuracy(searcher: Searcher) -> float:
 
 
 def test_a_better_encoder_takes_over_and_its_predecessor_comes_back_exactly(frames: Frames) -> None:
-    workspace = frames.workspace
-    searcher = workspace.searcher(NAME)
+    library = frames.library
+    searcher = frames.searcher()
     before, accuracy_before = answers(searcher), accuracy(searcher)
-    serving = current(workspace.artifacts, NAME)
-    done = publish_encoder(workspace, NAME, frames.good)
+    serving = current(library.artifacts, NAME)
+    done = publish_encoder(library, NAME, frames.good)
     assert done.published
     assert done.comparison is not None
     assert done.comparison.new.map_at_r > done.comparison.old.map_at_r + 0.2
     assert done.comparison.verdict == "better"
     assert accuracy(searcher) == 1 > accuracy_before
     assert {encoder for encoder, _ in answers(searcher)} == {frames.good}
-    assert workspace.collections.get(NAME).encoder_id == frames.good
-    [switch] = read_switches(workspace.artifacts, NAME).entries
+    assert library.collections.get(NAME).encoder_id == frames.good
+    [switch] = read_switches(library.artifacts, NAME).entries
     assert (switch.kind, switch.encoder_id, switch.previous_encoder) == ("publish", frames.good, frames.bad)
     assert switch.done
     assert serving is not None
     assert switch.previous_snapshot == serving.id
 
-    back = rollback(workspace, NAME)
+    back = rollback(library, NAME)
     assert (back.encoder_id, back.previous_encoder) == (frames.bad, frames.good)
     assert back.snapshot == serving.id
     assert answers(searcher) == before
     with pytest.raises(Conflict, match="no earlier encoder"):
-        rollback(workspace, NAME)
-    again = publish_encoder(workspace, NAME, frames.good)
+        rollback(library, NAME)
+    again = publish_encoder(library, NAME, frames.good)
     assert again.published
-    assert [entry.kind for entry in read_switches(workspace.artifacts, NAME).entries] == [
+    assert [entry.kind for entry in read_switches(library.artifacts, NAME).entries] == [
         "publish",
         "rollback",
         "publish",
@@ -101,16 +99,16 @@ def test_a_better_encoder_takes_over_and_its_predecessor_comes_back_exactly(fram
 
 
 def test_what_happened_since_is_kept_when_going_back(frames: Frames) -> None:
-    workspace = frames.workspace
-    searcher = workspace.searcher(NAME)
+    library = frames.library
+    searcher = frames.searcher()
     before = answers(searcher)
-    publish_encoder(workspace, NAME, frames.good)
+    publish_encoder(library, NAME, frames.good)
     new = frames.upload(("green", 30), ("grey", 30))
     frames.upload(("red", 3), version=1)
     frames.remove("blue/3.jpg")
     frames.build()
     assert set(new) <= {item_id for item_id, _ in answers(searcher)[0][1]}
-    rollback(workspace, NAME)
+    rollback(library, NAME)
     after = answers(searcher)
     touched = frozenset({*new, "red/3.jpg", "blue/3.jpg"})
     assert answers(searcher, without=touched) == [
@@ -120,45 +118,45 @@ def test_what_happened_since_is_kept_when_going_back(frames: Frames) -> None:
     assert {*new, "red/3.jpg"} <= found
     assert "blue/3.jpg" not in found
     # The replaced picture is found by what it shows now.
-    config = workspace.collections.get(NAME)
-    catalogue = workspace.catalogue(config)
+    config = library.collections.get(NAME)
+    catalogue = library.catalogue(config)
     row = catalogue.known(["red/3.jpg"])["red/3.jpg"]
     assert catalogue.known_vectors(["red/3.jpg"])["red/3.jpg"][1] == row.content_hash
 
 
 def test_a_worse_encoder_is_refused_unless_forced(
-    workspace: Workspace, tiny_encoder_folder: Path, tmp_path: Path
+    library: Library, tiny_encoder_folder: Path, tmp_path: Path
 ) -> None:
-    frames = Frames.create(workspace, tiny_encoder_folder, tmp_path, serving="good")
+    frames = Frames.create(library, tiny_encoder_folder, tmp_path, serving="good")
     snapshot = frames.build()
-    refused = publish_encoder(workspace, NAME, frames.bad)
+    refused = publish_encoder(library, NAME, frames.bad)
     assert not refused.published
     assert "does not rise" in refused.reason
-    assert workspace.collections.get(NAME).encoder_id == frames.good
-    serving = read_pointer(workspace.artifacts, NAME)
+    assert library.collections.get(NAME).encoder_id == frames.good
+    serving = read_pointer(library.artifacts, NAME)
     assert serving is not None
     assert serving[0].snapshot_id == snapshot
-    assert read_switches(workspace.artifacts, NAME).entries == ()
-    forced = publish_encoder(workspace, NAME, frames.bad, force=True)
+    assert read_switches(library.artifacts, NAME).entries == ()
+    forced = publish_encoder(library, NAME, frames.bad, force=True)
     assert forced.published
     assert forced.reason.startswith("forced; mAP@R does not rise")
-    assert {encoder for encoder, _ in answers(workspace.searcher(NAME))} == {frames.bad}
-    assert publish_encoder(workspace, NAME, frames.bad).reason == "it serves this collection already"
+    assert {encoder for encoder, _ in answers(frames.searcher())} == {frames.bad}
+    assert publish_encoder(library, NAME, frames.bad).reason == "it serves this collection already"
 
 
 def test_without_categories_nothing_tells_which_is_better(
-    workspace: Workspace, tiny_encoder_folder: Path, tmp_path: Path
+    library: Library, tiny_encoder_folder: Path, tmp_path: Path
 ) -> None:
-    frames = Frames.create(workspace, tiny_encoder_folder, tmp_path, serving="good", each=0)
+    frames = Frames.create(library, tiny_encoder_folder, tmp_path, serving="good", each=0)
     for number in range(4):
-        workspace.images.put(
+        library.images.put(
             f"{NAME}/images/{number}.jpg",
             framed("red", number),
         )
-    workspace.ingestor.reconcile(NAME)
+    library.ingestor.reconcile(NAME)
     with pytest.raises(InvalidInput, match="publish with force"):
-        publish_encoder(workspace, NAME, frames.bad)
-    done = publish_encoder(workspace, NAME, frames.bad, force=True)
+        publish_encoder(library, NAME, frames.bad)
+    done = publish_encoder(library, NAME, frames.bad, force=True)
     assert (done.published, done.comparison) == (True, None)
 
 
@@ -192,19 +190,19 @@ def searching(searcher: Searcher, threads: int = 8) -> Iterator[list[SearchResul
 
 def test_searches_and_uploads_go_on_meanwhile(frames: Frames) -> None:
     """Each answer is of one encoder throughout, and nothing that arrives is lost, whenever it arrives."""
-    workspace = frames.workspace
-    searcher = workspace.searcher(NAME)
+    library = frames.library
+    searcher = frames.searcher()
     arrivals: list[str] = []
 
     def upload(step: str, done: int, total: int) -> None:  # between any two steps
         if len(arrivals) < 12:  # what comes while items are encoded is encoded too, before it goes on
             arrivals.extend(frames.upload(("green", 100 + len(arrivals))))
 
-    with searching(searcher, 8 if workspace.artifacts.folder else 2) as results:
-        publish_encoder(workspace, NAME, frames.good, progress=upload)
+    with searching(searcher, 8 if library.artifacts.folder else 2) as results:
+        publish_encoder(library, NAME, frames.good, progress=upload)
         _wait_for(results, frames.good, arrivals)
         switched = len(results)
-        rollback(workspace, NAME, progress=upload)
+        rollback(library, NAME, progress=upload)
         _wait_for(results[switched:], frames.bad, arrivals, more=results)
     assert len(arrivals) >= 5
     vectors = {id_: _vectors(frames, id_) for id_ in (frames.good, frames.bad)}
@@ -230,66 +228,66 @@ def _wait_for(
 
 
 def _vectors(frames: Frames, encoder_id: str) -> dict[str, np.ndarray]:
-    config = replace(frames.workspace.collections.get(NAME), encoder_id=encoder_id)
-    catalogue = frames.workspace.catalogue(config)
+    config = replace(frames.library.collections.get(NAME), encoder_id=encoder_id)
+    catalogue = frames.library.catalogue(config)
     ids, vectors = catalogue.vectors(list(catalogue.known_vectors()))
     return dict(zip(ids, vectors.astype(np.float64), strict=True))
 
 
 def test_an_upload_that_is_committed_after_the_change_is_encoded_anew(frames: Frames) -> None:
     """Ingest had the old encoder in its hands when the collection changed over, and commits only then."""
-    workspace = frames.workspace
-    publish_encoder(workspace, NAME, frames.good)
-    rollback(workspace, NAME)
+    library = frames.library
+    publish_encoder(library, NAME, frames.good)
+    rollback(library, NAME)
     asked: list[str] = []
 
     def encoder_for(config):  # type: ignore[no-untyped-def]
-        encoder = workspace.encoders.load(config.encoder_id)
+        encoder = library.encoders.load(config.encoder_id)
         asked.append(config.encoder_id)
         if len(asked) == 2:  # once to look what is known, once to apply
-            publish_encoder(workspace, NAME, frames.good)
+            publish_encoder(library, NAME, frames.good)
         return encoder
 
-    late = Ingestor(workspace.images, workspace.artifacts, workspace.settings, encoder_for)
+    late = Ingestor(library.images, library.artifacts, library.settings, encoder_for)
     key = f"{NAME}/images/red/late.jpg"
-    workspace.images.put(key, framed("red", 77))
+    library.images.put(key, framed("red", 77))
     late.observe(NAME, [key])
     assert asked[:2] == [frames.bad, frames.bad]
-    assert {encoder for encoder, _ in answers(workspace.searcher(NAME))} == {frames.good}
-    assert "red/late.jpg" in [item_id for item_id, _ in answers(workspace.searcher(NAME))[0][1]]
+    assert {encoder for encoder, _ in answers(frames.searcher())} == {frames.good}
+    assert "red/late.jpg" in [item_id for item_id, _ in answers(frames.searcher())[0][1]]
 
 
 def test_what_going_back_needs_outlives_garbage_collection(frames: Frames) -> None:
-    workspace = frames.workspace
-    searcher = workspace.searcher(NAME)
+    library = frames.library
+    searcher = frames.searcher()
     frames.build()
     before = answers(searcher)
-    first = current(workspace.artifacts, NAME)
-    publish_encoder(workspace, NAME, frames.good)
+    first = current(library.artifacts, NAME)
+    publish_encoder(library, NAME, frames.good)
     frames.upload(("green", 50))
     frames.build()
-    middle = current(workspace.artifacts, NAME)
+    middle = current(library.artifacts, NAME)
     frames.upload(("green", 51))
     frames.build()
     assert first is not None
     assert middle is not None
-    removed = collect_garbage(workspace.artifacts, NAME, grace_seconds=-1)
+    removed = collect_garbage(library.artifacts, NAME, grace_seconds=-1)
     assert first.id not in removed
     assert middle.id in removed
-    rollback(workspace, NAME)
+    rollback(library, NAME)
     added = frozenset({"green/50.jpg", "green/51.jpg"})
     assert answers(searcher, without=added) == before
 
 
 def test_a_snapshot_that_was_lost_is_built_again(frames: Frames) -> None:
-    workspace = frames.workspace
-    searcher = workspace.searcher(NAME)
+    library = frames.library
+    searcher = frames.searcher()
     before = answers(searcher)
-    serving = current(workspace.artifacts, NAME)
+    serving = current(library.artifacts, NAME)
     assert serving is not None
-    publish_encoder(workspace, NAME, frames.good)
-    workspace.artifacts.delete_folder(f"collections/{NAME}/snapshots/{serving.id}")
-    back = rollback(workspace, NAME)
+    publish_encoder(library, NAME, frames.good)
+    library.artifacts.delete_folder(f"collections/{NAME}/snapshots/{serving.id}")
+    back = rollback(library, NAME)
     assert back.snapshot != serving.id
     assert [encoder for encoder, _ in answers(searcher)] == [encoder for encoder, _ in before]
     for (_, got), (_, expected) in zip(answers(searcher), before, strict=True):
@@ -297,45 +295,45 @@ def test_a_snapshot_that_was_lost_is_built_again(frames: Frames) -> None:
 
 
 def test_one_change_at_a_time(frames: Frames) -> None:
-    workspace = frames.workspace
-    if workspace.artifacts.folder is None:
+    library = frames.library
+    if library.artifacts.folder is None:
         pytest.skip("processes of one machine meet at a file; on S3 the pointer's compare-and-swap decides")
     inside: list[str] = []
 
     def second(*_: object) -> None:
         for attempt in (
-            lambda: publish_encoder(workspace, NAME, frames.good),
-            lambda: rollback(workspace, NAME),
+            lambda: publish_encoder(library, NAME, frames.good),
+            lambda: rollback(library, NAME),
         ):
             with pytest.raises(Conflict, match="being changed already"):
                 attempt()
             inside.append("refused")
 
-    assert publish_encoder(workspace, NAME, frames.good, progress=second).published
+    assert publish_encoder(library, NAME, frames.good, progress=second).published
     assert inside
 
 
 def test_a_store_that_fails_in_between_leaves_the_old_encoder_whole(
     frames: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = frames.workspace
-    searcher = workspace.searcher(NAME)
+    library = frames.library
+    searcher = frames.searcher()
     before = answers(searcher)
 
     def fail(*_: object) -> Publication:
         raise StoreUnavailable("away")
 
     with pytest.raises(StoreUnavailable):
-        publish_encoder(workspace, NAME, frames.good, judge=fail)  # type: ignore[arg-type]
+        publish_encoder(library, NAME, frames.good, judge=fail)  # type: ignore[arg-type]
     assert answers(searcher) == before
-    assert publish_encoder(workspace, NAME, frames.good).published
+    assert publish_encoder(library, NAME, frames.good).published
 
 
 def test_the_comparison_asks_what_was_held_out(frames: Frames) -> None:
-    workspace = frames.workspace
+    library = frames.library
     held = [f"{colour}/{seed}.jpg" for colour in COLOURS for seed in (1, 2)]
-    publish_encoder(workspace, NAME, frames.good, force=True)
-    found = judge_collection(workspace, NAME, frames.bad, frames.good, validation=held)
+    publish_encoder(library, NAME, frames.good, force=True)
+    found = judge_collection(library, NAME, frames.bad, frames.good, validation=held)
     assert (found.queries, found.gallery, found.classes) == (8, 4 * 8 + 2 - 8, 4)
     assert found.new.recall_at_1 == 1.0
-    assert judge_collection(workspace, NAME, frames.good, frames.good, validation=held).verdict == "noise"
+    assert judge_collection(library, NAME, frames.good, frames.good, validation=held).verdict == "noise"

@@ -10,12 +10,12 @@ from unittest.mock import patch
 
 from fixtures.frames import NAME, Frames
 
+from lookalike.library import Library
 from lookalike.publishing import publish_encoder, rollback
 from lookalike.search import Query, QueryPart
 from lookalike.settings import Settings
 from lookalike.snapshots import current, read_switches
 from lookalike.storage import Store
-from lookalike.workspace import Workspace
 
 Answer = tuple[str, list[tuple[str, float]]]
 MAX_WRITES = 200
@@ -45,22 +45,21 @@ def cut_after(writes: int) -> Iterator[None]:
 
 
 def answer(frames: Frames) -> Answer:
-    result = frames.workspace.searcher(NAME).search(Query((QueryPart("id", "red/0.jpg"),), limit=100))
+    result = frames.searcher().search(Query((QueryPart("id", "red/0.jpg"),), limit=100))
     return result.encoder, [(match.item.id, match.score) for match in result.matches]
 
 
 def go(frames: Frames, target: str) -> None:
     """One step, forward or back."""
     if target == frames.good:
-        assert publish_encoder(frames.workspace, NAME, frames.good).published
+        assert publish_encoder(frames.library, NAME, frames.good).published
     else:
-        rollback(frames.workspace, NAME)
+        rollback(frames.library, NAME)
 
 
 def test_cut_short_at_every_write(tmp_path: Path, tiny_encoder_folder: Path) -> None:
-    workspace = Workspace(Settings(store=str(tmp_path / "store")))
-    workspace.__dict__["cache"] = tmp_path / "cache"
-    frames = Frames.create(workspace, tiny_encoder_folder, tmp_path, serving="bad", each=4)
+    library = Library(Settings(store=str(tmp_path / "store")), tmp_path / "cache")
+    frames = Frames.create(library, tiny_encoder_folder, tmp_path, serving="bad", each=4)
     frames.build()
     expected: dict[str, Answer] = {frames.bad: answer(frames)}
     go(frames, frames.good)
@@ -74,14 +73,14 @@ def test_cut_short_at_every_write(tmp_path: Path, tiny_encoder_folder: Path) -> 
         except Cut:
             was_cut = True
         assert answer(frames) == expected[answer(frames)[0]]
-        assert current(workspace.artifacts, NAME) is not None
+        assert current(library.artifacts, NAME) is not None
         if was_cut:
             cuts += 1
-            if answer(frames)[0] != target or read_switches(workspace.artifacts, NAME).unfinished:
+            if answer(frames)[0] != target or read_switches(library.artifacts, NAME).unfinished:
                 go(frames, target)
         assert answer(frames) == expected[target]
-        assert workspace.collections.get(NAME).encoder_id == target
-        assert read_switches(workspace.artifacts, NAME).unfinished is None
+        assert library.collections.get(NAME).encoder_id == target
+        assert read_switches(library.artifacts, NAME).unfinished is None
         writes += 1
         assert writes < MAX_WRITES
         if not was_cut and target == frames.good:
@@ -92,5 +91,5 @@ def test_cut_short_at_every_write(tmp_path: Path, tiny_encoder_folder: Path) -> 
         else:
             target = frames.bad
     assert cuts >= 8
-    kinds = [switch.kind for switch in read_switches(workspace.artifacts, NAME).entries]
+    kinds = [switch.kind for switch in read_switches(library.artifacts, NAME).entries]
     assert kinds == [("publish", "rollback")[number % 2] for number in range(len(kinds))]

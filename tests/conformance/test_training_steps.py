@@ -15,12 +15,12 @@ from lookalike.aws.training.artefact import COMPARISON, NOTES, REPORT, RESULT, A
 from lookalike.aws.training.steps import Pipeline
 from lookalike.errors import Incompatible, TrainingCancelled
 from lookalike.evaluation import Interval
+from lookalike.library import Library
 from lookalike.publishing import Comparison, EncodingCancelled, Measured, publish_encoder
 from lookalike.settings import Settings
 from lookalike.snapshots import current
 from lookalike.storage import Store
 from lookalike.training_jobs import Training, Trainings, zip_key
-from lookalike.workspace import Workspace
 
 EACH = 8
 ALL = [f"{NAME}/images/{colour}/{seed}.jpg" for colour in COLOURS for seed in range(EACH)]
@@ -35,19 +35,19 @@ PASSED_OVER = [
 class Steps:
     """A collection that lives by a bad encoder, a training, and what its container left: a good one."""
 
-    def __init__(self, workspace: Workspace, encoder: Path, scratch: Path) -> None:
-        self.workspace = workspace
-        self.frames = Frames.create(workspace, encoder, scratch, serving="bad", each=EACH)
+    def __init__(self, library: Library, encoder: Path, scratch: Path) -> None:
+        self.library = library
+        self.frames = Frames.create(library, encoder, scratch, serving="bad", each=EACH)
         self.frames.build()
-        self.book = Trainings(workspace.artifacts, NAME)
+        self.book = Trainings(library.artifacts, NAME)
         self._encoder = encoder
         self._scratch = scratch
 
     def ask(self, **asked: object) -> Pipeline:
         """The pipeline of a new training."""
         self.id = self.book.create(replace(Training("", NAME, "zip"), **asked)).id  # type: ignore[arg-type]
-        self.workspace.images.put(zip_key(NAME, self.id), b"zip")
-        return Pipeline(self.workspace, NAME, self.id)
+        self.library.images.put(zip_key(NAME, self.id), b"zip")
+        return Pipeline(self.library, NAME, self.id)
 
     @property
     def training(self) -> Training:
@@ -79,7 +79,7 @@ class Steps:
 
     @property
     def serving(self) -> str:
-        found = current(self.workspace.artifacts, NAME)
+        found = current(self.library.artifacts, NAME)
         assert found is not None
         return found.encoder_id
 
@@ -87,9 +87,10 @@ class Steps:
 @pytest.fixture
 def steps(store: Store, tmp_path: Path, tiny_encoder_folder: Path, request: pytest.FixtureRequest) -> Steps:
     endpoint = request.getfixturevalue("s3_endpoint") if store.folder is None else ""
-    workspace = Workspace(Settings(store=store.url, s3_endpoint=endpoint, refresh_seconds=0.02))
-    workspace.__dict__["cache"] = tmp_path / "cache"
-    return Steps(workspace, tiny_encoder_folder, tmp_path)
+    library = Library(
+        Settings(store=store.url, s3_endpoint=endpoint, refresh_seconds=0.02), tmp_path / "cache"
+    )
+    return Steps(library, tiny_encoder_folder, tmp_path)
 
 
 def test_each_step_twice_ends_as_each_step_once(steps: Steps) -> None:
@@ -109,13 +110,13 @@ def test_each_step_twice_ends_as_each_step_once(steps: Steps) -> None:
     assert pipeline.publish(first.encoder_id).published
     assert pipeline.publish(first.encoder_id).published
     assert steps.serving == steps.frames.good
-    found = current(steps.workspace.artifacts, NAME)
+    found = current(steps.library.artifacts, NAME)
     assert found is not None
     assert found.count == len(ALL) + 1
     assert pipeline.conclude({}) == pipeline.conclude({})
     ended = steps.training
     assert (ended.status, ended.published) == ("succeeded", True)
-    assert not steps.workspace.images.exists(zip_key(NAME, steps.id))
+    assert not steps.library.images.exists(zip_key(NAME, steps.id))
     lines = [line["message"] for line in steps.book.log(steps.id)]
     assert len([line for line in lines if line.startswith("ended")]) == 1
 
@@ -176,7 +177,7 @@ def test_cancelled_while_the_snapshot_is_built_the_old_encoder_serves_on(steps: 
     said: list[str] = []
     with pytest.raises(EncodingCancelled):
         publish_encoder(
-            steps.workspace,
+            steps.library,
             NAME,
             steps.frames.good,
             force=True,
@@ -185,7 +186,7 @@ def test_cancelled_while_the_snapshot_is_built_the_old_encoder_serves_on(steps: 
         )
     assert said[-1] == "publishing"
     assert steps.serving == steps.frames.bad
-    assert steps.workspace.collections.get(NAME).encoder_id == steps.frames.bad
+    assert steps.library.collections.get(NAME).encoder_id == steps.frames.bad
 
 
 def test_a_failure_ends_the_training_with_its_sentence(steps: Steps) -> None:
@@ -195,14 +196,14 @@ def test_a_failure_ends_the_training_with_its_sentence(steps: Steps) -> None:
     conclusion = pipeline.conclude({"train": {"Error": "States.TaskFailed", "Cause": cause}})
     assert (conclusion.reason, conclusion.alarm) == ("there is one class only", False)
     assert (steps.training.status, steps.training.reason) == ("failed", "there is one class only")
-    assert not steps.workspace.images.exists(zip_key(NAME, steps.id))
+    assert not steps.library.images.exists(zip_key(NAME, steps.id))
 
 
 def test_a_collection_deleted_meanwhile_alarms_nobody(steps: Steps) -> None:
     pipeline = steps.ask()
-    steps.workspace.collections.delete(NAME)
+    steps.library.collections.delete(NAME)
     assert not pipeline.conclude({}).alarm
-    assert not steps.workspace.images.exists(zip_key(NAME, steps.id))
+    assert not steps.library.images.exists(zip_key(NAME, steps.id))
 
 
 # Artefacts that no container left

@@ -12,10 +12,10 @@ import pytest
 from fixtures.command import Command
 from fixtures.frames import NAME, Frames
 
+from lookalike.library import Library
 from lookalike.search import Query, QueryPart
 from lookalike.settings import Settings
 from lookalike.snapshots import current, open_snapshot, read_pointer, read_switches
-from lookalike.workspace import Workspace
 
 KILLS = 8
 QUESTION = Query((QueryPart("id", "red/0.jpg"),), limit=100)
@@ -23,20 +23,20 @@ QUESTION = Query((QueryPart("id", "red/0.jpg"),), limit=100)
 
 @pytest.fixture
 def frames(tmp_path: Path, tiny_encoder_folder: Path) -> Frames:
-    workspace = Workspace(Settings(store=str(tmp_path / "store")))
-    frames = Frames.create(workspace, tiny_encoder_folder, tmp_path, serving="bad", each=20)
+    library = Library(Settings(store=str(tmp_path / "store")), tmp_path / "cache")
+    frames = Frames.create(library, tiny_encoder_folder, tmp_path, serving="bad", each=20)
     frames.build()
     return frames
 
 
 def answer(frames: Frames) -> tuple[str, list[tuple[str, float]]]:
-    result = frames.workspace.searcher(NAME).search(QUESTION)
+    result = frames.searcher().search(QUESTION)
     return result.encoder, [(match.item.id, match.score) for match in result.matches]
 
 
 def check(frames: Frames, expected: dict[str, list[tuple[str, float]]], tmp_path: Path) -> None:
     """Whatever was killed: the pointer names a whole snapshot, and all items are found by its encoder."""
-    artifacts = frames.workspace.artifacts
+    artifacts = frames.library.artifacts
     serving, pointer = current(artifacts, NAME), read_pointer(artifacts, NAME)
     assert serving is not None
     assert pointer is not None
@@ -75,13 +75,13 @@ def test_killed_while_publishing_and_going_back(frames: Frames, tmp_path: Path) 
             command.run(*wanted)
         check(frames, expected, tmp_path)
         assert answer(frames)[0] == (frames.good if wanted == publish else frames.bad)
-    kinds = [entry.kind for entry in read_switches(frames.workspace.artifacts, NAME).entries]
+    kinds = [entry.kind for entry in read_switches(frames.library.artifacts, NAME).entries]
     assert all(a != b for a, b in pairwise(kinds)), kinds
-    assert read_switches(frames.workspace.artifacts, NAME).unfinished is None
+    assert read_switches(frames.library.artifacts, NAME).unfinished is None
 
 
 def _is_unfinished(frames: Frames, wanted: tuple[str, ...], publish: tuple[str, ...]) -> bool:
     """Whether something is left to do: a rollback that is done would go on to the step before."""
     target = frames.good if wanted == publish else frames.bad
-    switches = read_switches(frames.workspace.artifacts, NAME)
+    switches = read_switches(frames.library.artifacts, NAME)
     return answer(frames)[0] != target or switches.unfinished is not None

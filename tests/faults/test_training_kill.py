@@ -14,8 +14,9 @@ from fixtures.classes import write_classes
 from fixtures.encoders import save_tiny_model
 
 from lookalike.errors import LookalikeError, TrainingCancelled
+from lookalike.progress import TrainingProgress
+from lookalike.training.child import TrainingResult, train_in_child
 from lookalike.training.options import TrainingOptions
-from lookalike.training.run import TrainingProgress, TrainingResult, train_apart
 from lookalike.training.sources.dataset import Dataset, read_source
 
 EACH = 16
@@ -42,7 +43,7 @@ def undisturbed(
     dataset: Dataset, options: TrainingOptions, tmp_path_factory: pytest.TempPathFactory
 ) -> TrainingResult:
     folder = tmp_path_factory.mktemp("undisturbed")
-    return train_apart(dataset, options, folder / "run", cache=folder / "cache")
+    return train_in_child(dataset, options, folder / "run", cache=folder / "cache")
 
 
 def test_an_undisturbed_training_says_all_it_should(undisturbed: TrainingResult, dataset: Dataset) -> None:
@@ -60,7 +61,7 @@ def test_another_loss_reuses_every_feature(
 ) -> None:
     cache = undisturbed.encoder.parent.parent / "cache"
     other = TrainingOptions.from_json({**options.to_json(), "loss": "softmax", "epochs": 2})
-    assert train_apart(dataset, other, tmp_path / "run", cache=cache).document["views_computed"] == 0
+    assert train_in_child(dataset, other, tmp_path / "run", cache=cache).document["views_computed"] == 0
 
 
 def test_killed_again_and_again_it_ends_in_the_same_encoder(
@@ -77,9 +78,9 @@ def test_killed_again_and_again_it_ends_in_the_same_encoder(
                 if epochs_seen[-1] > wanted:
                     os.kill(_child(run), signal.SIGKILL)
 
-        with pytest.raises(LookalikeError, match="goes on where it was"):
-            train_apart(dataset, options, run, cache=cache, progress=kill)
-    result = train_apart(dataset, options, run, cache=cache)
+        with pytest.raises(LookalikeError, match="it resumes"):
+            train_in_child(dataset, options, run, cache=cache, progress=kill)
+    result = train_in_child(dataset, options, run, cache=cache)
     assert result.document["views_computed"] == 0
     assert result.metrics == undisturbed.metrics
     assert result.split == undisturbed.split
@@ -96,9 +97,9 @@ def test_killed_while_features_are_computed_it_keeps_those_it_has(
         if progress.phase == "features" and 0 < progress.done < progress.total:
             os.kill(_child(run), signal.SIGKILL)
 
-    with pytest.raises(LookalikeError, match="goes on where it was"):
-        train_apart(dataset, options, run, cache=cache, progress=kill)
-    again = train_apart(dataset, options, run, cache=cache)
+    with pytest.raises(LookalikeError, match="it resumes"):
+        train_in_child(dataset, options, run, cache=cache, progress=kill)
+    again = train_in_child(dataset, options, run, cache=cache)
     assert 0 < again.document["views_computed"] < 4 * len(dataset.examples)
 
 
@@ -116,9 +117,9 @@ def test_cancelling_stops_it_at_once_and_loses_nothing(
             asked.set()
 
     with pytest.raises(TrainingCancelled):
-        train_apart(dataset, options, run, cache=cache, progress=ask, cancelled=asked.is_set)
+        train_in_child(dataset, options, run, cache=cache, progress=ask, cancelled=asked.is_set)
     assert time.monotonic() - told_at < 10
-    assert train_apart(dataset, options, run, cache=cache).document["views_computed"] == 0
+    assert train_in_child(dataset, options, run, cache=cache).document["views_computed"] == 0
 
 
 def _child(run: Path) -> int:
@@ -129,6 +130,6 @@ def _child(run: Path) -> int:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"lookalike.training.run" in command and str(run).encode() in command:
+            if b"lookalike.training.child" in command and str(run).encode() in command:
                 return int(entry.name)
     raise AssertionError("no training runs")

@@ -22,8 +22,8 @@ from lookalike.errors import (
 )
 from lookalike.images import Preprocess
 from lookalike.storage import Store
-from lookalike.training.apart import build_encoder_apart
 from lookalike.training.backbones.presets import DEFAULT_BACKBONE
+from lookalike.training.child import build_encoder_in_child
 
 pytestmark = [
     # The debugger uses the old interpreter; the converter misses statistics that it then measures itself.
@@ -205,12 +205,12 @@ def test_preprocessing_can_be_chosen_and_must_fit(model, tmp_path):
         build(model, tmp_path / "other", preprocess=Preprocess(size=64))
 
 
-def test_a_process_apart_builds_the_same_encoder_silently(model, pictures, tmp_path, capfd):
+def test_a_child_process_builds_the_same_encoder_silently(model, pictures, tmp_path, capfd):
     here = build(model, tmp_path / "here", calibration=pictures)
     capfd.readouterr()
     told: list[str] = []
     preprocess = Preprocess(size=TINY_SIZE)
-    there = build_encoder_apart(
+    there = build_encoder_in_child(
         model, tmp_path / "there", calibration=pictures, preprocess=preprocess, progress=told.append
     )
     assert capfd.readouterr() == ("", "")
@@ -220,9 +220,9 @@ def test_a_process_apart_builds_the_same_encoder_silently(model, pictures, tmp_p
     assert told[-1] == f"made {here.id}"
 
 
-def test_errors_of_a_process_apart_arrive_whole(tmp_path):
+def test_errors_of_a_child_process_arrive_whole(tmp_path):
     with pytest.raises(BackboneNotFound, match=r"'nothing'.*Presets:") as caught:
-        build_encoder_apart("nothing", tmp_path / "encoder")
+        build_encoder_in_child("nothing", tmp_path / "encoder")
     assert caught.value.got == "'nothing'"
     assert caught.value.expected
 
@@ -240,9 +240,9 @@ def test_without_tensorflow_it_says_what_to_install(tmp_path):
     script = """if True:
         from pathlib import Path
         from lookalike.errors import Incompatible
-        from lookalike.training.apart import build_encoder_apart
+        from lookalike.training.child import build_encoder_in_child
         try:
-            build_encoder_apart("efficientnet-lite0", Path("encoder"))
+            build_encoder_in_child("efficientnet-lite0", Path("encoder"))
         except Incompatible as error:
             print(error)
     """
@@ -252,11 +252,11 @@ def test_without_tensorflow_it_says_what_to_install(tmp_path):
     assert "lookalike[train]" in done.stdout
 
 
-def test_a_process_apart_that_dies_says_what_it_wrote(model, tmp_path, monkeypatch):
+def test_a_child_process_that_dies_says_what_it_wrote(model, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('no room for TensorFlow')\n")
     with pytest.raises(LookalikeError, match="died; got no room for TensorFlow"):
-        build_encoder_apart(model, tmp_path / "encoder")
+        build_encoder_in_child(model, tmp_path / "encoder")
     assert not (tmp_path / "encoder").exists()
 
 
@@ -293,8 +293,8 @@ def test_the_default_encoder_knows_a_picture_again(default_encoder):
     assert list(similarities.argmax(1)) == list(range(12))
 
 
-def test_the_parent_of_a_process_apart_stays_light():
+def test_the_parent_of_a_child_process_stays_light():
     import subprocess
 
-    script = "import sys, lookalike.training.apart; sys.exit('tensorflow' in sys.modules)"
+    script = "import sys, lookalike.training.child; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

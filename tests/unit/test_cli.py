@@ -23,7 +23,7 @@ from PIL import Image
 from lookalike.cli import main
 from lookalike.encoders import Encoders
 from lookalike.storage import Store
-from lookalike.training.apart import QUIET
+from lookalike.training.child import QUIET
 
 NAME = "shop"
 PICTURES = 24

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lookalike.training import digits
-from lookalike.training.apart import QUIET
+from lookalike.training.child import QUIET
 
 
 def run(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:

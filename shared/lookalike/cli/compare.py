@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lookalike.encoders import Encoder, EncoderManifest, Encoders
     from lookalike.evaluation import Candidate, EvaluationReport, QuerySplit
     from lookalike.images import DecodedImage
+    from lookalike.library import Library
     from lookalike.types import Pixels, Precision, Vector
-    from lookalike.workspace import Workspace
 
 NEAR_DUPLICATE_BITS = 31
 QUERIES = 2_000
@@ -68,13 +68,13 @@ def from_folder(
 
 
 def from_collection(
-    workspace: Workspace, collection: str, sample: int | None, label: str | None = None
+    library: Library, collection: str, sample: int | None, label: str | None = None
 ) -> list[LabelledPicture]:
     """Labelled items of a collection, evenly taken; the label is the category, or the attribute `label`."""
-    catalogue = workspace.catalogue(workspace.collections.get(collection))
+    catalogue = library.catalogue(collection)
 
     def reader(item_id: str) -> Callable[[], bytes]:
-        return lambda: workspace.images.get(f"{collection}/images/{item_id}").data
+        return lambda: library.images.get(f"{collection}/images/{item_id}").data
 
     found = []
     for batch in catalogue.scan():

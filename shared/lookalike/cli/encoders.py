@@ -72,7 +72,7 @@ def build(
     from lookalike.default_encoder import CALIBRATION_PICTURES, read_pictures, spread
     from lookalike.library import Library
     from lookalike.sources.folder import Source
-    from lookalike.training.apart import build_encoder_apart
+    from lookalike.training.child import build_encoder_in_child
 
     console = Console(as_json=as_json)
     encoders = Library.open(store).encoders
@@ -83,7 +83,7 @@ def build(
         calibration = list(read_pictures(files))
     with tempfile.TemporaryDirectory(prefix="lookalike-encoder-") as scratch:
         folder = Path(scratch) / "encoder"
-        build_encoder_apart(
+        build_encoder_in_child(
             backbone,
             folder,
             calibration=calibration,

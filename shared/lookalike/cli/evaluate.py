@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lookalike.cli.compare import Encoded
     from lookalike.console import Console
     from lookalike.evaluation import EvaluationReport
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
 EncodersArgument = Annotated[
     list[str] | None, typer.Argument(help="Ids or names; the first is what the others are compared with.")
@@ -65,12 +65,12 @@ def evaluate(
     """
     from lookalike.cli.evaluation_tables import print_evaluation
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
+    library = Library.open(store)
     console = Console(as_json=as_json)
     _check(collection, source)
-    ids = encoders or _own_encoder(workspace, collection)
+    ids = encoders or _own_encoder(library, collection)
     request = _Request(
         collection,
         source,
@@ -82,7 +82,7 @@ def evaluate(
         leave_one_out=leave_one_out,
         report=report,
     )
-    result, encoded = _run(workspace, console, ids, request)
+    result, encoded = _run(library, console, ids, request)
     console.document(result.to_json() | {"unreadable": encoded.unreadable})
     print_evaluation(console, result)
 
@@ -103,12 +103,12 @@ def compare(
     """Compare encoders on the same labelled pictures: precision, recall, thresholds, size and time."""
     from lookalike.cli.evaluation_tables import print_evaluation
     from lookalike.console import Console
-    from lookalike.workspace import Workspace
+    from lookalike.library import Library
 
-    workspace = Workspace.at(store)
+    library = Library.open(store)
     console = Console(as_json=as_json)
     _check(collection, source)
-    ids = encoders or [manifest.id for manifest in workspace.encoders.list()]
+    ids = encoders or [manifest.id for manifest in library.encoders.list()]
     request = _Request(
         collection,
         source,
@@ -120,8 +120,8 @@ def compare(
         leave_one_out=leave_one_out,
         report=report,
     )
-    result, encoded = _run(workspace, console, ids, request)
-    console.document(_comparison(workspace, result, encoded))
+    result, encoded = _run(library, console, ids, request)
+    console.document(_comparison(library, result, encoded))
     print_evaluation(console, result)
 
 
@@ -130,11 +130,11 @@ def _check(collection: str | None, source: Path | None) -> None:
         raise typer.BadParameter("give either --collection or --source")
 
 
-def _own_encoder(workspace: Workspace, collection: str | None) -> list[str]:
+def _own_encoder(library: Library, collection: str | None) -> list[str]:
     """The collection's encoder; for a folder, every encoder of the store."""
     if collection is not None:
-        return [workspace.collections.get(collection).encoder_id]
-    return [manifest.id for manifest in workspace.encoders.list()]
+        return [library.collections.get(collection).encoder_id]
+    return [manifest.id for manifest in library.encoders.list()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class _Request:
 
 
 def _run(
-    workspace: Workspace, console: Console, ids: list[str], request: _Request
+    library: Library, console: Console, ids: list[str], request: _Request
 ) -> tuple[EvaluationReport, Encoded]:
     """Gather, encode, split, judge, draw."""
     import tempfile
@@ -165,29 +165,29 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="lookalike-evaluate-") as scratch:
         notes: tuple[str, ...] = ()
         if request.collection is not None:
-            pictures = gathering.from_collection(workspace, request.collection, request.sample, request.label)
+            pictures = gathering.from_collection(library, request.collection, request.sample, request.label)
         else:
             assert request.source is not None
             pictures, notes = gathering.from_folder(
                 request.source, Path(scratch), request.sample, request.label
             )
-        encoded = gathering.encode(workspace.encoders, ids, pictures, request.precision, console)
+        encoded = gathering.encode(library.encoders, ids, pictures, request.precision, console)
         if encoded.unreadable:
             notes = (*notes, f"{encoded.unreadable} pictures could not be read and were left out")
-        result = replace(_judge(workspace, console, encoded, request), notes=notes)
+        result = replace(_judge(library, console, encoded, request), notes=notes)
         if request.report is not None:
             gathering.save(result, request.report, encoded.pictures, console)
     return result, encoded
 
 
-def _judge(workspace: Workspace, console: Console, encoded: Encoded, request: _Request) -> EvaluationReport:
+def _judge(library: Library, console: Console, encoded: Encoded, request: _Request) -> EvaluationReport:
     from lookalike.cli.compare import choose_split
     from lookalike.evaluation import evaluate as judge
 
     split = choose_split(
         encoded.pictures,
         encoded.hashes,
-        [workspace.encoders.get(candidate.name) for candidate in encoded.candidates],
+        [library.encoders.get(candidate.name) for candidate in encoded.candidates],
         leave_one_out=request.leave_one_out,
         queries=request.queries,
     )
@@ -203,10 +203,10 @@ def _judge(workspace: Workspace, console: Console, encoded: Encoded, request: _R
     )
 
 
-def _comparison(workspace: Workspace, result: EvaluationReport, encoded: Encoded) -> dict[str, object]:
+def _comparison(library: Library, result: EvaluationReport, encoded: Encoded) -> dict[str, object]:
     lines = []
     for encoder in result.encoders:
-        manifest = workspace.encoders.get(encoder.name)
+        manifest = library.encoders.get(encoder.name)
         used: Precision = "int8" if encoder.facts["precision of the model"] == "int8" else "fp32"
         lines.append(
             {

@@ -12,7 +12,8 @@ from lookalike.cli.options import JsonOption, StoreOption
 
 if TYPE_CHECKING:
     from lookalike.console import Advance, Console
-    from lookalike.publishing import Comparison, Progress, Publication
+    from lookalike.progress import Progress
+    from lookalike.publishing import Comparison, Publication
 
 Collection = Annotated[str, typer.Argument(help="The collection.")]
 
@@ -31,13 +32,13 @@ def publish(
     Searches go on meanwhile, and change over at one moment. `rollback` goes back.
     """
     from lookalike.console import Console
+    from lookalike.library import Library
     from lookalike.publishing import publish_encoder
-    from lookalike.workspace import Workspace
 
-    workspace = Workspace.at(store)
+    library = Library.open(store)
     console = Console(as_json=as_json)
     with _progress(console) as progress:
-        done = publish_encoder(workspace, collection, encoder, force=force, progress=progress)
+        done = publish_encoder(library, collection, encoder, force=force, progress=progress)
     _tell(console, done)
     if not done.published:
         raise typer.Exit(1)
@@ -46,12 +47,12 @@ def publish(
 def rollback(collection: Collection, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Let the encoder before the present one serve again, with the results it gave then."""
     from lookalike.console import Console
+    from lookalike.library import Library
     from lookalike.publishing import rollback as go_back
-    from lookalike.workspace import Workspace
 
     console = Console(as_json=as_json)
     with _progress(console) as progress:
-        done = go_back(Workspace.at(store), collection, progress=progress)
+        done = go_back(Library.open(store), collection, progress=progress)
     _tell(console, done)
 
 

@@ -14,11 +14,12 @@ from lookalike.training.options import Loss
 if TYPE_CHECKING:
     from lookalike.console import Console
     from lookalike.encoders import EncoderManifest
+    from lookalike.library import Library
+    from lookalike.progress import TrainingProgress
     from lookalike.publishing import Comparison, Publication
+    from lookalike.training.child import TrainingResult
     from lookalike.training.options import TrainingOptions
-    from lookalike.training.run import TrainingProgress, TrainingResult
     from lookalike.training.sources.dataset import Dataset
-    from lookalike.workspace import Workspace
 
 FOLDER = "training"
 TITLES = {"recall_at_1": "recall@1", "map_at_r": "mAP@R"}
@@ -65,8 +66,8 @@ def train(
 ) -> None:
     """Train an encoder on pictures with classes. Stopped at any moment, it can be run again to go on."""
     from lookalike.console import Console
+    from lookalike.library import Library
     from lookalike.training.options import TrainingOptions
-    from lookalike.workspace import Workspace
 
     if (source is None) == (collection is None):
         raise typer.BadParameter("give either SOURCE or --collection")
@@ -82,45 +83,45 @@ def train(
         seed=seed,
         name=name,
     )
-    workspace = Workspace.at(store)
+    library = Library.open(store)
     console = Console(as_json=as_json)
     if publish is not None:
-        workspace.collections.get(publish)  # said now, and not after an hour
-    dataset = _read(workspace, source, collection, label, console)
-    run = workspace.cache / FOLDER / "runs" / dataset.fingerprint(options.to_json())
-    result = _train(workspace, dataset, options, run, console)
+        library.collections.get(publish)  # said now, and not after an hour
+    dataset = _read(library, source, collection, label, console)
+    run = library.cache / FOLDER / "runs" / dataset.fingerprint(options.to_json())
+    result = _train(library, dataset, options, run, console)
     for note in result.document["notes"]:
         if note not in dataset.notes:
             console.warn(note)
-    manifest = workspace.encoders.add(result.encoder)
+    manifest = library.encoders.add(result.encoder)
     _tell(console, manifest, result)
     if report is not None:
         from lookalike.cli.train_report import write_report
 
-        write_report(workspace, dataset, result, manifest, publish or collection, report, console)
+        write_report(library, dataset, result, manifest, publish or collection, report, console)
     document = _as_json(manifest, dataset, run, result)
     if publish is None:
         console.document(document)
         _next_step(console, manifest, source, collection)
         return
-    done = _publish(workspace, publish, manifest, dataset, result, console)
+    done = _publish(library, publish, manifest, dataset, result, console)
     console.document(document | {"publication": done.to_json()})
     if not done.published:
         raise typer.Exit(1)
 
 
 def _read(
-    workspace: Workspace, source: Path | None, collection: str | None, label: str | None, console: Console
+    library: Library, source: Path | None, collection: str | None, label: str | None, console: Console
 ) -> Dataset:
     from lookalike.training.sources.collection import collection_dataset
     from lookalike.training.sources.dataset import counted, read_source
 
-    scratch = workspace.cache / FOLDER / "sources"
+    scratch = library.cache / FOLDER / "sources"
     if source is not None:
         dataset = read_source(source, scratch, label=label)
     else:
         assert collection is not None
-        dataset = collection_dataset(workspace, collection, scratch, label=label)
+        dataset = collection_dataset(library, collection, scratch, label=label)
     console.note(f"{counted(len(dataset.examples), 'picture')} of {counted(len(dataset.labels), 'class')}")
     for note in dataset.notes:
         console.warn(note)
@@ -128,11 +129,11 @@ def _read(
 
 
 def _train(
-    workspace: Workspace, dataset: Dataset, options: TrainingOptions, run: Path, console: Console
+    library: Library, dataset: Dataset, options: TrainingOptions, run: Path, console: Console
 ) -> TrainingResult:
     from lookalike.console import stop_requested
     from lookalike.errors import LookalikeError, TrainingCancelled
-    from lookalike.training.run import train_apart
+    from lookalike.training.child import train_in_child
 
     with console.phases() as show:
 
@@ -140,11 +141,11 @@ def _train(
             show(at.phase, at.done, at.total, numbers(at.loss, at.metrics), at.remaining_seconds)
 
         try:
-            return train_apart(
+            return train_in_child(
                 dataset,
                 options,
                 run,
-                cache=workspace.cache / FOLDER / "features",
+                cache=library.cache / FOLDER / "features",
                 progress=progress,
                 cancelled=stop_requested.is_set,
             )
@@ -201,7 +202,7 @@ def _next_step(
 
 
 def _publish(
-    workspace: Workspace,
+    library: Library,
     collection: str,
     manifest: EncoderManifest,
     dataset: Dataset,
@@ -215,11 +216,11 @@ def _publish(
     train, validation = ([known[id_] for id_ in result.split[side]] for side in ("train", "validation"))
 
     def judge(old: str, new: str) -> Comparison:
-        return judge_examples(workspace, collection, old, new, validation, train)
+        return judge_examples(library, collection, old, new, validation, train)
 
     with console.phases() as show:
         done = publish_encoder(
-            workspace,
+            library,
             collection,
             manifest.id,
             judge=judge,

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from lookalike.console import Console
     from lookalike.encoders import EncoderManifest
     from lookalike.evaluation import BlendPoint
-    from lookalike.training.run import TrainingResult
+    from lookalike.library import Library
+    from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset
-    from lookalike.workspace import Workspace
 
 
 def write_report(
-    workspace: Workspace,
+    library: Library,
     dataset: Dataset,
     result: TrainingResult,
     manifest: EncoderManifest,
@@ -28,7 +28,7 @@ def write_report(
     """Encode the pictures of a training, judge, and write an HTML page.
 
     Args:
-        workspace: the store that has the encoder.
+        library: the store that has the encoder.
         dataset: what was trained on.
         result: of the training.
         manifest: of the encoder.
@@ -42,8 +42,8 @@ def write_report(
     from lookalike.evaluation import QuerySplit, evaluate
 
     pictures = [LabelledPicture(e.id, e.path.read_bytes, e.label, e.split) for e in dataset.examples]
-    ids = [*_before(workspace, manifest, collection), manifest.id]
-    encoded = encode(workspace.encoders, ids, pictures, None, console)
+    ids = [*_before(library, manifest, collection), manifest.id]
+    encoded = encode(library.encoders, ids, pictures, None, console)
     held = set(result.split["validation"])
     asks = np.array([picture.id in held for picture in encoded.pictures], bool)
     judged = evaluate(
@@ -59,13 +59,13 @@ def write_report(
     save(replace(judged, blend=blend, notes=tuple(result.document["notes"])), path, encoded.pictures, console)
 
 
-def _before(workspace: Workspace, manifest: EncoderManifest, collection: str | None) -> Sequence[str]:
+def _before(library: Library, manifest: EncoderManifest, collection: str | None) -> Sequence[str]:
     """The encoder that the new one is compared with."""
     from lookalike.encoders.registry import DEFAULT_ENCODER
 
     if collection is not None:
-        return [workspace.collections.get(collection).encoder_id]
-    known = [one for one in workspace.encoders.list() if one.name == DEFAULT_ENCODER]
+        return [library.collections.get(collection).encoder_id]
+    known = [one for one in library.encoders.list() if one.name == DEFAULT_ENCODER]
     newest = max(known, key=lambda one: one.created_at, default=manifest)
     return [newest.id] if newest.id != manifest.id else []
 

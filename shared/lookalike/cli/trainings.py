@@ -97,11 +97,11 @@ def cancel(
 
 
 def _book(store: str | None, collection: str) -> Trainings:
+    from lookalike.library import Library
     from lookalike.training_jobs import Trainings
-    from lookalike.workspace import Workspace
 
-    workspace = Workspace.at(store)
-    return Trainings(workspace.artifacts, workspace.collections.get(collection).name)
+    library = Library.open(store)
+    return Trainings(library.artifacts, library.collections.get(collection).name)
 
 
 def _progress(training: Training) -> str:

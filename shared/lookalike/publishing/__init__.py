@@ -3,7 +3,6 @@
 from lookalike.publishing.comparison import Comparison, Measured, compare_vectors
 from lookalike.publishing.encoding import Encoding, EncodingCancelled
 from lookalike.publishing.judging import ExampleVectors, judge_collection, judge_examples
-from lookalike.publishing.parts import Parts, Progress, StoreParts
 from lookalike.publishing.publish import Publication, publish_encoder
 from lookalike.publishing.rollback import rollback
 
@@ -13,10 +12,7 @@ __all__ = [
     "EncodingCancelled",
     "ExampleVectors",
     "Measured",
-    "Parts",
-    "Progress",
     "Publication",
-    "StoreParts",
     "compare_vectors",
     "judge_collection",
     "judge_examples",

@@ -7,13 +7,17 @@ alone, which goes on with the encoder that serves.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from lookalike.catalogue import ItemRow
 from lookalike.encoders import Encoder
 from lookalike.errors import LookalikeError, StoreUnavailable
 from lookalike.ingest import Ingestor, IngestReport, item_key
-from lookalike.publishing.parts import Parts, Progress, catalogue_of
+from lookalike.progress import Progress
 from lookalike.types import ObjectEvent
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
 
 BATCH_ITEMS = 256
 TITLE = "encoding"
@@ -27,7 +31,7 @@ class Encoding:
     """One encoder's vectors of a collection.
 
     Args:
-        parts: of the store.
+        library: of the store.
         collection: its name.
         encoder_id: whose vectors; need not be the collection's.
 
@@ -35,11 +39,13 @@ class Encoding:
         EncoderNotFound: there is no such encoder.
     """
 
-    def __init__(self, parts: Parts, collection: str, encoder_id: str) -> None:
+    def __init__(self, library: Library, collection: str, encoder_id: str) -> None:
         self._collection = collection
-        self._encoder: Encoder = parts.encoders.load(encoder_id)
-        self._catalogue = catalogue_of(parts, collection, encoder_id)
-        self._ingestor = Ingestor(parts.images, parts.artifacts, parts.settings, lambda _: self._encoder)
+        self._encoder: Encoder = library.encoders.load(encoder_id)
+        self._catalogue = library.catalogue(collection, encoder_id)
+        self._ingestor = Ingestor(
+            library.images, library.artifacts, library.settings, lambda _: self._encoder
+        )
 
     def missing(self, ids: Sequence[str] | None = None) -> list[ItemRow]:
         """Live items, of all or of these ids, that have no vector of their present bytes, by id."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,10 +15,12 @@ from lookalike.catalogue import Catalogue
 from lookalike.errors import InvalidInput
 from lookalike.images import HASH_BYTES, ImageLimits, read_image
 from lookalike.publishing.comparison import Comparison, Side, compare_vectors
-from lookalike.publishing.parts import Parts, catalogue_of
 from lookalike.training.sources.dataset import Example
 from lookalike.training.sources.splits import split
 from lookalike.types import Item, Vectors
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
 
 T = TypeVar("T")
 MAX_QUERIES = 4_000
@@ -29,12 +31,12 @@ HELD_OUT = "pictures that the training held out"
 
 
 def judge_collection(
-    parts: Parts, collection: str, old_id: str, new_id: str, *, validation: Collection[str] | None = None
+    library: Library, collection: str, old_id: str, new_id: str, *, validation: Collection[str] | None = None
 ) -> Comparison:
     """Compare two encoders on the items of a collection that both have encoded.
 
     Args:
-        parts: of the store.
+        library: of the store.
         collection: its name; the classes are its items' categories.
         old_id: encoder that serves.
         new_id: encoder that may serve.
@@ -44,9 +46,9 @@ def judge_collection(
     Raises:
         InvalidInput: the items have no categories by which anything could be told.
     """
-    old, new = (catalogue_of(parts, collection, encoder_id) for encoder_id in (old_id, new_id))
+    old, new = (library.catalogue(collection, encoder_id) for encoder_id in (old_id, new_id))
     items = _labelled(old, new)
-    asking = frozenset(parts.encoders.get(new_id).held_out if validation is None else validation)
+    asking = frozenset(library.encoders.get(new_id).held_out if validation is None else validation)
     basis = HELD_OUT
     if validation is None and not any(item.id in asking for item in items):
         asking, basis = _split(items), OWN_LABELS
@@ -63,7 +65,7 @@ def judge_collection(
 
 
 def judge_examples(
-    parts: Parts,
+    library: Library,
     collection: str,
     old_id: str,
     new_id: str,
@@ -77,7 +79,7 @@ def judge_examples(
     Raises:
         InvalidInput: nothing can be asked.
     """
-    return ExampleVectors(parts, collection, validation, train).compare(old_id, new_id)
+    return ExampleVectors(library, collection, validation, train).compare(old_id, new_id)
 
 
 class ExampleVectors:
@@ -92,13 +94,13 @@ class ExampleVectors:
     """
 
     def __init__(
-        self, parts: Parts, collection: str, validation: Sequence[Example], train: Sequence[Example]
+        self, library: Library, collection: str, validation: Sequence[Example], train: Sequence[Example]
     ) -> None:
         self.queries = _sample(validation, MAX_QUERIES)
         self.gallery = _sample(train, MAX_GALLERY)
         if not self.queries or not self.gallery:
             raise _nothing_to_ask(len(validation) + len(train))
-        self._parts = parts
+        self._library = library
         self._collection = collection
         self._hashes = {example.path: _sha256(example.path) for example in (*self.queries, *self.gallery)}
         self._known: dict[str, Side] = {}
@@ -106,7 +108,7 @@ class ExampleVectors:
     def side(self, encoder_id: str) -> Side:
         """Vectors of the queries and of the gallery by one encoder, made once."""
         if encoder_id not in self._known:
-            source = _Source(self._parts, self._collection, encoder_id)
+            source = _Source(self._library, self._collection, encoder_id)
             first, second = (
                 source.vectors([(example.path, self._hashes[example.path]) for example in part])
                 for part in (self.queries, self.gallery)
@@ -124,13 +126,13 @@ class ExampleVectors:
 class _Source:
     """Vectors of pictures by one encoder: from its table by content, else encoded now."""
 
-    parts: Parts
+    library: Library
     collection: str
     encoder_id: str
 
     def vectors(self, pictures: Sequence[tuple[Path, str]]) -> Vectors:
         """Vectors of files, given with their SHA-256; (n, d) float32."""
-        catalogue = catalogue_of(self.parts, self.collection, self.encoder_id)
+        catalogue = self.library.catalogue(self.collection, self.encoder_id)
         ids = {content: item_id for item_id, (_, content) in catalogue.known_vectors().items()}
         wanted = {ids[content]: row for row, (_, content) in enumerate(pictures) if content in ids}
         found = np.zeros((len(pictures), catalogue.dimension), np.float32)
@@ -148,13 +150,13 @@ class _Source:
         return found
 
     def _encode(self, paths: Sequence[Path]) -> Vectors:
-        encoder = self.parts.encoders.load(self.encoder_id)
-        limits = ImageLimits.from_settings(self.parts.settings)
+        encoder = self.library.encoders.load(self.encoder_id)
+        limits = ImageLimits.from_settings(self.library.settings)
 
         def encode(path: Path) -> Vectors:
             return encoder.encode_one(read_image(path.read_bytes(), limits, encoder.manifest.preprocess)[1])
 
-        with ThreadPoolExecutor(self.parts.settings.threads) as pool:
+        with ThreadPoolExecutor(self.library.settings.threads) as pool:
             return np.stack(list(pool.map(encode, paths)))
 
 

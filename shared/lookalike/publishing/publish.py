@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike.collections import CollectionConfig
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
+from lookalike.progress import Progress
 from lookalike.publishing.comparison import Comparison
 from lookalike.publishing.encoding import Encoding, EncodingCancelled
 from lookalike.publishing.judging import judge_collection
-from lookalike.publishing.parts import Parts, Progress, catalogue_of
 from lookalike.snapshots import (
     SnapshotManifest,
     Switch,
@@ -31,6 +31,9 @@ from lookalike.snapshots import (
     finish_switch,
     read_pointer,
 )
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
 
 Judge = Callable[[str, str], Comparison]
 """Compares the encoder that serves (its id comes first) with the one that may. Raises InvalidInput."""
@@ -66,7 +69,7 @@ class Publication:
 
 
 def publish_encoder(
-    parts: Parts,
+    library: Library,
     collection: str,
     encoder_id: str,
     *,
@@ -79,7 +82,7 @@ def publish_encoder(
     """Encode a collection with another encoder, and let it serve if it is better.
 
     Args:
-        parts: of the store.
+        library: of the store.
         collection: its name.
         encoder_id: id or name of the encoder.
         force: let it serve even if it is not better, or nothing tells.
@@ -98,31 +101,31 @@ def publish_encoder(
         EncodingCancelled: `cancelled` turned true.
         StoreUnavailable: pictures could not be read, or the store failed; call again.
     """
-    new = parts.encoders.get(encoder_id).id
-    with only_one(parts, collection):
-        config = parts.collections.get(collection)
-        pointer = read_pointer(parts.artifacts, collection)
+    new = library.encoders.get(encoder_id).id
+    with only_one(library, collection):
+        config = library.collections.get(collection)
+        pointer = read_pointer(library.artifacts, collection)
         serving = pointer[0].encoder_id if pointer else config.encoder_id
         if serving == new == config.encoder_id and pointer:
-            finish_switch(parts.artifacts, collection, new)
+            finish_switch(library.artifacts, collection, new)
             return Publication(
                 collection, new, new, True, pointer[0].snapshot_id, "it serves this collection already"
             )
         old = config.encoder_id if config.encoder_id != new else serving
-        encoding = Encoding(parts, collection, new)
+        encoding = Encoding(library, collection, new)
         encoding.catch_up(progress=progress, cancelled=cancelled)
         comparison, reason = None, "an earlier attempt is completed"
         if config.encoder_id != new:  # otherwise the switch was decided, and cut short
             if progress:
                 progress("comparing", 0, 0)
-            judge = judge or partial(judge_collection, parts, collection)
+            judge = judge or partial(judge_collection, library, collection)
             comparison, reason = _decide(judge, old, new, force=force)
             if comparison and not (comparison.is_better or force):
                 snapshot = pointer[0].snapshot_id if pointer else None
                 return Publication(collection, new, old, False, snapshot, reason, comparison)
         numbers = comparison.to_json() if comparison else None
         switch = Switch("publish", new, old, None, reason, training=training, comparison=numbers)
-        manifest, left_out = build_and_swap(parts, config, encoding, switch, progress, cancelled)
+        manifest, left_out = build_and_swap(library, config, encoding, switch, progress, cancelled)
         return Publication(collection, new, old, True, manifest.id, reason, comparison, left_out)
 
 
@@ -137,7 +140,7 @@ def _decide(judge: Judge, old: str, new: str, *, force: bool) -> tuple[Compariso
 
 
 def build_and_swap(
-    parts: Parts,
+    library: Library,
     config: CollectionConfig,
     encoding: Encoding,
     switch: Switch,
@@ -156,46 +159,46 @@ def build_and_swap(
     def hand_over() -> None:
         if config.encoder_id != switch.encoder_id and cancelled and cancelled():
             raise EncodingCancelled("the publishing was stopped", fix="Run it again to go on.")
-        left_out.append(go_over(parts, config.name, encoding, switch))
+        left_out.append(go_over(library, config.name, encoding, switch))
 
     wanted = replace(config, encoder_id=switch.encoder_id)
     manifest = build_snapshot(
-        parts.artifacts,
+        library.artifacts,
         wanted,
-        catalogue_of(parts, config.name, switch.encoder_id),
-        work_dir=parts.cache / "builds",
+        library.catalogue(config.name, switch.encoder_id),
+        work_dir=library.cache / "builds",
         progress=(lambda text: progress(text, 0, 0)) if progress else None,
-        grace_seconds=parts.settings.snapshot_grace_seconds,
+        grace_seconds=library.settings.snapshot_grace_seconds,
         before_swap=hand_over,
     )
     if not left_out:  # a snapshot of this encoder was there already, and up to date
         hand_over()
-    finish_switch(parts.artifacts, config.name, switch.encoder_id)
+    finish_switch(library.artifacts, config.name, switch.encoder_id)
     return manifest, left_out[0]
 
 
-def go_over(parts: Parts, collection: str, encoding: Encoding, switch: Switch) -> int:
+def go_over(library: Library, collection: str, encoding: Encoding, switch: Switch) -> int:
     """The moment before the swap: ingest goes over to the new encoder, and what it missed is made up.
 
     Returns:
         How many items cannot be encoded.
     """
     if switch.previous_encoder != switch.encoder_id:
-        pointer = read_pointer(parts.artifacts, collection)
+        pointer = read_pointer(library.artifacts, collection)
         before = pointer[0] if pointer and pointer[0].encoder_id == switch.previous_encoder else None
         switch = replace(switch, previous_snapshot=before.snapshot_id if before else None)
-        begin_switch(parts.artifacts, collection, switch)
-        parts.collections.update(collection, encoder_id=switch.encoder_id)
+        begin_switch(library.artifacts, collection, switch)
+        library.collections.update(collection, encoder_id=switch.encoder_id)
     return encoding.catch_up()
 
 
 @contextmanager
-def only_one(parts: Parts, collection: str) -> Iterator[None]:
+def only_one(library: Library, collection: str) -> Iterator[None]:
     """One change of encoder at a time in a collection, on one machine. Raises Conflict."""
-    parts.collections.get(collection)  # an unknown one must not get a folder for its lock
+    library.collections.get(collection)  # an unknown one must not get a folder for its lock
     with ExitStack() as stack:
         try:
-            stack.enter_context(parts.artifacts.lock(f"collections/{collection}/publish.lock", seconds=0))
+            stack.enter_context(library.artifacts.lock(f"collections/{collection}/publish.lock", seconds=0))
         except StoreUnavailable as error:
             raise Conflict(
                 "the encoder of this collection is being changed already",

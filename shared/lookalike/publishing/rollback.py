@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lookalike.errors import Conflict
+from lookalike.progress import Progress
 from lookalike.publishing.encoding import Encoding
-from lookalike.publishing.parts import Parts, Progress
 from lookalike.publishing.publish import Publication, build_and_swap, go_over, only_one
 from lookalike.snapshots import Switch, Switches, finish_switch, read_switches, republish
 from lookalike.snapshots.switches import Earlier
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
 
 REASON = "asked for"
 
 
 def rollback(
-    parts: Parts,
+    library: Library,
     collection: str,
     *,
     progress: Progress | None = None,
@@ -33,23 +37,23 @@ def rollback(
         EncodingCancelled: `cancelled` turned true.
         StoreUnavailable: pictures could not be read, or the store failed; call again.
     """
-    with only_one(parts, collection):
-        config = parts.collections.get(collection)
-        target, present = _target(read_switches(parts.artifacts, collection), config.encoder_id, collection)
-        encoding = Encoding(parts, collection, target.encoder_id)
+    with only_one(library, collection):
+        config = library.collections.get(collection)
+        target, present = _target(read_switches(library.artifacts, collection), config.encoder_id, collection)
+        encoding = Encoding(library, collection, target.encoder_id)
         encoding.catch_up(progress=progress, cancelled=cancelled)
         switch = Switch("rollback", target.encoder_id, present, None, REASON)
         left_out: list[int] = []
         manifest = target.snapshot_id and republish(
-            parts.artifacts,
+            library.artifacts,
             collection,
             target.snapshot_id,
-            before_swap=lambda: left_out.append(go_over(parts, collection, encoding, switch)),
+            before_swap=lambda: left_out.append(go_over(library, collection, encoding, switch)),
         )
         if manifest:
-            finish_switch(parts.artifacts, collection, target.encoder_id)
+            finish_switch(library.artifacts, collection, target.encoder_id)
         else:
-            manifest, missed = build_and_swap(parts, config, encoding, switch, progress)
+            manifest, missed = build_and_swap(library, config, encoding, switch, progress)
             left_out.append(missed)
         return Publication(
             collection, target.encoder_id, present, True, manifest.id, REASON, left_out=left_out[-1]

@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from lookalike.training.apart import QUIET
+    from lookalike.training.child import QUIET
 
     os.environ.update(QUIET)
     sys.exit(main())

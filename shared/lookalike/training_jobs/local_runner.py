@@ -161,7 +161,7 @@ class Runner:
         command = [
             sys.executable,
             "-m",
-            "lookalike.training_jobs.worker",
+            "lookalike.local.training_process",
             collection,
             training_id,
             str(self._cache),

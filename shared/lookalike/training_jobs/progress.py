@@ -11,7 +11,7 @@ from lookalike.training_jobs.record import Status, Training, now_text
 from lookalike.training_jobs.records import Trainings
 
 if TYPE_CHECKING:
-    from lookalike.training.run import TrainingProgress
+    from lookalike.progress import TrainingProgress
 
 TELL_SECONDS = 1.0
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import InvalidInput
-from lookalike.publishing import Comparison, ExampleVectors, Parts, Publication, publish_encoder
+from lookalike.publishing import Comparison, ExampleVectors, Publication, publish_encoder
 from lookalike.publishing.publish import Judge
 from lookalike.settings import Settings
 from lookalike.training_jobs.progress import Teller
 from lookalike.training_jobs.record import Training
 
 if TYPE_CHECKING:
-    from lookalike.training.run import TrainingResult
+    from lookalike.library import Library
+    from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset, Example
 
 DATASET_FILE = "dataset.jsonl"
@@ -62,9 +63,9 @@ class Sides:
 
         return cls(named("validation"), named("train"))
 
-    def vectors(self, parts: Parts, collection: str) -> ExampleVectors:
+    def vectors(self, library: Library, collection: str) -> ExampleVectors:
         """Their vectors by any encoder. Raises InvalidInput: one side is empty."""
-        return ExampleVectors(parts, collection, self.validation, self.train)
+        return ExampleVectors(library, collection, self.validation, self.train)
 
 
 def draw_report(
@@ -94,11 +95,11 @@ def not_published(training: Training, comparison: Comparison | None) -> str | No
 
 
 def publish_trained(
-    parts: Parts, training: Training, encoder_id: str, judge: Judge | None, teller: Teller
+    library: Library, training: Training, encoder_id: str, judge: Judge | None, teller: Teller
 ) -> Publication:
     """`publish_encoder` for the encoder that a training made, with its progress and its cancellation."""
     return publish_encoder(
-        parts,
+        library,
         training.collection,
         encoder_id,
         force=training.publish == "always",

@@ -22,13 +22,15 @@ from lookalike.aws.training.job_log import Printing
 from lookalike.aws.training.kept_features import KeptFeatures
 from lookalike.encoders.manifest import MANIFEST_FILE
 from lookalike.errors import InvalidInput, LookalikeError
-from lookalike.publishing import ExampleVectors, StoreParts
+from lookalike.library import Library
+from lookalike.publishing import ExampleVectors
 from lookalike.settings import Settings
 from lookalike.training_jobs import Trainings
 from lookalike.training_jobs.steps import DATASET_FILE, Sides, draw_report, prepare
 
 if TYPE_CHECKING:
-    from lookalike.training.run import TrainingProgress, TrainingResult
+    from lookalike.progress import TrainingProgress
+    from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset
 
 STORE_VARIABLES = ("LOOKALIKE_STORE", "LOOKALIKE_ARTIFACTS")
@@ -70,14 +72,14 @@ class Container:
         self._judge(artefact, Sides.of(dataset, result), result, lesson, store, printing)
         artefact.put_encoder(result.encoder)
 
-    def _store(self) -> StoreParts | None:
+    def _store(self) -> Library | None:
         """The store, where the environment names one."""
         environment = self.contract.environment
         if not any(environment.get(name) for name in STORE_VARIABLES):
             return None
-        return StoreParts.of(Settings.from_env(environment), self.contract.scratch)
+        return Library(Settings.from_env(environment), self.contract.scratch)
 
-    def _printing(self, lesson: Lesson, store: StoreParts | None) -> Printing:
+    def _printing(self, lesson: Lesson, store: Library | None) -> Printing:
         book = None
         if store and lesson.collection and lesson.training_id:
             book = Trainings(store.artifacts, lesson.collection)
@@ -85,7 +87,7 @@ class Container:
 
     # Steps
 
-    def _dataset(self, lesson: Lesson, store: StoreParts | None, work: Path, printing: Printing) -> Dataset:
+    def _dataset(self, lesson: Lesson, store: Library | None, work: Path, printing: Printing) -> Dataset:
         """What to train on. A new instance has none of its files, so they are always brought here again."""
         from lookalike.training.sources.dataset import Dataset
 
@@ -97,7 +99,7 @@ class Container:
             kept.unlink()
         return prepare(work, lambda: fresh, printing)
 
-    def _read(self, lesson: Lesson, store: StoreParts | None, printing: Printing) -> Dataset:
+    def _read(self, lesson: Lesson, store: Library | None, printing: Printing) -> Dataset:
         scratch = self.contract.scratch / "source"
         scratch.mkdir(parents=True, exist_ok=True)
         channel = self.contract.channel
@@ -122,7 +124,7 @@ class Container:
         )
 
     def _train(self, dataset: Dataset, lesson: Lesson, work: Path, printing: Printing) -> TrainingResult:
-        from lookalike.training.run import train_apart
+        from lookalike.training.child import train_in_child
 
         cache = self.contract.scratch / "features"
         features = KeptFeatures(cache, self.contract.checkpoints / "features")
@@ -136,7 +138,7 @@ class Container:
                     printing.say("the features are too many to keep among the checkpoints")
                 phases.append(news.phase)
 
-        return train_apart(
+        return train_in_child(
             dataset,
             lesson.options,
             work / f"run-{_digest(_told(dataset))}",
@@ -159,15 +161,15 @@ class Container:
         sides: Sides,
         result: TrainingResult,
         lesson: Lesson,
-        store: StoreParts | None,
+        store: Library | None,
         printing: Printing,
     ) -> None:
         """Compare with the encoder that serves, and draw the report: two extras."""
         printing.tell("running", "comparing")
-        parts = self._beside(result.encoder)
-        serving = self._fetch_serving(parts, lesson, store, printing)
+        library = self._beside(result.encoder)
+        serving = self._fetch_serving(library, lesson, store, printing)
         try:
-            vectors = sides.vectors(parts, lesson.collection or "training")
+            vectors = sides.vectors(library, lesson.collection or "training")
             if serving:
                 self._compare(artefact, vectors, serving, result.manifest.id, printing)
         except LookalikeError as error:
@@ -176,7 +178,7 @@ class Container:
         printing.tell("running", "drawing the report")
         encoders = [serving, result.manifest.id] if serving else [result.manifest.id]
         title = f"{lesson.collection or 'training'}: {result.manifest.id}"
-        if why := draw_report(vectors, encoders, artefact.folder / REPORT, parts.settings, title):
+        if why := draw_report(vectors, encoders, artefact.folder / REPORT, library.settings, title):
             printing.say(f"no report: {why}")
 
     def _compare(
@@ -186,7 +188,7 @@ class Container:
         artefact.put(COMPARISON, comparison.to_json())
         printing.say(comparison.sentence)
 
-    def _beside(self, encoder: Path) -> StoreParts:
+    def _beside(self, encoder: Path) -> Library:
         """A store on this machine alone, with the trained encoder in it."""
         settings = replace(
             Settings.from_env(self.contract.environment),
@@ -195,12 +197,12 @@ class Container:
             artifacts="",
             threads=os.cpu_count() or 1,
         )
-        parts = StoreParts.of(settings, self.contract.scratch)
-        parts.encoders.add(encoder)
-        return parts
+        library = Library(settings, self.contract.scratch)
+        library.encoders.add(encoder)
+        return library
 
     def _fetch_serving(
-        self, parts: StoreParts, lesson: Lesson, store: StoreParts | None, printing: Printing
+        self, library: Library, lesson: Lesson, store: Library | None, printing: Printing
     ) -> str | None:
         """The id of the encoder that serves, now beside the trained one; None: there is none."""
         if store is None or lesson.collection is None:
@@ -212,7 +214,7 @@ class Container:
             for info in manifest.precisions.values():
                 store.artifacts.download(f"encoders/{manifest.id}/{info.file}", folder / info.file)
             (folder / MANIFEST_FILE).write_bytes(manifest.dump())
-            return parts.encoders.add(folder).id
+            return library.encoders.add(folder).id
         except LookalikeError as error:
             printing.say(f"the encoder that serves cannot be read: {error}")
             return None

@@ -17,7 +17,7 @@ from lookalike.training_jobs.progress import Telling, finite
 from lookalike.training_jobs.record import Status
 
 if TYPE_CHECKING:
-    from lookalike.training.run import TrainingProgress
+    from lookalike.progress import TrainingProgress
 
 METRICS = ("loss", "recall_at_1", "map_at_r")
 PRINT_SECONDS = 10.0

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike.aws.training.artefact import Artefact
 from lookalike.aws.training.failures import explain
 from lookalike.errors import NotFound, TrainingCancelled
 from lookalike.ingest.keys import place_of
-from lookalike.publishing import Comparison, Encoding, Parts, Publication, judge_collection
+from lookalike.publishing import Comparison, Encoding, Publication, judge_collection
 from lookalike.training_jobs.progress import Telling, finite
 from lookalike.training_jobs.record import Status, Training
 from lookalike.training_jobs.records import Trainings, zip_key
 from lookalike.training_jobs.steps import not_published, publish_trained
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,16 @@ class Pipeline:
     """The steps of one training.
 
     Args:
-        parts: of the store.
+        library: of the store.
         collection: its name.
         training_id: of the training.
     """
 
-    def __init__(self, parts: Parts, collection: str, training_id: str) -> None:
-        self._parts = parts
+    def __init__(self, library: Library, collection: str, training_id: str) -> None:
+        self._library = library
         self._collection = collection
         self._id = training_id
-        self._book = Trainings(parts.artifacts, collection)
+        self._book = Trainings(library.artifacts, collection)
         self._telling = Telling(self._book, training_id)
 
     def register(self, artefact: Artefact) -> Registered:
@@ -70,7 +73,7 @@ class Pipeline:
         """
         training = self._active()
         self._telling.tell("running", "adding the encoder")
-        encoder_id = self._parts.encoders.add(artefact.encoder).id
+        encoder_id = self._library.encoders.add(artefact.encoder).id
         comparison = self._valid(artefact.comparison, encoder_id)
         reason = not_published(training, comparison)
         self._book.update(
@@ -85,7 +88,7 @@ class Pipeline:
         )
         if reason is not None:
             return Registered(encoder_id, False, 0)
-        missing = len(Encoding(self._parts, self._collection, encoder_id).missing())
+        missing = len(Encoding(self._library, self._collection, encoder_id).missing())
         self._telling.tell("publishing", "encoding", 0, missing)
         return Registered(encoder_id, True, missing)
 
@@ -102,7 +105,7 @@ class Pipeline:
         self._active()
         places = [place_of(self._collection, key) for key in keys]
         ids = [place.name for place in places if place and place.kind == "image"]
-        return Encoding(self._parts, self._collection, encoder_id).encode(ids) if ids else 0
+        return Encoding(self._library, self._collection, encoder_id).encode(ids) if ids else 0
 
     def publish(self, encoder_id: str) -> Publication:
         """Catch up with what arrived meanwhile, build, and let the encoder serve if it is better.
@@ -120,9 +123,9 @@ class Pipeline:
             known = Comparison.from_json(training.comparison) if training.comparison else None
             if known and (known.old.encoder_id, known.new.encoder_id) == (old, new):
                 return known
-            return judge_collection(self._parts, self._collection, old, new)
+            return judge_collection(self._library, self._collection, old, new)
 
-        done = publish_trained(self._parts, training, encoder_id, judge, self._telling)
+        done = publish_trained(self._library, training, encoder_id, judge, self._telling)
         numbers = done.comparison.to_json() if done.comparison else training.comparison
         self._book.update(self._id, published=done.published, reason=done.reason, comparison=numbers)
         return done
@@ -137,7 +140,7 @@ class Pipeline:
             conclusion = self._end(failed)
         except NotFound:
             conclusion = Conclusion("the collection was deleted meanwhile", alarm=False)
-        self._parts.images.delete(zip_key(self._collection, self._id))
+        self._library.images.delete(zip_key(self._collection, self._id))
         return conclusion
 
     def _end(self, failed: Mapping[str, Mapping[str, Any]]) -> Conclusion:
@@ -162,7 +165,7 @@ class Pipeline:
 
     def _valid(self, comparison: Comparison | None, encoder_id: str) -> Comparison | None:
         """The comparison, if it is with the encoder that serves today."""
-        serving = self._parts.collections.get(self._collection).encoder_id
+        serving = self._library.collections.get(self._collection).encoder_id
         ids = (comparison.old.encoder_id, comparison.new.encoder_id) if comparison else None
         return comparison if ids == (serving, encoder_id) else None
 

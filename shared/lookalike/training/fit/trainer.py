@@ -40,7 +40,7 @@ OTHER_VIEW = 2
 """The whole picture: nothing about it is random, and it shows what the centre does."""
 
 Report = Callable[[Mapping[str, Any]], None]
-"""Told fields of `run.TrainingProgress`; it may raise to stop."""
+"""Called with the fields of `TrainingProgress`; it may raise to stop."""
 
 
 class _Pace:

@@ -6,42 +6,22 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from lookalike.catalogue import Catalogue
-from lookalike.collections import Collections
-from lookalike.encoders import Encoders
 from lookalike.errors import InvalidInput, ObjectNotFound
 from lookalike.storage import Store
 from lookalike.training.sources.dataset import Dataset, Example, counted, listed, trainable
 from lookalike.training.sources.reading import cell, side_of
 from lookalike.types import Item
 
+if TYPE_CHECKING:
+    from lookalike.library import Library
+
 DOWNLOADS = 16
 
 
-class CollectionParts(Protocol):
-    """What is needed of a store; a `Workspace` has it."""
-
-    @property
-    def images(self) -> Store:
-        """What users upload."""
-
-    @property
-    def artifacts(self) -> Store:
-        """What the system writes."""
-
-    @property
-    def collections(self) -> Collections:
-        """All collections of the store."""
-
-    @property
-    def encoders(self) -> Encoders:
-        """All encoders of the store."""
-
-
 def collection_dataset(
-    parts: CollectionParts,
+    library: Library,
     name: str,
     scratch: Path,
     *,
@@ -51,7 +31,7 @@ def collection_dataset(
     """The items of a collection that have a class, with their pictures as local files.
 
     Args:
-        parts: of the store.
+        library: of the store.
         name: of the collection.
         scratch: pictures of a store on S3 are downloaded to it, each content once.
         label: another field than `category` to take the class from.
@@ -62,15 +42,13 @@ def collection_dataset(
         InvalidInput: fewer than two classes have two pictures; or no item has the field `label`.
         StoreUnavailable: a picture could not be downloaded; those that were are kept.
     """
-    config = parts.collections.get(name)
-    dimension = parts.encoders.get(config.encoder_id).dimension
-    catalogue = Catalogue(parts.artifacts, name, config.encoder_id, dimension)
+    catalogue = library.catalogue(name)
     items = sorted((item for batch in catalogue.scan() for item in batch.items), key=lambda item: item.id)
     labelled = {item.id: found for item in items if (found := cell(item, label or "category"))}
     if not labelled:
         raise _no_labels(name, label, items)
     hashes = {id_: row.content_hash for id_, row in catalogue.known(list(labelled)).items()}
-    pictures = _Pictures(parts.images, name, scratch / "items", hashes)
+    pictures = _Pictures(library.images, name, scratch / "items", hashes)
     examples, gone = [], []
     chosen = [item for item in items if item.id in labelled]
     for done, (item, path) in enumerate(zip(chosen, pictures.fetch(list(labelled)), strict=True), start=1):

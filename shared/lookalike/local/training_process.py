@@ -1,4 +1,4 @@
-"""A process that carries out one training: `python -m lookalike.training_jobs.worker COLLECTION ID CACHE`.
+"""A process that carries out one training: `python -m lookalike.local.training_process COLLECTION ID CACHE`.
 
 The server starts it, so that neither TensorFlow nor the encoding of a whole collection takes anything from
 its searches but spare time of the processor. It lives no longer than the server: its standard input ends with
@@ -14,8 +14,8 @@ import threading
 from pathlib import Path
 
 from lookalike.errors import LookalikeError, StoreUnavailable, TrainingCancelled
-from lookalike.publishing import EncodingCancelled, StoreParts
-from lookalike.settings import Settings
+from lookalike.library import Library
+from lookalike.publishing import EncodingCancelled
 from lookalike.training_jobs.job import Job
 from lookalike.training_jobs.records import Trainings
 
@@ -23,18 +23,18 @@ NICENESS = 10
 LOCK_SECONDS = 30.0
 
 
-def carry_out(parts: StoreParts, collection: str, training_id: str) -> None:
+def carry_out(library: Library, collection: str, training_id: str) -> None:
     """Do the training, and write down how it ended.
 
     Raises:
         StoreUnavailable: it may succeed when it is begun again; it stands as not ended.
         LookalikeError, Exception: the process that trains died, or nobody foresaw it; likewise.
     """
-    book = Trainings(parts.artifacts, collection)
-    with parts.artifacts.lock(f"collections/{collection}/train.lock", seconds=LOCK_SECONDS):
+    book = Trainings(library.artifacts, collection)
+    with library.artifacts.lock(f"collections/{collection}/train.lock", seconds=LOCK_SECONDS):
         if not book.get(training_id).is_active:
             return
-        job = Job(parts, collection, training_id)
+        job = Job(library, collection, training_id)
         try:
             job.run()
         except (TrainingCancelled, EncodingCancelled):
@@ -61,7 +61,7 @@ def main(collection: str, training_id: str, cache: str) -> None:
     """The process."""
     os.nice(NICENESS)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    carry_out(StoreParts.of(Settings.from_env(os.environ), Path(cache)), collection, training_id)
+    carry_out(Library.open(cache=Path(cache)), collection, training_id)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,319 @@
+"""TensorFlow in a child process: the caller does not pay for it, and can stop it at any moment.
+
+TensorFlow takes 5 s to import, keeps 1 GB, and writes to standard error as it likes. A child process gives
+the memory back, and what it wrote is shown only if it dies.
+
+Parent and child speak JSON lines. The parent writes one request to the child's standard input and keeps that
+open; the child ends when it closes. The child writes `{"progress": …}` as it works, and ends with
+`{"result": …}` or `{"error": …}`.
+
+A training also leaves files in its run folder, from which it resumes after a kill:
+
+    dataset.jsonl                 what it learns from
+    state.json log.jsonl          how far it is, and the numbers of each epoch
+    checkpoints/                  after every epoch
+    split.json result.json encoder/
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lookalike import errors
+from lookalike.encoders.manifest import EncoderManifest
+from lookalike.errors import Incompatible, LookalikeError, TrainingCancelled
+from lookalike.images import Preprocess
+from lookalike.progress import TrainingProgress
+from lookalike.types import Pixels
+
+if TYPE_CHECKING:
+    from lookalike.training.options import TrainingOptions
+    from lookalike.training.sources.dataset import Dataset
+
+Work = Literal["train", "build"]
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+"""Environment of a child that builds an encoder. An export needs no GPU, so TensorFlow looks for none."""
+TRAINING_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+MAX_CALIBRATION_IMAGES = 250
+TAIL_CHARACTERS = 2_000
+POLL_SECONDS = 0.25
+NICENESS = 5
+"""Of a training, so that searches on the same machine come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a training made.
+
+    Attributes:
+        encoder: its folder, for `Encoders.add`.
+        manifest: of the encoder.
+        split: ids of the images by part, `train` and `validation`.
+        metrics: validation images as queries against training images, before quantisation.
+        seconds: of each step, and `total`.
+        document: all of `result.json`.
+    """
+
+    encoder: Path
+    manifest: EncoderManifest
+    split: Mapping[str, list[str]]
+    metrics: Mapping[str, float]
+    seconds: Mapping[str, float]
+    document: Mapping[str, Any]
+
+
+def train_in_child(
+    dataset: Dataset,
+    options: TrainingOptions,
+    run: Path,
+    *,
+    cache: Path,
+    progress: Callable[[TrainingProgress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> TrainingResult:
+    """Train in a fresh process; called again with the same folder, it resumes.
+
+    Args:
+        dataset: what to learn from.
+        options: how.
+        run: a folder for this data set and these options.
+        cache: a folder that all trainings share, for image features.
+        progress: called with how far the training is.
+        cancelled: called several times a second; once it returns True, the training stops.
+
+    Raises:
+        TrainingCancelled: `cancelled` returned True.
+        InvalidInput: the data set cannot be learnt from.
+        Incompatible: TensorFlow is not installed; or the options do not fit the backbone.
+        LookalikeError: the process died; the error has the end of what it wrote.
+    """
+    _require_tensorflow("training", "Install lookalike[train].")
+    started = time.monotonic()
+    run.mkdir(parents=True, exist_ok=True)
+    dataset.write(run / "dataset.jsonl")
+
+    def on_progress(fields: Mapping[str, Any]) -> None:
+        if progress:
+            progress(TrainingProgress(**fields))
+
+    request = {"run": str(run), "options": options.to_json(), "cache": str(cache)}
+    with (run / "stderr.txt").open("w+", encoding="utf-8", errors="replace") as stderr:
+        child = _Child("train", request, TRAINING_ENVIRONMENT, stderr, argument=str(run))
+        if child.result(on_progress, cancelled) is None:
+            raise LookalikeError(
+                "the training process died", got=_tail(stderr), fix="Run it again: it resumes."
+            )
+    return _read_result(run, time.monotonic() - started)
+
+
+def build_encoder_in_child(
+    backbone: str,
+    target: Path,
+    *,
+    calibration: Iterable[Pixels] | None = None,
+    preprocess: Preprocess | None = None,
+    progress: Callable[[str], None] | None = None,
+    **options: Any,
+) -> EncoderManifest:
+    """`export.build_encoder`, with the same arguments, result and errors, in a fresh process.
+
+    Raises:
+        LookalikeError: as `build_encoder` does; also if the process died, with the end of what it wrote.
+        Incompatible: also when TensorFlow is not installed.
+    """
+    _require_tensorflow(
+        "building an encoder", "Install lookalike[train], or add an encoder that was built elsewhere."
+    )
+    with tempfile.TemporaryDirectory(prefix="lookalike-build-") as scratch:
+        request = {
+            "backbone": backbone,
+            "target": str(target),
+            "options": options,
+            "preprocess": preprocess.to_json() if preprocess else None,
+            "calibration": None if calibration is None else _save_images(calibration, Path(scratch)),
+        }
+        with (Path(scratch) / "stderr").open("w+", encoding="utf-8", errors="replace") as stderr:
+            child = _Child("build", request, QUIET, stderr)
+            manifest = child.result(progress or (lambda _: None))
+            if manifest is None:
+                raise LookalikeError("the process that builds the encoder died", got=_tail(stderr))
+    return EncoderManifest.from_json(manifest)
+
+
+def _require_tensorflow(work: str, fix: str) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        raise Incompatible(f"{work} needs TensorFlow, which is not installed", fix=fix)
+
+
+def _read_result(run: Path, total_seconds: float) -> TrainingResult:
+    document = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    manifest = EncoderManifest.read(run / "encoder")
+    seconds = {**document["seconds"], "total": round(total_seconds, 1)}
+    return TrainingResult(run / "encoder", manifest, split, document["metrics"], seconds, document)
+
+
+def _save_images(images: Iterable[Pixels], folder: Path) -> str:
+    for number, image in enumerate(islice(images, MAX_CALIBRATION_IMAGES)):
+        np.save(folder / f"{number:04}.npy", image, allow_pickle=False)
+    return str(folder)
+
+
+def _tail(stderr: IO[str]) -> str:
+    stderr.seek(0)
+    return stderr.read()[-TAIL_CHARACTERS:].strip() or "no message"
+
+
+@dataclass(slots=True)
+class _Child:
+    """The parent's side of one child process; `argument` is only for the process list."""
+
+    work: Work
+    request: Mapping[str, Any]
+    environment: Mapping[str, str]
+    stderr: IO[str]
+    argument: str = ""
+
+    def result(
+        self, progress: Callable[[Any], None], cancelled: Callable[[], bool] | None = None
+    ) -> dict[str, Any] | None:
+        """Run the child to its end; returns its result, or None if it died.
+
+        Raises:
+            TrainingCancelled: `cancelled` returned True.
+            LookalikeError: the error that the child reported.
+        """
+        command = [sys.executable, "-m", "lookalike.training.child", self.work, self.argument]
+        with subprocess.Popen(  # noqa: S603  # our own module, and nothing of the request is in the command
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
+            text=True,
+            env={**os.environ, **self.environment},
+        ) as process:
+            try:
+                assert process.stdin
+                with suppress(BrokenPipeError):  # it died at once: its standard error has the reason
+                    process.stdin.write(json.dumps(self.request) + "\n")
+                    process.stdin.flush()
+                for message in _messages(process, cancelled):
+                    if "progress" in message:
+                        progress(message["progress"])
+                    elif "error" in message:
+                        raise _to_error(message["error"])
+                    else:
+                        result: dict[str, Any] = message["result"]
+                        return result
+                process.wait()  # it closed its output: let it write why
+            finally:
+                process.kill()
+        return None
+
+
+def _messages(
+    process: subprocess.Popen[str], cancelled: Callable[[], bool] | None
+) -> Iterator[dict[str, Any]]:
+    """The child's messages until its output ends. Raises TrainingCancelled."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def listen() -> None:
+        assert process.stdout
+        with suppress(ValueError):  # closed by the parent after a cancel
+            for line in process.stdout:
+                lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        if cancelled and cancelled():
+            raise TrainingCancelled("the training was cancelled", fix="Run it again to resume.")
+        with suppress(queue.Empty):
+            line = lines.get(timeout=POLL_SECONDS)
+            if line is None:
+                return
+            yield json.loads(line)
+
+
+def _to_error(document: dict[str, Any]) -> LookalikeError:
+    kind: type[LookalikeError] = getattr(errors, document.pop("kind"), LookalikeError)
+    return kind(**document)
+
+
+# The child's side
+
+
+def _from_error(error: LookalikeError) -> dict[str, Any]:
+    given = {"got": error.got, "expected": error.expected}
+    texts = {key: None if value is None else str(value) for key, value in given.items()}
+    return {"kind": type(error).__name__, "problem": error.problem, "fix": error.fix, **texts}
+
+
+def main(work: Work) -> None:
+    """Do what the request on standard input asks for."""
+    # Only this module writes to the parent; what a library prints goes to standard error.
+    with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as output:
+        os.dup2(2, 1)
+        request = json.loads(sys.stdin.readline())
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+        def send(**message: Any) -> None:
+            output.write(json.dumps(message) + "\n")
+
+        try:
+            send(result={"train": _train, "build": _build}[work](request, lambda value: send(progress=value)))
+        except LookalikeError as error:
+            send(error=_from_error(error))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()  # until the parent closes it or dies
+    os._exit(1)
+
+
+def _train(request: Mapping[str, Any], progress: Callable[[Any], None]) -> dict[str, Any]:
+    os.nice(NICENESS)
+    from lookalike.training.fit.progress_files import ProgressFiles
+    from lookalike.training.fit.trainer import Trainer
+    from lookalike.training.options import TrainingOptions
+    from lookalike.training.sources.dataset import Dataset
+
+    run = Path(request["run"])
+    options, dataset = TrainingOptions.from_json(request["options"]), Dataset.read(run / "dataset.jsonl")
+    report = ProgressFiles(run, progress)
+    Trainer(dataset, options, run, Path(request["cache"]), report, threads=os.cpu_count() or 1).train()
+    return {}
+
+
+def _build(request: Mapping[str, Any], progress: Callable[[Any], None]) -> dict[str, Any]:
+    from lookalike.training.backbones.export import build_encoder
+
+    folder, preprocess = request["calibration"], request["preprocess"]
+    return build_encoder(
+        request["backbone"],
+        Path(request["target"]),
+        calibration=folder and [np.load(file) for file in sorted(Path(folder).glob("*.npy"))],
+        preprocess=Preprocess.from_json(preprocess) if preprocess else None,
+        progress=progress,
+        **request["options"],
+    ).to_json()
+
+
+if __name__ == "__main__":
+    main("train" if sys.argv[1] == "train" else "build")
