@@ -1,4 +1,4 @@
-"""Trainings over HTTP: asked for, refused, watched, cancelled. See `test_training_flow` too."""
+"""Trainings over HTTP: queued, refused, watched, cancelled. See also `test_training_flow`."""
 
 from __future__ import annotations
 
