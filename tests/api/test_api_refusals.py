@@ -484,7 +484,7 @@ def test_a_body_of_unknown_length_is_cut_off(strict):
     assert not list(folder.rglob("*.part"))
 
 
-def test_an_image_over_the_limit_is_refused_as_form_and_as_json(strict):
+def test_an_image_over_the_limit_is_refused_everywhere(strict):
     big = jpeg(3, 600)
     assert 20_000 < len(big) < 80_000
     body = {"image": base64.b64encode(big).decode()}
