@@ -47,6 +47,12 @@ class Item:
     perceptual_hash: bytes | None = None
     ingested_at: str | None = None
 
+    @property
+    def metadata(self) -> dict[str, Attribute]:
+        """The title, if there is one, and the attributes."""
+        title = {} if self.title is None else {"title": self.title}
+        return {**title, **self.attributes}
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectEvent:

@@ -17,7 +17,7 @@ ANSWER_FIELDS = {"collection", "encoder", "snapshot", "index_time", "took_ms", "
 
 @pytest.fixture(scope="module")
 def shop(server):
-    """A collection with six pictures in two categories."""
+    """A collection with six images in two categories."""
     name = "shop"
     server.create(name)
     pictures = {f"{('shoes', 'hats')[seed % 2]}/{seed}.jpg": jpeg(seed) for seed in range(6)}
@@ -154,7 +154,7 @@ def test_an_item_deleted_and_uploaded_again_has_nothing_of_its_old_metadata(serv
     assert eventually(lambda: server.item(collection, "a.jpg"))["metadata"] == {}
 
 
-def test_a_picture_comes_back_byte_for_byte_and_is_never_a_page(server, shop):
+def test_an_image_is_served_byte_for_byte_and_never_as_a_page(server, shop):
     url = server.search(shop, id="hats/1.jpg")["results"][0]["image_url"]
     response = server.client.get(url)
     assert response.status_code == 200
@@ -168,7 +168,7 @@ def test_a_picture_comes_back_byte_for_byte_and_is_never_a_page(server, shop):
     assert changed.status_code == 200
 
 
-def test_a_picture_called_html_is_sent_as_what_it_is(server, collection):
+def test_an_image_with_an_html_name_gets_its_real_media_type(server, collection):
     server.upload(collection, {"page.html": jpeg(1), "script.html": b"<script>alert(1)</script>"})
     server.wait_for(collection, "page.html")
     assert (
@@ -189,7 +189,7 @@ def test_odd_but_legal_names(server, collection, item_id):
     assert server.client.get(found["image_url"]).content == jpeg(7)
 
 
-def test_a_deleted_item_is_gone_at_once_with_its_picture(server, collection):
+def test_deleting_an_item_removes_its_image_immediately(server, collection):
     server.upload(collection, {"a.jpg": jpeg(1), "b.jpg": jpeg(2)})
     server.wait_for(collection, "a.jpg", "b.jpg")
     assert server.client.delete(f"/collections/{collection}/items/a.jpg").status_code == 204
@@ -200,7 +200,7 @@ def test_a_deleted_item_is_gone_at_once_with_its_picture(server, collection):
     assert not (server.images / collection / "images" / "a.jpg").exists()
 
 
-def test_what_is_no_picture_is_listed_with_its_reason(server, collection):
+def test_files_that_are_not_images_are_listed_with_a_reason(server, collection):
     server.upload(collection, {"a.jpg": jpeg(1), "note.jpg": b"not a picture", "cut.jpg": jpeg(2)[:700]})
     server.wait_for(collection, "a.jpg")
     url = f"/collections/{collection}/rejections"
@@ -230,7 +230,7 @@ def test_neighbours_page_by_page(server, shop):
     assert [entry for part in parts for entry in part["items"]] == whole["items"]
 
 
-def test_the_same_picture_twice_is_a_group_of_duplicates(server, collection):
+def test_two_copies_of_an_image_are_a_group_of_duplicates(server, collection):
     server.upload(collection, {"a.jpg": jpeg(11, 256), "copy.jpg": jpeg(11, 128), "other.jpg": jpeg(12, 256)})
     server.wait_for(collection, "a.jpg", "copy.jpg", "other.jpg")
     answer = server.client.get(f"/collections/{collection}/duplicates", params={"min_score": 0.999}).json()

@@ -1,4 +1,4 @@
-"""What the API says of a collection as a whole: standing, facets, map, quality; and small pictures."""
+"""Status, facets, map and quality of a collection, and thumbnails."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_quality_is_that_of_the_library(shop):
     recalls = [point["recall"] for point in found["curve"]]
     assert recalls == sorted(recalls)
     assert recalls[-1] == 1
-    # Pairs in both directions, without those of a picture and itself.
+    # Pairs in both directions, without pairs of an image with itself.
     assert sum(found["histogram"]["same"]) == 2 * 12 * 11
     assert sum(found["histogram"]["different"]) == 2 * 12 * 12
 

@@ -75,7 +75,7 @@ def test_unknown_paths_and_methods(server, shelf):
     assert response.headers["allow"]
 
 
-# What is asked wrongly
+# Invalid requests
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_bad_base64(server, shelf, image):
         problem(server.client.post(f"{shelf}/search", json=body), 422, "invalid-request")
 
 
-def test_bytes_that_are_no_picture_have_a_reason(server, shelf):
+def test_bytes_that_are_not_an_image_are_rejected_with_a_reason(server, shelf):
     for data, reason in ((b"hello", "unsupported_format"), (jpeg(1)[:600], "undecodable"), (b"", "empty")):
         response = server.client.post(f"{shelf}/search", files={"image": ("x.jpg", data)})
         assert problem(response, 422, "image-rejected")["reason"] == reason
@@ -362,7 +362,7 @@ def test_links_do_not_lead_out_of_a_collection(server, shelf, tmp_path):
         [{"name": f"{number}.jpg"} for number in range(101)],
     ],
 )
-def test_uploads_that_cannot_be_asked_for(server, shelf, asked):
+def test_invalid_upload_requests(server, shelf, asked):
     problem(server.client.post(f"{shelf}/uploads", json=asked), 422, "invalid-request")
 
 
@@ -431,7 +431,7 @@ def test_a_file_cannot_take_the_place_of_a_folder_nor_lie_in_a_file(server, shel
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory, tiny_encoder_folder):
-    """A server with room for small pictures and for two requests."""
+    """A server that accepts small images and two requests at a time."""
     store = tmp_path_factory.mktemp("strict")
     settings = Settings(store=str(store), max_image_bytes=20_000, threads=1, max_waiting=1)
     add_encoder(settings, tiny_encoder_folder)
@@ -484,7 +484,7 @@ def test_a_body_of_unknown_length_is_cut_off(strict):
     assert not list(folder.rglob("*.part"))
 
 
-def test_a_picture_over_the_limit_is_too_large_however_it_comes(strict):
+def test_an_image_over_the_limit_is_refused_everywhere(strict):
     big = jpeg(3, 600)
     assert 20_000 < len(big) < 80_000
     body = {"image": base64.b64encode(big).decode()}
@@ -575,7 +575,7 @@ def test_every_answer_names_its_request(server, shelf):
         assert "<" not in unsafe.headers["x-request-id"]
 
 
-def test_what_nobody_foresaw_is_a_problem_too_and_gives_nothing_away(server, shelf, monkeypatch):
+def test_an_unexpected_error_is_a_problem_without_details(server, shelf, monkeypatch):
     def fail(*_):
         raise RuntimeError("secret path /etc/x")
 

@@ -1,4 +1,4 @@
-"""The API over S3: pictures and uploads go to the bucket by presigned URLs (a local S3 server stands in)."""
+"""The API over S3, emulated by a local server: images and uploads use presigned URLs of the bucket."""
 
 from __future__ import annotations
 

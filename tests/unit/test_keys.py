@@ -158,7 +158,7 @@ def test_a_key_without_name_or_usable_scopes_is_not_made(keys, name, scopes):
 @pytest.mark.parametrize(
     "damaged", [b"", b"{}", b"[]", b'{"format": 2, "keys": []}', b'{"format": 1, "keys": [{}]}']
 )
-def test_a_damaged_file_is_named_and_lets_nobody_in(store, damaged):
+def test_a_damaged_file_is_named_and_no_key_is_accepted(store, damaged):
     store.put(KEYS_PATH, damaged)
     with pytest.raises(Incompatible, match=r"keys\.json"):
         Keys(store).check("lk_a_b", "read")

@@ -9,7 +9,7 @@ from lookalike.api.http.limits import RequestLimiter
 from lookalike.errors import Busy
 
 
-def test_so_many_work_so_many_wait_and_the_rest_is_refused():
+def test_requests_run_wait_or_are_refused():
     async def scenario():
         limiter, release, working = RequestLimiter(2, 1), threading.Event(), []
 
@@ -27,7 +27,7 @@ def test_so_many_work_so_many_wait_and_the_rest_is_refused():
             await asyncio.sleep(0.01)
         with pytest.raises(Busy):
             await reserve(limiter)
-        assert sorted(working) == [0, 1]  # side by side, so that either may be first
+        assert sorted(working) == [0, 1]  # in parallel, so either may be first
         release.set()
         assert await asyncio.gather(*tasks) == [0, 1, 2]
         await reserve(limiter)
@@ -35,7 +35,7 @@ def test_so_many_work_so_many_wait_and_the_rest_is_refused():
     asyncio.run(scenario())
 
 
-def test_one_slot_may_work_in_the_event_loops_own_thread():
+def test_a_single_slot_may_run_in_the_event_loops_thread():
     async def scenario(inline):
         async with RequestLimiter(1, 0, inline=inline).slot() as slot:
             return await slot.run(threading.get_ident) == threading.get_ident()
@@ -50,7 +50,7 @@ async def reserve(limiter, *sizes):
             slot.reserve_bytes(size)
 
 
-def test_bodies_share_a_budget_that_comes_back_even_after_a_failure():
+def test_bodies_share_a_budget_that_is_released_after_a_failure():
     async def scenario():
         limiter = RequestLimiter(2, 2, budget_bytes=100)
         async with limiter.slot() as first:

@@ -1,9 +1,10 @@
-"""`Context`: what all requests of one app share."""
+"""`Context`: what all requests of one app share. And the URLs of the app, as its callers see them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fastapi import Request
 
@@ -96,3 +97,13 @@ def context_of(request: Request) -> Context:
     """The context of the app that handles `request`."""
     context: Context = request.app.state.context
     return context
+
+
+def base_url(request: Request) -> str:
+    """The URL under which the caller reaches this API, without a slash at its end."""
+    return str(request.base_url).rstrip("/")
+
+
+def image_url(base: str, collection: str, item_id: str) -> str:
+    """The URL of an item's image; `base` is the URL of this API."""
+    return f"{base}/collections/{collection}/images/{quote(item_id)}"

@@ -1,22 +1,35 @@
-"""Items: show and delete."""
+"""Items: show, find similar ones, delete."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
 
-from lookalike.api.context import Context, context_of
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from lookalike.api.context import Context, base_url, context_of, image_url
 from lookalike.api.http.access import Reader, Writer
+from lookalike.api.http.bodies import json_value, validate
 from lookalike.api.http.models import EXAMPLE_SERVER, ResponseBody, example
 from lookalike.api.http.openapi import problems
 from lookalike.api.http.parameters import CollectionName, ItemId
-from lookalike.api.http.urls import base_url, image_url
 from lookalike.api.images import check_stored, has_image
 from lookalike.api.names import MAX_KEY_BYTES, image_key, metadata_key
+from lookalike.api.search import SearchOptions, SearchResponse
 from lookalike.errors import ItemNotFound, NotReady
-from lookalike.types import Attribute, Item
+from lookalike.search.query import QueryPart
+from lookalike.types import Attribute
 
 router = APIRouter(tags=["items"])
 DELETE_WAIT_SECONDS = 5.0
+
+
+class SimilarOptions(SearchOptions):
+    """The options of a search as query parameters."""
+
+    filter: str | None = Field(  # type: ignore[assignment]  # a URL carries text
+        None, description="A filter as JSON text.", examples=['{"category": "shoes"}']
+    )
 
 
 class ItemResponse(ResponseBody):
@@ -45,6 +58,29 @@ class ItemResponse(ResponseBody):
     image_url: str
 
 
+# Registered before the route of an item itself, whose path would match the word `similar` as well.
+@router.get(
+    "/collections/{collection}/items/{id:path}/similar",
+    responses=problems(429),
+    summary="Find items similar to an item",
+)
+async def similar(
+    request: Request,
+    collection: CollectionName,
+    id: ItemId,
+    _: Reader,
+    options: Annotated[SimilarOptions, Query()],
+) -> SearchResponse:
+    """The same as a search by `id`."""
+    context = context_of(request)
+    filter_ = None if options.filter is None else json_value(options.filter, "the parameter filter")
+    given = validate(options.model_dump() | {"filter": filter_}, SearchOptions, strict=True)
+    query = given.to_query((QueryPart("id", id),))
+    async with context.limiters.searches.slot() as slot:
+        result = await slot.run(lambda: context.library.searcher(collection).search(query))
+    return SearchResponse.of(result, base_url(request))
+
+
 @router.get("/collections/{collection}/items/{id:path}", responses=problems(), summary="Show an item")
 def get_item(request: Request, collection: CollectionName, id: ItemId, _: Reader) -> ItemResponse:
     """An item and its metadata."""
@@ -57,7 +93,7 @@ def get_item(request: Request, collection: CollectionName, id: ItemId, _: Reader
         id=item.id,
         category=item.category,
         product_id=item.product_id,
-        metadata=metadata_of(item),
+        metadata=item.metadata,
         width=item.width,
         height=item.height,
         ingested_at=item.ingested_at,
@@ -75,12 +111,6 @@ def get_item(request: Request, collection: CollectionName, id: ItemId, _: Reader
 def delete_item(request: Request, collection: CollectionName, id: ItemId, _: Writer) -> None:
     """Removes the image and its uploaded metadata. Searches stop finding it within seconds."""
     _delete(context_of(request), collection, id)
-
-
-def metadata_of(item: Item) -> dict[str, Attribute]:
-    """All metadata of an item except its category and product: its title and its attributes."""
-    title = {} if item.title is None else {"title": item.title}
-    return {**title, **item.attributes}
 
 
 def _delete(context: Context, collection: str, item_id: str) -> None:

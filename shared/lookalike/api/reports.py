@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from lookalike.api.caches import version_of
-from lookalike.api.context import Context, context_of
+from lookalike.api.context import Context, base_url, context_of, image_url
 from lookalike.api.http.access import Reader
 from lookalike.api.http.models import (
     EXAMPLE_ENCODER,
@@ -20,7 +20,6 @@ from lookalike.api.http.models import (
 )
 from lookalike.api.http.openapi import problems
 from lookalike.api.http.parameters import CollectionName
-from lookalike.api.http.urls import base_url, image_url
 from lookalike.errors import NotReady
 
 if TYPE_CHECKING:

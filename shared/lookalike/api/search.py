@@ -2,32 +2,249 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import base64
+import binascii
+from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from lookalike.api.context import context_of
+from lookalike.api.context import base_url, context_of, image_url
+from lookalike.api.http import models
 from lookalike.api.http.access import Reader
-from lookalike.api.http.bodies import FORM_TYPE, json_value, read_json_or_form, validate
+from lookalike.api.http.bodies import FORM_TYPE, JSON_TYPE, read_json_or_form
+from lookalike.api.http.models import WHOLE, RequestBody, ResponseBody
 from lookalike.api.http.openapi import json_body, problems, reference
-from lookalike.api.http.parameters import CollectionName, ItemId
-from lookalike.api.http.urls import base_url
-from lookalike.api.search_models import (
-    JSON_FORM_FIELDS,
-    SearchForm,
-    SearchOptions,
-    SearchRequest,
-    SearchResponse,
-    SimilarOptions,
-)
+from lookalike.api.http.parameters import CollectionName
+from lookalike.api.names import MAX_KEY_BYTES
 from lookalike.errors import BodyTooLarge
-from lookalike.search.query import QueryPart
+from lookalike.filters import parse_filter
+from lookalike.search.query import Query, QueryPart, SearchResult
+from lookalike.types import Attribute
 
 router = APIRouter(tags=["search"])
+MAX_LIMIT = 100
+MAX_OFFSET = 10_000
+MAX_PARTS = 8
+MAX_TEXT_CHARACTERS = 1_000
+SUBJECTS = ("image", "id", "text", "query")
+JSON_FORM_FIELDS = frozenset({"filter", "query"})
 TOO_LARGE = (
     "Send a smaller image. Or request a URL with POST /collections/{collection}/uploads, PUT the image to it "
     "and search by its id."
 )
+
+
+def _image_bytes(given: object) -> object:
+    """The bytes of base64 text. A form has the bytes themselves, which may be those of an empty file."""
+    if not isinstance(given, str):
+        return given
+    if not given:
+        raise ValueError("the base64 text is empty")
+    try:
+        return base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"not base64: {error}") from error
+
+
+Image = Annotated[
+    bytes,
+    BeforeValidator(_image_bytes),
+    WithJsonSchema({"type": "string", "minLength": 1}),
+]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), WHOLE]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), WHOLE]
+
+
+class QueryPartRequest(RequestBody):
+    """One part of a mixed query: exactly one of `image`, `id` and `text`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("image", "id", "text")
+            ]
+        }
+    )
+
+    image: Image | None = Field(None, description="An image file in base64.")
+    id: str | None = Field(None, min_length=1, max_length=MAX_KEY_BYTES, description="An item's id.")
+    text: str | None = Field(None, min_length=1, max_length=MAX_TEXT_CHARACTERS)
+    weight: float = Field(
+        1.0, ge=-100, le=100, description="A negative weight finds less similar items. Must not be 0."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _exactly_one(self, ("image", "id", "text"))
+        if self.weight == 0:
+            raise ValueError("weight must not be 0")
+        return self
+
+
+class SearchOptions(RequestBody):
+    """Which matches to return, and how many."""
+
+    limit: Limit = 10
+    offset: Offset = 0
+    filter: dict[str, Any] | None = Field(
+        None,
+        description="Conditions on an item's fields, all of which must hold. `any` and `not` nest them.",
+        examples=[{"category": "shoes", "price": {"gte": 10, "lt": 50}, "brand": {"in": ["a", "b"]}}],
+    )
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, description="Needs a collection with labels.", examples=[0.5]
+    )
+    group_by: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Return only the best match for each value of this field.",
+        examples=["product_id"],
+    )
+    include_self: bool = Field(False, description="Keep the item that `id` names among its own matches.")
+
+    def to_query(self, parts: tuple[QueryPart, ...]) -> Query:
+        """The library's query. Raises FilterError."""
+        return Query(
+            parts=parts,
+            limit=self.limit,
+            offset=self.offset,
+            filter=None if self.filter is None else parse_filter(self.filter),
+            min_confidence=self.min_confidence,
+            group_by=self.group_by,
+            include_self=self.include_self,
+        )
+
+
+class SearchRequest(SearchOptions):
+    """Exactly one of `image`, `id`, `text` and `query`, and options."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "required": [name],
+                    "properties": {name: {"type": "array" if name == "query" else "string"}},
+                }
+                for name in SUBJECTS
+            ],
+        }
+    )
+
+    image: Image | None = Field(None, description="An image file in base64.")
+    id: str | None = Field(None, min_length=1, max_length=MAX_KEY_BYTES, description="An item's id.")
+    text: str | None = Field(None, min_length=1, max_length=MAX_TEXT_CHARACTERS)
+    query: list[QueryPartRequest] | None = Field(None, min_length=1, max_length=MAX_PARTS)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _exactly_one(self, SUBJECTS)
+        return self
+
+    def parts(self) -> tuple[QueryPart, ...]:
+        """The parts of the library's query."""
+        if self.query is not None:
+            return tuple(_part(part, part.weight) for part in self.query)
+        return (_part(self),)
+
+
+def _describe_form(schema: dict[str, Any]) -> None:
+    """A form sends its image as a file, and nested values as JSON text."""
+    properties = schema["properties"]
+    properties["image"] = {"type": "string", "format": "binary", "description": "An image file."}
+    for name in JSON_FORM_FIELDS:
+        properties[name] = {
+            "type": "string",
+            "contentMediaType": JSON_TYPE,
+            "description": f"JSON text; see `{name}` of SearchRequest.",
+        }
+    for name, of in properties.items():
+        if "anyOf" in of:  # a form has no null
+            properties[name] = {**of.pop("anyOf")[0], **of}
+            properties[name].pop("default", None)
+    schema["oneOf"] = [{"required": [name]} for name in SUBJECTS]
+
+
+class SearchForm(SearchRequest):
+    """A search request as a form: `image` is a file, `filter` and `query` are JSON text."""
+
+    model_config = ConfigDict(json_schema_extra=_describe_form)
+
+
+class MatchResponse(ResponseBody):
+    """One match. A higher `score` is better; `distance` is in the units of the metric."""
+
+    id: str
+    score: float
+    distance: float
+    confidence: float | None = Field(
+        description="Calibrated probability of the same class; null if the collection has no labels."
+    )
+    category: str | None
+    product_id: str | None
+    metadata: dict[str, Attribute]
+    image_url: str
+
+
+class SearchResponse(ResponseBody):
+    """Matches, best first, and the encoder and snapshot that found them."""
+
+    model_config = models.example(
+        {
+            "collection": "fashion",
+            "encoder": models.EXAMPLE_ENCODER,
+            "snapshot": models.EXAMPLE_SNAPSHOT,
+            "index_time": models.EXAMPLE_TIME,
+            "took_ms": 14.2,
+            "results": [
+                {
+                    "id": "shoes/0001.jpg",
+                    "score": 0.93,
+                    "distance": 0.07,
+                    "confidence": 0.97,
+                    "category": "shoes",
+                    "product_id": "sku-17",
+                    "metadata": {"title": "Red trainer", "price": 39.9},
+                    "image_url": f"{models.EXAMPLE_SERVER}/collections/fashion/images/shoes/0001.jpg",
+                }
+            ],
+        }
+    )
+
+    collection: str
+    encoder: str
+    snapshot: str | None
+    index_time: str | None
+    took_ms: float
+    results: list[MatchResponse]
+
+    @classmethod
+    def of(cls, result: SearchResult, base: str) -> SearchResponse:
+        """The response to a search; `base` is the URL of this API."""
+        return cls(
+            collection=result.collection,
+            encoder=result.encoder,
+            snapshot=result.snapshot,
+            index_time=result.index_time,
+            took_ms=round(result.took_ms, 3),
+            results=[
+                MatchResponse(
+                    id=match.item.id,
+                    score=match.score,
+                    distance=match.distance,
+                    confidence=match.confidence,
+                    category=match.item.category,
+                    product_id=match.item.product_id,
+                    metadata=match.item.metadata,
+                    image_url=image_url(base, result.collection, match.item.id),
+                )
+                for match in result.matches
+            ],
+        )
+
+
 SMALL_PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAFklEQVR42mM4oaFBEmIY1TCqYfhqAAB8"
     "MxgQ+iSj5QAAAABJRU5ErkJggg=="
@@ -80,24 +297,15 @@ async def search(request: Request, collection: CollectionName, _: Reader) -> Sea
     return SearchResponse.of(result, base_url(request))
 
 
-# Registered before the route of an item itself, whose path would match the word `similar` as well.
-@router.get(
-    "/collections/{collection}/items/{id:path}/similar",
-    responses=problems(429),
-    summary="Find items similar to an item",
-)
-async def similar(
-    request: Request,
-    collection: CollectionName,
-    id: ItemId,
-    _: Reader,
-    options: Annotated[SimilarOptions, Query()],
-) -> SearchResponse:
-    """The same as a search by `id`."""
-    context = context_of(request)
-    filter_ = None if options.filter is None else json_value(options.filter, "the parameter filter")
-    given = validate(options.model_dump() | {"filter": filter_}, SearchOptions, strict=True)
-    query = given.to_query((QueryPart("id", id),))
-    async with context.limiters.searches.slot() as slot:
-        result = await slot.run(lambda: context.library.searcher(collection).search(query))
-    return SearchResponse.of(result, base_url(request))
+def _part(subject: SearchRequest | QueryPartRequest, weight: float = 1.0) -> QueryPart:
+    if subject.image is not None:
+        return QueryPart("image", subject.image, weight)
+    if subject.id is not None:
+        return QueryPart("id", subject.id, weight)
+    return QueryPart("text", str(subject.text), weight)
+
+
+def _exactly_one(body: BaseModel, names: tuple[str, ...]) -> None:
+    given = [name for name in names if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise ValueError(f"give exactly one of {', '.join(names)}; got {' and '.join(given) or 'none'}")

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from lookalike.api.context import Context, context_of
+from lookalike.api.context import Context, base_url, context_of
 from lookalike.api.http.access import Reader, Writer
 from lookalike.api.http.bodies import read_json
 from lookalike.api.http.openapi import json_body, problems, reference
 from lookalike.api.http.parameters import CollectionName
-from lookalike.api.http.urls import base_url
 from lookalike.api.training_models import (
     EXAMPLE_TRAINING,
     LogLineResponse,

@@ -11,13 +11,12 @@ from fastapi import APIRouter, Path, Request
 from pydantic import Field, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
-from lookalike.api.context import Context, context_of
+from lookalike.api.context import Context, base_url, context_of
 from lookalike.api.http.access import Writer
 from lookalike.api.http.bodies import read_json, stream_body
 from lookalike.api.http.models import EXAMPLE_SERVER, RequestBody, ResponseBody, example
 from lookalike.api.http.openapi import PUBLIC, json_body, problems, reference
 from lookalike.api.http.parameters import CollectionName
-from lookalike.api.http.urls import base_url
 from lookalike.api.names import (
     MAX_ID_BYTES,
     STAGING_FOLDER,

@@ -41,7 +41,6 @@ from lookalike.api.http import openapi
 from lookalike.api.http.access import Access
 from lookalike.api.http.envelope import Envelope
 from lookalike.api.http.problems import problem_response
-from lookalike.api.search_models import SearchForm, SearchRequest
 from lookalike.api.training_models import TrainingRequest
 from lookalike.errors import LookalikeError
 from lookalike.training_jobs.trainer import Trainer
@@ -66,12 +65,10 @@ FEATURES = (
     trainings,
     page,
 )
-"""In the order in which paths are matched: `search` has a path below that of `items`."""
-
 REQUEST_MODELS = (
     collections.CollectionRequest,
-    SearchRequest,
-    SearchForm,
+    search.SearchRequest,
+    search.SearchForm,
     uploads.UploadRequest,
     TrainingRequest,
 )
