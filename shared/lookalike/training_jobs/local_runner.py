@@ -133,30 +133,30 @@ class Runner:
         return self._closing or collection in self._quiet
 
     def _carry_out(self, collection: str, training_id: str) -> None:
-        book = Trainings(self._artifacts, collection)
+        trainings = Trainings(self._artifacts, collection)
         died = 0
         while not self._is_stopped(collection):
             try:
-                if not book.get(training_id).is_active:
+                if not trainings.get(training_id).is_active:
                     return
-                tail = self._attempt(collection, training_id, book)
-                training = book.get(training_id)
+                tail = self._attempt(collection, training_id, trainings)
+                training = trainings.get(training_id)
             except NotFound:  # deleted with its collection
                 return
             if self._is_stopped(collection) or not training.is_active:
                 return
             if training.cancel_requested:
-                self._clear(book, training)
+                self._clear(trainings, training)
                 return
             died += 1
             logger.warning("training %s of %s died: %s", training_id, collection, tail)
             if died == ATTEMPTS:
-                book.finish(training_id, "failed", reason=f"its process died {died} times: {tail}")
+                trainings.finish(training_id, "failed", reason=f"its process died {died} times: {tail}")
                 self._images.delete(zip_key(collection, training_id))
                 return
-            book.say(training_id, "its process died; it goes on from where it was")
+            trainings.log_line(training_id, "its process died; it resumes")
 
-    def _attempt(self, collection: str, training_id: str, book: Trainings) -> str:
+    def _attempt(self, collection: str, training_id: str, trainings: Trainings) -> str:
         """Run the process to its end, or end it; returns the end of what it wrote."""
         command = [
             sys.executable,
@@ -177,7 +177,7 @@ class Runner:
                 start_new_session=True,  # a group of its own, so that its children end with it
             )
             try:
-                self._watch(process, collection, training_id, book)
+                self._watch(process, collection, training_id, trainings)
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -187,7 +187,7 @@ class Runner:
             return _tail(noise) or f"exit code {process.returncode}"
 
     def _watch(
-        self, process: subprocess.Popen[bytes], collection: str, training_id: str, book: Trainings
+        self, process: subprocess.Popen[bytes], collection: str, training_id: str, trainings: Trainings
     ) -> None:
         """Return when the process has ended, or must."""
         patience = CANCEL_SECONDS
@@ -197,11 +197,11 @@ class Runner:
                     return
                 self._condition.wait(POLL_SECONDS)
             with suppress(LookalikeError):
-                if book.get(training_id).cancel_requested:
+                if trainings.get(training_id).cancel_requested:
                     patience -= POLL_SECONDS
 
-    def _clear(self, book: Trainings, training: Training) -> None:
-        book.finish(training.id, "cancelled", reason="cancelled, as asked")
+    def _clear(self, trainings: Trainings, training: Training) -> None:
+        trainings.finish(training.id, "cancelled", reason="cancelled, as asked")
         self._images.delete(zip_key(training.collection, training.id))
 
 

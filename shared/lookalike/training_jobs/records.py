@@ -132,7 +132,7 @@ class Trainings:
             return []
         return lines
 
-    def say(self, training_id: str, message: str) -> None:
+    def log_line(self, training_id: str, message: str) -> None:
         """Add a line to the log. For the one process that carries the training out."""
         lines = [*self.log(training_id), {"at": now_text(), "message": message}][-MAX_LOG_LINES:]
         self._artifacts.put(self._path(training_id, "log.json"), json.dumps(lines, indent=0).encode())

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import InvalidInput, ObjectNotFound
 from lookalike.storage import Store
-from lookalike.training.sources.dataset import Dataset, Example, counted, listed, trainable
+from lookalike.text import counted, listed
+from lookalike.training.sources.dataset import Dataset, Example, trainable
 from lookalike.training.sources.reading import cell, side_of
 from lookalike.types import Item
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lookalike.errors import ImageRejected, InvalidInput
+from lookalike.text import counted, listed
 
 Side = Literal["train", "validation"]
 FORMAT = 1
-NAMED = 5
 MIN_PER_LABEL = 2
 
 
@@ -212,18 +212,6 @@ def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dat
     dataset = label_pictures(listing, label)
     check_any_opens(dataset.examples)
     return dataset
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few of `names`, and how many more there are."""
-    shown = ", ".join(names[:NAMED])
-    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 class`, `2 classes`."""
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def _example(row: Mapping[str, Any]) -> Example:

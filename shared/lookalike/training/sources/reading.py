@@ -11,7 +11,8 @@ from pathlib import Path
 from lookalike.errors import InvalidInput, MetadataError
 from lookalike.metadata import MetadataRow, read_metadata
 from lookalike.metadata.columns import text
-from lookalike.training.sources.dataset import NAMED, Dataset, Example, Side, counted, listed, trainable
+from lookalike.text import NAMED, counted, listed
+from lookalike.training.sources.dataset import Dataset, Example, Side, trainable
 from lookalike.training.sources.listing import Listing
 from lookalike.types import Item
 

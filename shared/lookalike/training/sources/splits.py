@@ -20,7 +20,8 @@ from lookalike.errors import InvalidInput
 from lookalike.images import HASH_BYTES
 from lookalike.images.copies import MAX_DISTANCE, close_pairs
 from lookalike.images.union import Union
-from lookalike.training.sources.dataset import Example, Side, counted, listed
+from lookalike.text import counted, listed
+from lookalike.training.sources.dataset import Example, Side
 
 
 @dataclass(frozen=True, slots=True)
