@@ -58,7 +58,7 @@ def from_folder(
     folder: Path, scratch: Path, sample: int | None, label: str | None = None
 ) -> tuple[list[LabelledPicture], tuple[str, ...]]:
     """Pictures of a folder or zip file, evenly taken, as a training would read them; and notes."""
-    from lookalike.training.sources.dataset import read_source
+    from lookalike.training.sources.reading import read_source
 
     dataset = read_source(folder, scratch, label=label)
     return [

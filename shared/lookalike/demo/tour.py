@@ -14,12 +14,12 @@ from pathlib import Path
 from lookalike.answer_sheet import AnswerSheet
 from lookalike.console import Console
 from lookalike.demo.emoji import fetch_pictures, lay_out, read_emoji
+from lookalike.demo.npm import PackageUnavailable
 from lookalike.errors import InvalidInput, LookalikeError
 from lookalike.search import Query, QueryPart, SearchResult
 from lookalike.settings import Settings
 from lookalike.sources.folder import Source
 from lookalike.sources.indexing import index_folder
-from lookalike.training.npm import PackageUnavailable
 from lookalike.workspace import Workspace
 
 STORE = "demo-store"

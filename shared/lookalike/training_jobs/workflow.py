@@ -162,7 +162,7 @@ class Workflow:
         request = self._request
         scratch.mkdir(parents=True, exist_ok=True)
         if request.files is not None:
-            from lookalike.training.sources.dataset import read_source
+            from lookalike.training.sources.reading import read_source
 
             return read_source(request.files(), scratch, label=request.label)
         if request.items_of is None:

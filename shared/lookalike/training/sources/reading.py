@@ -1,4 +1,4 @@
-"""From the files of a source to pictures with classes: by folder, and by metadata files."""
+"""Read a source, a folder or zip file, as images with classes: by folder, and by metadata files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from lookalike.errors import InvalidInput, MetadataError
 from lookalike.metadata import MetadataRow, read_metadata
 from lookalike.metadata.columns import text
 from lookalike.text import NAMED, counted, listed
-from lookalike.training.sources.dataset import Dataset, Example, Side, trainable
-from lookalike.training.sources.listing import Listing
+from lookalike.training.sources.archive import unpack
+from lookalike.training.sources.dataset import Dataset, Example, Side, check_any_opens, trainable
+from lookalike.training.sources.listing import Listing, list_folder
 from lookalike.types import Item
 
 SIDES: Mapping[str, Side] = {
@@ -37,6 +38,31 @@ class Described:
     label: str | None = None
     product: str | None = None
     split: Side | None = None
+
+
+def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dataset:
+    """The data set of a folder, or of a zip file, which is unpacked into `scratch` once.
+
+    Args:
+        source: pictures in one folder per class; CSV, JSONL or Parquet files beside those may give
+            `category`, `product_id` and `split` of each `file`.
+        scratch: where a zip file is unpacked; used again when the same file comes again.
+        label: a metadata column whose values are the classes, in place of folder and `category`.
+
+    Raises:
+        InvalidInput: nothing can be learnt from it; the message says why and what to do.
+    """
+    if source.is_dir():
+        listing = list_folder(source)
+    elif source.is_file():
+        listing = unpack(source, scratch)
+    else:
+        raise InvalidInput(
+            "there is no such source", got=source, expected="a folder of pictures, or a zip file of one"
+        )
+    dataset = label_pictures(listing, label)
+    check_any_opens(dataset.examples)
+    return dataset
 
 
 def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
