@@ -1,7 +1,7 @@
 """The steps after a training job, each of which may run twice, or be killed and run again.
 
 A state machine (`infra/training_state_machine.py`) calls them through `lambdas/ingest/training_steps.py`.
-The record says what was reached; whatever is there already is not made again.
+The record says how far it is; what exists already is not made again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What became of an artefact.
+    """The result of registering an artefact.
 
     Attributes:
         encoder_id: of the encoder, now in the store.
-        publish: whether it may come to serve.
-        missing: items to encode with it; 0 if it is not to serve.
+        publish: whether it may be published.
+        missing: items to encode with it; 0 if it is not to be published.
     """
 
     encoder_id: str
@@ -42,7 +42,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """How a training ended: a sentence, and whether somebody must look after the system."""
+    """How a training ended: a sentence, and whether operators must act."""
 
     reason: str
     alarm: bool
@@ -65,11 +65,11 @@ class Pipeline:
         self._sink = RecordSink(self._trainings, training_id)
 
     def register(self, artefact: Artefact) -> Registered:
-        """Add the encoder to the store, write down how it did, and decide whether it may serve.
+        """Add the encoder to the store, record its metrics, and decide whether it may be published.
 
         Raises:
             TrainingNotFound: the collection was deleted.
-            TrainingCancelled: somebody asked for the end, or it has ended.
+            TrainingCancelled: it was cancelled, or has ended.
             Incompatible: the artefact is not that of a training.
         """
         training = self._active()
@@ -94,14 +94,14 @@ class Pipeline:
         return Registered(encoder_id, True, missing)
 
     def encode(self, encoder_id: str, keys: Sequence[str]) -> int:
-        """Encode some objects of the images root with an encoder that is to serve.
+        """Encode some objects of the images root with an encoder that is to be published.
 
         Returns:
             How many were not encoded before.
 
         Raises:
             TrainingCancelled: as `register`.
-            StoreUnavailable: it may go better when it is called again.
+            StoreUnavailable: it may succeed when it is called again.
         """
         self._active()
         places = [place_of(self._collection, key) for key in keys]
@@ -109,14 +109,14 @@ class Pipeline:
         return Encoding(self._library, self._collection, encoder_id).encode(ids) if ids else 0
 
     def publish(self, encoder_id: str) -> Publication:
-        """Catch up with what arrived meanwhile, build, and let the encoder serve if it is better.
+        """Encode what arrived meanwhile, build a snapshot, and use the encoder if it is better.
 
         The comparison of the training decides; if there was none, one on the items of the collection does.
 
         Raises:
             TrainingCancelled, EncodingCancelled: as `register`.
-            InvalidInput: nothing tells whether it is better.
-            StoreUnavailable, Conflict: it may go better when it is called again.
+            InvalidInput: the encoders cannot be compared.
+            StoreUnavailable, Conflict: it may succeed when it is called again.
         """
         training = self._active()
 
@@ -173,7 +173,7 @@ class Pipeline:
         return training
 
     def _valid(self, comparison: Comparison | None, encoder_id: str) -> Comparison | None:
-        """The comparison, if it is with the encoder that serves today."""
+        """The comparison, if it is with the encoder in use today."""
         serving = self._library.collections.get(self._collection).encoder_id
         ids = (comparison.old.encoder_id, comparison.new.encoder_id) if comparison else None
         return comparison if ids == (serving, encoder_id) else None

@@ -19,7 +19,7 @@ from lookalike.errors import ImageRejected, InvalidInput
 from lookalike.images.sniff import read_header
 from lookalike.text import counted, listed
 
-Side = Literal["train", "validation"]
+SplitPart = Literal["train", "validation"]
 FORMAT = 1
 MIN_PER_LABEL = 2
 
@@ -40,7 +40,7 @@ class Example:
     path: Path
     label: str
     product: str | None = None
-    split: Side | None = None
+    split: SplitPart | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from lookalike.metadata import MetadataRow, read_metadata
 from lookalike.metadata.columns import text
 from lookalike.text import NAMED, counted, listed
 from lookalike.training.sources.archive import unpack
-from lookalike.training.sources.dataset import Dataset, Example, Side, check_any_opens, trainable
+from lookalike.training.sources.dataset import Dataset, Example, SplitPart, check_any_opens, trainable
 from lookalike.training.sources.listing import Listing, list_folder
 from lookalike.types import Item
 
-SIDES: Mapping[str, Side] = {
+SPLIT_NAMES: Mapping[str, SplitPart] = {
     "train": "train",
     "training": "train",
     "validation": "validation",
@@ -37,7 +37,7 @@ class Described:
 
     label: str | None = None
     product: str | None = None
-    split: Side | None = None
+    split: SplitPart | None = None
 
 
 def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dataset:
@@ -177,13 +177,13 @@ class _Metadata:
             if name is None:
                 unknown.append(row.id)
                 continue
-            if said and not side_of(said):
+            if said and not part_of(said):
                 odd.add(said)
             known = self.said[name]
             self.said[name] = Described(
                 cell(row, self.label or "category") or known.label,
                 row.product_id or known.product,
-                side_of(said) or known.split,
+                part_of(said) or known.split,
             )
         if unknown:
             self.notes.append(
@@ -207,9 +207,9 @@ def cell(row: Row, column: str) -> str | None:
     return None
 
 
-def side_of(said: str | None) -> Side | None:
+def part_of(said: str | None) -> SplitPart | None:
     """The side that a cell of the column `split` means; None: neither."""
-    return SIDES.get((said or "").lower())
+    return SPLIT_NAMES.get((said or "").lower())
 
 
 def _columns(row: Row) -> set[str]:
