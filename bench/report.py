@@ -15,14 +15,22 @@ from pathlib import Path
 
 from PIL import Image
 
-from lookalike.cli.compare import choose_split, encode, from_collection, from_folder, thumbnails
 from lookalike.console import Console
 from lookalike.errors import LookalikeError
 from lookalike.evaluation import evaluate
+from lookalike.evaluation.encoders import (
+    LabelledImage,
+    choose_split,
+    encode,
+    from_collection,
+    spread,
+    thumbnails,
+)
 from lookalike.evaluation.figures import figures
 from lookalike.evaluation.html import write_html
 from lookalike.library import Library
 from lookalike.training.child import build_encoder_in_child
+from lookalike.training.sources.reading import read_source
 
 DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
 DOTS_PER_INCH = 120
@@ -45,20 +53,22 @@ def draw(library: Library, options: argparse.Namespace, scratch: Path, console: 
         pictures = from_collection(library, options.collection, options.sample)
         ids = [manifest.id for manifest in library.encoders.list()]
     else:
-        pictures, _ = from_folder(options.source, scratch, options.sample)
+        examples = spread(read_source(options.source, scratch).examples, options.sample)
+        pictures = [LabelledImage(e.id, e.path.read_bytes, e.label, e.split) for e in examples]
         ids = add_encoders(library, options.encoder, console)
-    encoded = encode(library.encoders, ids, pictures, None, console)
+    with console.progress("encoding", len(pictures)) as advance:
+        encoded = encode(library.encoders, ids, pictures, None, advance)
     manifests = [library.encoders.get(known) for known in ids]
     report = evaluate(
         encoded.candidates,
-        [picture.id for picture in encoded.pictures],
-        [picture.label for picture in encoded.pictures],
-        choose_split(encoded.pictures, encoded.hashes, manifests),
+        [picture.id for picture in encoded.images],
+        [picture.label for picture in encoded.images],
+        choose_split(encoded.images, encoded.hashes, manifests),
         title=f"How well encoders find: {options.collection or options.source.name}",
         layout=True,
         progress=console.note,
     )
-    write_html(report, options.out / "report.html", thumbnails(encoded.pictures))
+    write_html(report, options.out / "report.html", thumbnails(encoded.images))
     files = []
     for name, figure in figures(report):
         files.append(options.out / f"{name}.png")

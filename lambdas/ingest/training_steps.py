@@ -1,7 +1,7 @@
 """The steps after a training job, called by the state machine of `infra/training_state_machine.py`.
 
-Each is told all that the machine knows. Errors are raised as they are: the machine tries again where their
-name says that it may help, and `conclude` writes the others down.
+Each gets the whole state of the machine. Errors are raised as they are: the machine retries where their name
+says that it may help, and `conclude` records the others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def library() -> Library:
 
 @telemetry.instrumented
 def register(event: Event, context: object) -> Event:
-    """The model artefact becomes an encoder of the store; whether it may serve is decided."""
+    """The model artefact becomes an encoder of the store; it is decided whether it may be published."""
     found = library()
     with tempfile.TemporaryDirectory(prefix="artefact-", dir=_scratch(found)) as scratch:
         packed = Path(scratch) / "model.tar.gz"
@@ -54,7 +54,7 @@ def encode(event: Event, context: object) -> Event:
 
 @telemetry.instrumented
 def publish(event: Event, context: object) -> Event:
-    """The new encoder serves, if it is better."""
+    """The collection uses the new encoder, if it is better."""
     done = _pipeline(event).publish(event["register"]["encoder_id"])
     telemetry.log.info("published" if done.published else "not published", extra={"snapshot": done.snapshot})
     return {"published": done.published, "reason": done.reason}

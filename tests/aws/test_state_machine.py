@@ -107,7 +107,7 @@ def test_cancelling_stops_the_execution_and_ends_the_record(place: Place, starte
 def test_what_step_functions_refuses_can_be_asked_again(tmp_path: Path, client: Any) -> None:
     place = Place(tmp_path, client)
     place.trainer = StateMachineTrainer(ARN.replace("dev", "gone"), place.images, place.artifacts, client)
-    with pytest.raises(StoreUnavailable, match="Step Functions could not be asked"):
+    with pytest.raises(StoreUnavailable, match="Step Functions did not answer"):
         place.trainer.begin("shoes", place.ask())
 
 
@@ -126,7 +126,7 @@ def test_a_training_that_cannot_be_begun_does_not_stand_in_the_way(
     library.collections.create(CollectionConfig("shoes", "tiny-0123456789ab"))
     context = Context.create(library, trainer=trainer)
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="Step Functions could not be asked"):
+        with pytest.raises(StoreUnavailable, match="Step Functions did not answer"):
             queue_training(context, "shoes", TrainingRequest(source="collection"), "http://here")
     records = Trainings(library.artifacts, "shoes").all()
     assert [training.status for training in records] == ["failed", "failed"]

@@ -141,7 +141,7 @@ def test_a_worse_encoder_is_refused_unless_forced(
     assert forced.published
     assert forced.reason.startswith("forced; mAP@R does not rise")
     assert {encoder for encoder, _ in answers(frames.searcher())} == {frames.bad}
-    assert publish_encoder(library, NAME, frames.bad).reason == "it serves this collection already"
+    assert publish_encoder(library, NAME, frames.bad).reason == "this collection already uses it"
 
 
 def test_without_categories_nothing_tells_which_is_better(
@@ -305,7 +305,7 @@ def test_one_change_at_a_time(frames: Frames) -> None:
             lambda: publish_encoder(library, NAME, frames.good),
             lambda: rollback(library, NAME),
         ):
-            with pytest.raises(Conflict, match="being changed already"):
+            with pytest.raises(Conflict, match="another change of this collection's encoder"):
                 attempt()
             inside.append("refused")
 

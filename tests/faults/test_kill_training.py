@@ -1,4 +1,4 @@
-"""`kill -9` of a training's process, and of the server that carries it out: it goes on where it was."""
+"""`kill -9` of a training's process, and of the server that runs it: it resumes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_killed_process_is_begun_again(settings: Settings, tmp_path: Path) -> 
         worker.send_signal(signal.SIGKILL)
         found = ended(client, training_id)
         assert found["status"] == "succeeded", found
-        assert "its process died; it goes on from where it was" in log(client, training_id)
+        assert "its process died; it resumes" in log(client, training_id)
         assert not any(orphan.is_running() and orphan.status() != "zombie" for orphan in orphans)
 
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lookalike.cli.compare import LabelledPicture, choose_split
 from lookalike.encoders import EncoderManifest
+from lookalike.evaluation.encoders import LabelledImage, choose_split
 
 
 def pictures(count, split=lambda row: None):
-    return [LabelledPicture(f"{row}.jpg", bytes, "a", split(row)) for row in range(count)]
+    return [LabelledImage(f"{row}.jpg", bytes, "a", split(row)) for row in range(count)]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from lookalike.images import ImageLimits, read_image
 from lookalike.settings import Settings
 from lookalike.training.fit.trainer import Trainer
 from lookalike.training.options import TrainingOptions
-from lookalike.training.sources.dataset import read_source
+from lookalike.training.sources.reading import read_source
 
 EACH = 5
 

@@ -1,4 +1,4 @@
-"""`lookalike evaluate` and `lookalike encoders compare`: how well encoders find, in numbers and pictures."""
+"""`lookalike evaluate` and `lookalike encoders compare`: how well encoders find similar images."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lookalike.cli.options import JsonOption, StoreOption
 from lookalike.types import Precision
 
 if TYPE_CHECKING:
-    from lookalike.cli.compare import Encoded
     from lookalike.console import Console
     from lookalike.evaluation import EvaluationReport
+    from lookalike.evaluation.encoders import Encoded, LabelledImage
     from lookalike.library import Library
 
 EncodersArgument = Annotated[
@@ -25,20 +25,18 @@ CollectionOption = Annotated[
 ]
 SourceOption = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Or pictures (a zip too); their first folder is the label."),
+    typer.Option(metavar="FOLDER", help="Or images (a folder or zip file); the first folder is the label."),
 ]
 LabelOption = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="A metadata column that is the label instead.")
 ]
-TargetOption = Annotated[
-    float, typer.Option(min=0.01, max=1.0, help="The precision that a threshold is wanted for.")
-]
+TargetOption = Annotated[float, typer.Option(min=0.01, max=1.0, help="Target precision of the threshold.")]
 ReportOption = Annotated[
     Path | None, typer.Option(metavar="FILE.html", help="Write the report, with plots, here.")
 ]
-QueriesOption = Annotated[int, typer.Option(min=10, help="Queries at most, when every picture may ask.")]
+QueriesOption = Annotated[int, typer.Option(min=10, help="Maximum number of queries in leave-one-out.")]
 LeaveOneOutOption = Annotated[
-    bool, typer.Option("--leave-one-out", help="Let every picture ask, though some are held out.")
+    bool, typer.Option("--leave-one-out", help="Use every image as a query, although some are held out.")
 ]
 PrecisionOption = Annotated[
     Precision | None, typer.Option(help="fp32 or int8.  [default: each encoder's own]", show_default=False)
@@ -58,10 +56,10 @@ def evaluate(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how well an encoder finds pictures of the same category; several are compared.
+    """Measure how well an encoder finds images of the same category; several are compared.
 
-    Pictures that are held out ask: those that a training did not see, or that the metadata column `split`
-    calls validation. Otherwise every picture asks all the others.
+    Queries are images that are held out: those that a training did not see, or that the metadata column
+    `split` calls validation. Otherwise every image is a query against all the others (leave-one-out).
     """
     from lookalike.cli.evaluation_tables import print_evaluation
     from lookalike.console import Console
@@ -92,7 +90,7 @@ def compare(
     collection: CollectionOption = None,
     source: SourceOption = None,
     label: LabelOption = None,
-    sample: Annotated[int, typer.Option(min=10, help="Pictures at most.")] = 1_000,
+    sample: Annotated[int, typer.Option(min=10, help="Maximum number of images.")] = 1_000,
     precision_target: TargetOption = 0.92,
     report: ReportOption = None,
     precision: PrecisionOption = None,
@@ -100,7 +98,7 @@ def compare(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare encoders on the same labelled pictures: precision, recall, thresholds, size and time."""
+    """Compare encoders on the same labelled images: precision, recall, thresholds, size and time."""
     from lookalike.cli.evaluation_tables import print_evaluation
     from lookalike.console import Console
     from lookalike.library import Library
@@ -155,46 +153,60 @@ class _Request:
 def _run(
     library: Library, console: Console, ids: list[str], request: _Request
 ) -> tuple[EvaluationReport, Encoded]:
-    """Gather, encode, split, judge, draw."""
+    """Read images, encode, split, evaluate, write the report."""
     import tempfile
 
-    from lookalike.cli import compare as gathering
+    from lookalike.evaluation.encoders import encode, thumbnails
 
     if not ids:
         raise typer.BadParameter("the store holds no encoder; make one with: lookalike encoders build")
     with tempfile.TemporaryDirectory(prefix="lookalike-evaluate-") as scratch:
-        notes: tuple[str, ...] = ()
-        if request.collection is not None:
-            pictures = gathering.from_collection(library, request.collection, request.sample, request.label)
-        else:
-            assert request.source is not None
-            pictures, notes = gathering.from_folder(
-                request.source, Path(scratch), request.sample, request.label
-            )
-        encoded = gathering.encode(library.encoders, ids, pictures, request.precision, console)
+        images, notes = _images(library, request, Path(scratch))
+        with console.progress("encoding", len(images)) as advance:
+            encoded = encode(library.encoders, ids, images, request.precision, advance)
         if encoded.unreadable:
-            notes = (*notes, f"{encoded.unreadable} pictures could not be read and were left out")
-        result = replace(_judge(library, console, encoded, request), notes=notes)
+            notes = (*notes, f"{encoded.unreadable} images could not be read and were left out")
+        result = replace(_evaluate(library, console, encoded, request), notes=notes)
         if request.report is not None:
-            gathering.save(result, request.report, encoded.pictures, console)
+            from lookalike.evaluation.html import write_html
+
+            console.note("drawing the report")
+            console.note(f"report: {write_html(result, request.report, thumbnails(encoded.images))}")
     return result, encoded
 
 
-def _judge(library: Library, console: Console, encoded: Encoded, request: _Request) -> EvaluationReport:
-    from lookalike.cli.compare import choose_split
-    from lookalike.evaluation import evaluate as judge
+def _images(
+    library: Library, request: _Request, scratch: Path
+) -> tuple[list[LabelledImage], tuple[str, ...]]:
+    """The labelled images of the request, and notes on what was left out."""
+    from lookalike.evaluation.encoders import LabelledImage, from_collection, spread
+    from lookalike.training.sources.reading import read_source
+
+    if request.collection is not None:
+        return from_collection(library, request.collection, request.sample, request.label), ()
+    assert request.source is not None
+    dataset = read_source(request.source, scratch, label=request.label)
+    return [
+        LabelledImage(example.id, example.path.read_bytes, example.label, example.split)
+        for example in spread(dataset.examples, request.sample)
+    ], dataset.notes
+
+
+def _evaluate(library: Library, console: Console, encoded: Encoded, request: _Request) -> EvaluationReport:
+    from lookalike.evaluation import evaluate as measure
+    from lookalike.evaluation.encoders import choose_split
 
     split = choose_split(
-        encoded.pictures,
+        encoded.images,
         encoded.hashes,
         [library.encoders.get(candidate.name) for candidate in encoded.candidates],
         leave_one_out=request.leave_one_out,
         queries=request.queries,
     )
-    return judge(
+    return measure(
         encoded.candidates,
-        [picture.id for picture in encoded.pictures],
-        [picture.label for picture in encoded.pictures],
+        [image.id for image in encoded.images],
+        [image.label for image in encoded.images],
         split,
         title=f"How well encoders find: {request.collection or request.source}",
         wanted_precision=request.precision_target,
@@ -217,7 +229,7 @@ def _comparison(library: Library, result: EvaluationReport, encoded: Encoded) ->
                 "dimension": encoder.dimension,
                 "size_bytes": manifest.precision(used).size_bytes,
                 "milliseconds": encoded.milliseconds[encoder.name],
-                "pictures": len(encoded.pictures),
+                "pictures": len(encoded.images),
             }
         )
-    return {"pictures": len(encoded.pictures), "split": result.split, "encoders": lines}
+    return {"pictures": len(encoded.images), "split": result.split, "encoders": lines}

@@ -22,14 +22,14 @@ def publish(
     collection: Collection,
     encoder: Annotated[str, typer.Argument(help="Id or name of an encoder in the store.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Although it is not better, or nothing tells.")
+        bool, typer.Option("--force", help="Publish even if it is not better or cannot be compared.")
     ] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Encode a collection with another encoder, and let it serve if it is better.
+    """Encode a collection with another encoder, and use that if it is better.
 
-    Searches go on meanwhile, and change over at one moment. `rollback` goes back.
+    Searches continue meanwhile, and switch at one moment. `rollback` restores the previous encoder.
     """
     from lookalike.console import Console
     from lookalike.library import Library
@@ -39,35 +39,35 @@ def publish(
     console = Console(as_json=as_json)
     with _progress(console) as progress:
         done = publish_encoder(library, collection, encoder, force=force, progress=progress)
-    _tell(console, done)
+    _show(console, done)
     if not done.published:
         raise typer.Exit(1)
 
 
 def rollback(collection: Collection, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Let the encoder before the present one serve again, with the results it gave then."""
+    """Restore the previous encoder and its index."""
     from lookalike.console import Console
     from lookalike.library import Library
-    from lookalike.publishing import rollback as go_back
+    from lookalike.publishing import rollback as restore_previous
 
     console = Console(as_json=as_json)
     with _progress(console) as progress:
-        done = go_back(Library.open(store), collection, progress=progress)
-    _tell(console, done)
+        done = restore_previous(Library.open(store), collection, progress=progress)
+    _show(console, done)
 
 
-def _tell(console: Console, done: Publication) -> None:
+def _show(console: Console, done: Publication) -> None:
     console.document(done.to_json())
     if done.comparison:
         compare(console, done.comparison)
     if not done.published:
         console.warn(
-            f"{done.encoder_id} was not published: {done.reason}. `--force` publishes it all the same."
+            f"{done.encoder_id} was not published: {done.reason}. Use `--force` to publish it anyway."
         )
         return
-    console.say(f"{done.collection} lives by {done.encoder_id} now, before by {done.previous_encoder}.")
+    console.say(f"{done.collection} now uses {done.encoder_id} (was {done.previous_encoder}).")
     if done.left_out:
-        console.warn(f"{done.left_out:,} items were left out: their pictures cannot be read any more.")
+        console.warn(f"{done.left_out:,} items were left out: their images can no longer be read.")
 
 
 def compare(console: Console, comparison: Comparison) -> None:
@@ -75,7 +75,7 @@ def compare(console: Console, comparison: Comparison) -> None:
     columns = ("recall_at_1", "recall_at_5", "recall_at_10", "map_at_r")
     rows = [
         (title, measured.encoder_id, *(f"{getattr(measured, name):.3f}" for name in columns))
-        for title, measured in (("serves", comparison.old), ("new", comparison.new))
+        for title, measured in (("in use", comparison.old), ("new", comparison.new))
     ]
     console.table(
         {"": "left", "encoder": "left", "R@1": "right", "R@5": "right", "R@10": "right", "mAP@R": "right"},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -12,14 +13,16 @@ from lookalike.cli.options import JsonOption, StoreOption
 from lookalike.training.options import Loss
 
 if TYPE_CHECKING:
-    from lookalike.console import Console
+    from lookalike.console import Console, Phase
     from lookalike.encoders import EncoderManifest
     from lookalike.library import Library
     from lookalike.progress import TrainingProgress
     from lookalike.publishing import Comparison, Publication
     from lookalike.training.child import TrainingResult
-    from lookalike.training.options import TrainingOptions
     from lookalike.training.sources.dataset import Dataset
+    from lookalike.training_jobs.progress import Trained
+    from lookalike.training_jobs.record import Status
+    from lookalike.training_jobs.workflow import Outcome, TrainingRequest
 
 FOLDER = "training"
 TITLES = {"recall_at_1": "recall@1", "map_at_r": "mAP@R"}
@@ -38,9 +41,9 @@ def train(
     label: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Classes are this column of the metadata.")
     ] = None,
-    loss: Annotated[Loss, typer.Option(help="What makes like pictures near.")] = "cosface",
-    dimension: Annotated[int, typer.Option(help="Of the vectors.")] = 256,
-    views: Annotated[int, typer.Option(help="Variants of each picture to learn from.")] = 6,
+    loss: Annotated[Loss, typer.Option(help="What training minimises.")] = "cosface",
+    dimension: Annotated[int, typer.Option(help="Dimension of the vectors.")] = 256,
+    views: Annotated[int, typer.Option(help="Augmented variants of each image.")] = 6,
     last_stages: Annotated[
         bool, typer.Option("--last-stages", help="Train the end of the backbone too: better, slower.")
     ] = False,
@@ -50,24 +53,26 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="[default: as many as the phase needs]")] = None,
     blend: Annotated[
         float | None,
-        typer.Option(help="Share of what is learnt, 0 to 1; the rest stays general.  [default: measured]"),
+        typer.Option(help="Share of trained features, 0 to 1; the rest stays general.  [default: measured]"),
     ] = None,
     backbone: Annotated[str, typer.Option(help="As for `encoders build`.")] = "efficientnet-lite0",
-    name: Annotated[str | None, typer.Option(help="Of the encoder.")] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Name of the encoder.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     publish: Annotated[
-        str | None, typer.Option(metavar="COLLECTION", help="Let it serve there if it is better.")
+        str | None, typer.Option(metavar="COLLECTION", help="Publish it there if it is better.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write what it is worth, with plots.")
+        Path | None, typer.Option(metavar="FILE.html", help="Write a report with plots.")
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train an encoder on pictures with classes. Stopped at any moment, it can be run again to go on."""
+    """Train an encoder on images with classes. Stopped at any moment, it resumes when it is run again."""
     from lookalike.console import Console
+    from lookalike.errors import LookalikeError
     from lookalike.library import Library
     from lookalike.training.options import TrainingOptions
+    from lookalike.training_jobs.workflow import TrainingRequest
 
     if (source is None) == (collection is None):
         raise typer.BadParameter("give either SOURCE or --collection")
@@ -86,87 +91,136 @@ def train(
     library = Library.open(store)
     console = Console(as_json=as_json)
     if publish is not None:
-        library.collections.get(publish)  # said now, and not after an hour
-    dataset = _read(library, source, collection, label, console)
-    run = library.cache / FOLDER / "runs" / dataset.fingerprint(options.to_json())
-    result = _train(library, dataset, options, run, console)
-    for note in result.document["notes"]:
-        if note not in dataset.notes:
-            console.warn(note)
-    manifest = library.encoders.add(result.encoder)
-    _tell(console, manifest, result)
-    if report is not None:
-        from lookalike.cli.train_report import write_report
-
-        write_report(library, dataset, result, manifest, publish or collection, report, console)
-    document = _as_json(manifest, dataset, run, result)
-    if publish is None:
+        library.collections.get(publish)  # fails now, and not after an hour
+    request = TrainingRequest(
+        options,
+        files=(lambda: source) if source else None,
+        items_of=collection,
+        label=label,
+        target=publish or collection,
+        publish="if_better" if publish else None,
+    )
+    outcome = _run(library, request, report, console)
+    document = _as_json(outcome.trained)
+    if outcome.publication is None:
         console.document(document)
-        _next_step(console, manifest, source, collection)
-        return
-    done = _publish(library, publish, manifest, dataset, result, console)
-    console.document(document | {"publication": done.to_json()})
-    if not done.published:
+        _next_step(console, outcome.trained.manifest, source, collection)
+    else:
+        console.document(document | {"publication": outcome.publication.to_json()})
+        _show_publication(console, outcome.publication)
+    if report is not None:
+        if outcome.report_problem is not None:
+            raise LookalikeError("the report could not be drawn", got=outcome.report_problem)
+        console.note(f"report: {report}")
+    if outcome.publication is not None and not outcome.publication.published:
         raise typer.Exit(1)
 
 
-def _read(
-    library: Library, source: Path | None, collection: str | None, label: str | None, console: Console
-) -> Dataset:
-    from lookalike.training.sources.collection import collection_dataset
-    from lookalike.training.sources.dataset import counted, read_source
-
-    scratch = library.cache / FOLDER / "sources"
-    if source is not None:
-        dataset = read_source(source, scratch, label=label)
-    else:
-        assert collection is not None
-        dataset = collection_dataset(library, collection, scratch, label=label)
-    console.note(f"{counted(len(dataset.examples), 'picture')} of {counted(len(dataset.labels), 'class')}")
-    for note in dataset.notes:
-        console.warn(note)
-    return dataset
-
-
-def _train(
-    library: Library, dataset: Dataset, options: TrainingOptions, run: Path, console: Console
-) -> TrainingResult:
+def _run(library: Library, request: TrainingRequest, report: Path | None, console: Console) -> Outcome:
     from lookalike.console import stop_requested
     from lookalike.errors import LookalikeError, TrainingCancelled
-    from lookalike.training.child import train_in_child
+    from lookalike.publishing import EncodingCancelled
+    from lookalike.training_jobs.workflow import TrainingFolders, Workflow
 
-    with console.phases() as show:
-
-        def progress(at: TrainingProgress) -> None:
-            show(at.phase, at.done, at.total, numbers(at.loss, at.metrics), at.remaining_seconds)
-
+    folder = library.cache / FOLDER
+    folders = TrainingFolders(
+        source=folder / "sources",
+        features=folder / "features",
+        run=lambda dataset: folder / "runs" / dataset.fingerprint(request.options.to_json()),
+        page=report,
+    )
+    with ConsoleSink(console) as sink:
+        workflow = Workflow(library, request, sink, baseline=lambda: _baseline(library, request.target))
         try:
-            return train_in_child(
-                dataset,
-                options,
-                run,
-                cache=library.cache / FOLDER / "features",
-                progress=progress,
-                cancelled=stop_requested.is_set,
-            )
+            return workflow.run(folders)
         except LookalikeError as error:
-            # Ctrl-C reaches the child too, and may end it before it is told to.
-            if isinstance(error, TrainingCancelled) or stop_requested.is_set():
+            # Ctrl-C reaches the child too, and may end it before the parent notices.
+            if isinstance(error, (TrainingCancelled, EncodingCancelled)) or stop_requested.is_set():
                 raise KeyboardInterrupt from error
             raise
 
 
+def _baseline(library: Library, collection: str | None) -> str | None:
+    """The encoder that the report compares with: the collection's, or the newest default encoder."""
+    from lookalike.default_encoder import DEFAULT_BACKBONE
+
+    if collection is not None:
+        return library.collections.get(collection).encoder_id
+    known = [manifest for manifest in library.encoders.list() if manifest.name == DEFAULT_BACKBONE]
+    newest = max(known, key=lambda manifest: manifest.created_at, default=None)
+    return newest.id if newest else None
+
+
+class ConsoleSink:
+    """The `ProgressSink` of a terminal: bars and notes on standard error, results on standard output."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = ExitStack()
+        self._show: Phase | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def log(self, message: str) -> None:
+        """Show a note."""
+        self._console.note(message)
+
+    def report(self, progress: TrainingProgress, status: Status | None = "running") -> None:
+        """Move the bar of the phase."""
+        if progress.phase == "preparing" and not progress.total:
+            return
+        if self._show is None:
+            self._show = self._bars.enter_context(self._console.phases())
+        text = numbers(progress.loss, progress.metrics)
+        self._show(progress.phase, progress.done, progress.total, text, progress.remaining_seconds)
+
+    def prepared(self, dataset: Dataset, *, resumed: bool) -> None:
+        """Show what the data set holds."""
+        from lookalike.text import counted
+
+        self._close()
+        self._console.note(
+            f"{counted(len(dataset.examples), 'image')} of {counted(len(dataset.labels), 'class')}"
+        )
+        for note in dataset.notes:
+            self._console.warn(note)
+
+    def trained(self, trained: Trained) -> None:
+        """Show the metrics of the encoder."""
+        self._close()
+        for note in trained.result.document["notes"]:
+            if note not in trained.dataset.notes:
+                self._console.warn(note)
+        _show_metrics(self._console, trained.manifest, trained.result)
+
+    def compared(self, comparison: Comparison) -> None:
+        """Nothing: the publication shows it."""
+
+    def is_cancelled(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        from lookalike.console import stop_requested
+
+        return stop_requested.is_set()
+
+    def _close(self) -> None:
+        self._bars.close()
+        self._show = None
+
+
 def numbers(loss: float | None, metrics: Mapping[str, float]) -> str:
-    """Loss and metrics as they stand beside a bar: `loss 0.412 · mAP@R 0.703`."""
+    """Loss and metrics as shown next to a bar: `loss 0.412 · mAP@R 0.703`."""
     shown = [] if loss is None else [f"loss {loss:.3f}"]
     return " · ".join([*shown, *(f"{TITLES.get(name, name)} {value:.3f}" for name, value in metrics.items())])
 
 
-def _as_json(
-    manifest: EncoderManifest, dataset: Dataset, run: Path, result: TrainingResult
-) -> dict[str, Any]:
+def _as_json(trained: Trained) -> dict[str, Any]:
+    dataset, result = trained.dataset, trained.result
     return {
-        "encoder": manifest.to_json(),
+        "encoder": trained.manifest.to_json(),
         "pictures": len(dataset.examples),
         "classes": len(dataset.labels),
         "notes": list(result.document["notes"]),
@@ -174,11 +228,11 @@ def _as_json(
         "validation": len(result.split["validation"]),
         "metrics": dict(result.metrics),
         "seconds": dict(result.seconds),
-        "run": str(run),
+        "run": str(trained.run),
     }
 
 
-def _tell(console: Console, manifest: EncoderManifest, result: TrainingResult) -> None:
+def _show_metrics(console: Console, manifest: EncoderManifest, result: TrainingResult) -> None:
     shown = {name: value for name, value in result.metrics.items() if f"frozen_{name}" in result.metrics}
     console.table(
         {"": "left", "frozen": "right", "trained": "right"},
@@ -186,8 +240,8 @@ def _tell(console: Console, manifest: EncoderManifest, result: TrainingResult) -
             (TITLES.get(name, name), f"{result.metrics[f'frozen_{name}']:.3f}", f"{value:.3f}")
             for name, value in shown.items()
         ],
-        title=f"{len(result.split['validation']):,} pictures that were held back ask, "
-        f"{len(result.split['train']):,} that were learnt from answer",
+        title=f"{len(result.split['validation']):,} held-out queries against "
+        f"{len(result.split['train']):,} training images",
     )
     console.say(f"{manifest.id}: trained in {result.seconds['total']:.0f} s.")
 
@@ -196,41 +250,18 @@ def _next_step(
     console: Console, manifest: EncoderManifest, source: Path | None, collection: str | None
 ) -> None:
     if collection is not None:
-        console.note(f"Let it serve, if it is better: lookalike publish {collection} {manifest.id}")
+        console.note(f"Publish it if it is better: lookalike publish {collection} {manifest.id}")
     else:
         console.note(f"Use it: lookalike index {source} --collection NAME --encoder {manifest.id}")
 
 
-def _publish(
-    library: Library,
-    collection: str,
-    manifest: EncoderManifest,
-    dataset: Dataset,
-    result: TrainingResult,
-    console: Console,
-) -> Publication:
+def _show_publication(console: Console, done: Publication) -> None:
     from lookalike.cli.publish import compare
-    from lookalike.publishing import judge_examples, publish_encoder
 
-    known = {example.id: example for example in dataset.examples}
-    train, validation = ([known[id_] for id_ in result.split[side]] for side in ("train", "validation"))
-
-    def judge(old: str, new: str) -> Comparison:
-        return judge_examples(library, collection, old, new, validation, train)
-
-    with console.phases() as show:
-        done = publish_encoder(
-            library,
-            collection,
-            manifest.id,
-            judge=judge,
-            progress=lambda title, count, total: show(title, count, total, "", None),
-        )
     if done.comparison:
         compare(console, done.comparison)
     if done.published:
-        console.say(f"{collection} lives by {manifest.id} now.")
+        console.say(f"{done.collection} now uses {done.encoder_id} (was {done.previous_encoder}).")
     else:
-        console.warn(f"{manifest.id} was not published: {done.reason}.")
-        console.note(f"All the same: lookalike publish {collection} {manifest.id} --force")
-    return done
+        console.warn(f"{done.encoder_id} was not published: {done.reason}.")
+        console.note(f"Publish it anyway: lookalike publish {done.collection} {done.encoder_id} --force")

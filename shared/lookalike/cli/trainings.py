@@ -1,4 +1,4 @@
-"""`lookalike trainings …`: those that were asked for over HTTP."""
+"""`lookalike trainings …`: trainings that were started over HTTP."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def list_all(collection: CollectionOption, store: StoreOption = None, as_json: J
 
     from lookalike.console import Console
 
-    found = _book(store, collection).all()
+    found = _trainings(store, collection).all()
     console = Console(as_json=as_json)
     console.document({"collection": collection, "trainings": [asdict(training) for training in found]})
     console.table(
         {
             **dict.fromkeys(("training", "source", "status"), "left"),
             "progress": "right",
-            **dict.fromkeys(("encoder", "published", "asked for"), "left"),
+            **dict.fromkeys(("encoder", "published", "created"), "left"),
         },
         [
             (
@@ -51,16 +51,16 @@ def list_all(collection: CollectionOption, store: StoreOption = None, as_json: J
 def show(
     collection: CollectionOption, training: TrainingId, store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show where a training stands, what came of it, and its log."""
+    """Show the state of a training, its results and its log."""
     from dataclasses import asdict
 
     from lookalike.cli.publish import compare
     from lookalike.console import Console
     from lookalike.publishing import Comparison
 
-    book = _book(store, collection)
-    found = book.get(training)
-    log = book.log(training)
+    trainings = _trainings(store, collection)
+    found = trainings.get(training)
+    log = trainings.log(training)
     console = Console(as_json=as_json)
     console.document({**asdict(found), "log": log})
     rows: list[tuple[str, Any]] = [
@@ -81,22 +81,22 @@ def show(
 def cancel(
     collection: CollectionOption, training: TrainingId, store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
-    """Ask for the end of a training. One that has ended stays as it is."""
+    """Cancel a training. One that has ended does not change."""
     from dataclasses import asdict
 
     from lookalike.console import Console
 
-    book = _book(store, collection)
-    found = book.update(training, cancel_requested=True)
-    if found.status == "waiting_for_upload":  # nobody carries it out yet, so nobody would notice
-        found = book.finish(training, "cancelled", reason="cancelled, as asked")
+    trainings = _trainings(store, collection)
+    found = trainings.update(training, cancel_requested=True)
+    if found.status == "waiting_for_upload":  # no process runs yet that would notice
+        found = trainings.finish(training, "cancelled", reason="cancelled, as asked")
     console = Console(as_json=as_json)
     console.document(asdict(found))
     ends = "ends within seconds" if found.is_active else f"has ended: {found.status}"
     console.say(f"{training} {ends}.")
 
 
-def _book(store: str | None, collection: str) -> Trainings:
+def _trainings(store: str | None, collection: str) -> Trainings:
     from lookalike.library import Library
     from lookalike.training_jobs import Trainings
 

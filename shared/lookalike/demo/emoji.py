@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from lookalike.demo.npm import fetch_package
 from lookalike.errors import LookalikeError
-from lookalike.training.npm import fetch_package
 
 PACKAGE = "@lobehub/fluent-emoji-3d"
 VERSION = "1.1.0"

@@ -14,13 +14,13 @@ from pathlib import Path
 from lookalike.answer_sheet import AnswerSheet
 from lookalike.console import Console
 from lookalike.demo.emoji import fetch_pictures, lay_out, read_emoji
+from lookalike.demo.npm import PackageUnavailable
 from lookalike.errors import InvalidInput, LookalikeError
 from lookalike.library import Library
 from lookalike.search import Query, QueryPart, SearchResult
 from lookalike.settings import Settings, cache_folder
 from lookalike.sources.folder import Source
 from lookalike.sources.indexing import index_folder
-from lookalike.training.npm import PackageUnavailable
 
 STORE = "demo-store"
 CACHE = Path(".cache") / "demo"

@@ -2,7 +2,7 @@
 
 from lookalike.publishing.comparison import Comparison, Measured, compare_vectors
 from lookalike.publishing.encoding import Encoding, EncodingCancelled
-from lookalike.publishing.judging import ExampleVectors, judge_collection, judge_examples
+from lookalike.publishing.judging import ExampleVectors, judge_collection
 from lookalike.publishing.publish import Publication, publish_encoder
 from lookalike.publishing.rollback import rollback
 
@@ -15,7 +15,6 @@ __all__ = [
     "Publication",
     "compare_vectors",
     "judge_collection",
-    "judge_examples",
     "publish_encoder",
     "rollback",
 ]

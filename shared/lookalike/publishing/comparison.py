@@ -1,4 +1,4 @@
-"""Two encoders on the same questions: which one finds more of the right class."""
+"""Two encoders on the same queries: which one finds more images of the right class."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What serves against what may serve, on the same queries and gallery.
+    """The encoder in use against a new one, on the same queries and gallery.
 
     Attributes:
-        old: the encoder that serves.
-        new: the one that may take its place.
-        queries: pictures that asked, each of a class that the gallery has.
-        gallery: pictures that could be found.
+        old: the encoder in use.
+        new: the one that may replace it.
+        queries: number of images whose class the gallery has.
+        gallery: number of images that can be found.
         classes: of both.
         change: mAP@R of new minus that of old, with the interval that holds 95 % of its draws.
         verdict: of that change: "better", "worse", or "noise" if the interval holds 0.
-        basis: where the questions come from, for people.
+        basis: where the queries come from, for people.
     """
 
     old: Measured
@@ -70,7 +70,7 @@ class Comparison:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As a history or a training keeps it."""
+        """As stored in a history or a training."""
         return asdict(self)
 
     @classmethod
@@ -80,15 +80,15 @@ class Comparison:
         return cls(**{**data, **parts, "change": Interval(**data["change"])})
 
 
-Side = tuple[Vectors, Vectors]
+QueryAndGallery = tuple[Vectors, Vectors]
 """Vectors of the queries (q, d) and of the gallery (g, d), by one encoder."""
 
 
 def compare_vectors(
     old_id: str,
-    old: Side,
+    old: QueryAndGallery,
     new_id: str,
-    new: Side,
+    new: QueryAndGallery,
     query_labels: Sequence[str],
     gallery_labels: Sequence[str],
     *,
@@ -97,14 +97,14 @@ def compare_vectors(
     """Judge two encoders by the classes of what their queries find.
 
     Raises:
-        InvalidInput: no query has a picture of its class in the gallery.
+        InvalidInput: no query has an image of its class in the gallery.
     """
     known = set(gallery_labels)
     usable = sum(label in known for label in query_labels)
     if not usable:
         raise InvalidInput(
-            "the encoders cannot be compared: no query has a picture of its class in the gallery",
-            got=f"{len(query_labels)} queries, {len(gallery_labels)} pictures to find",
+            "the encoders cannot be compared: no query has an image of its class in the gallery",
+            got=f"{len(query_labels)} queries, {len(gallery_labels)} images to find",
             fix="Give items of two classes or more a category.",
         )
     before = retrieval(old[0], query_labels, old[1], gallery_labels)

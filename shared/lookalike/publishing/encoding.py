@@ -1,7 +1,7 @@
-"""All items of a collection in one encoder's vectors table, whichever encoder serves.
+"""All items of a collection in one encoder's vectors table, whether it is in use or not.
 
 What is encoded comes from the catalogue, not from a listing: items arrive, change and go through ingest
-alone, which goes on with the encoder that serves.
+alone, which continues with the encoder in use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TITLE = "encoding"
 
 
 class EncodingCancelled(LookalikeError):
-    """Somebody asked to stop; what was encoded is kept."""
+    """The caller cancelled; what was encoded is kept."""
 
 
 class Encoding:
@@ -60,39 +60,39 @@ class Encoding:
     def catch_up(
         self, *, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
     ) -> int:
-        """Encode what is missing, and what arrives meanwhile. Killed and called again, it goes on.
+        """Encode what is missing, and what arrives meanwhile. Killed and called again, it resumes.
 
         Returns:
-            How many items cannot be encoded: their pictures went away, or are no pictures any more. Ingest
-            hears of these by itself.
+            How many items cannot be encoded: their images were deleted or damaged. Ingest
+            gets events of these anyway.
 
         Raises:
             CollectionNotFound: the collection was deleted.
-            EncodingCancelled: `cancelled` turned true.
-            StoreUnavailable: pictures could not be read; what was encoded is kept.
+            EncodingCancelled: `cancelled` returned True.
+            StoreUnavailable: images could not be read; what was encoded is kept.
         """
-        hopeless: set[tuple[str, str]] = set()
+        tried: set[tuple[str, str]] = set()
         while True:
             left = self.missing()
-            missing = [row for row in left if (row.id, row.sequencer) not in hopeless]
+            missing = [row for row in left if (row.id, row.sequencer) not in tried]
             if not missing:
                 return len(left)
             for start in range(0, len(missing), BATCH_ITEMS):
                 if cancelled and cancelled():
-                    raise EncodingCancelled("the encoding was stopped", fix="Run it again to go on.")
+                    raise EncodingCancelled("the encoding was stopped", fix="Run it again to resume.")
                 if progress:
                     progress(TITLE, start, len(missing))
                 self._encode(missing[start : start + BATCH_ITEMS])
             if progress:
                 progress(TITLE, len(missing), len(missing))
             # Tried once: what is still missing with the same sequencer has no bytes to be encoded from.
-            hopeless.update((row.id, row.sequencer) for row in missing)
+            tried.update((row.id, row.sequencer) for row in missing)
 
     def encode(self, ids: Sequence[str]) -> int:
-        """Encode those of these items that have no vector yet; any number of processes may, side by side.
+        """Encode those of these items that have no vector yet; any number of processes may, in parallel.
 
         Returns:
-            How many were encoded, or tried; those that are no pictures any more are left to ingest.
+            How many were encoded, or tried; images that were deleted or damaged are left to ingest.
 
         Raises: as `catch_up`.
         """
@@ -112,7 +112,7 @@ class Encoding:
             if isinstance(error, LookalikeError) and not isinstance(error, StoreUnavailable):
                 raise error
             raise StoreUnavailable(
-                f"{len(report.failed)} pictures could not be read",
+                f"{len(report.failed)} images could not be read",
                 got=f"{event.key}: {error}",
                 fix="Run it again; what was encoded is kept.",
             ) from error

@@ -1,4 +1,4 @@
-"""The questions on which two encoders are compared, and their vectors: from the tables if they are there."""
+"""Queries and gallery on which two encoders are compared, and their vectors, read from tables if possible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from lookalike.catalogue import Catalogue
 from lookalike.errors import InvalidInput
 from lookalike.images import HASH_BYTES, ImageLimits, read_image
-from lookalike.publishing.comparison import Comparison, Side, compare_vectors
+from lookalike.publishing.comparison import Comparison, QueryAndGallery, compare_vectors
 from lookalike.training.sources.dataset import Example
 from lookalike.training.sources.splits import split
 from lookalike.types import Item, Vectors
@@ -26,8 +26,8 @@ T = TypeVar("T")
 MAX_QUERIES = 4_000
 MAX_GALLERY = 40_000
 SEED = 0
-OWN_LABELS = "the collection's own categories; if the encoder was trained on these pictures, that flatters it"
-HELD_OUT = "pictures that the training held out"
+OWN_LABELS = "the collection's own categories; too favourable if the encoder was trained on these images"
+HELD_OUT = "images that the training held out"
 
 
 def judge_collection(
@@ -38,77 +38,65 @@ def judge_collection(
     Args:
         library: of the store.
         collection: its name; the classes are its items' categories.
-        old_id: encoder that serves.
-        new_id: encoder that may serve.
-        validation: ids that ask; all the others may be found. None: those that the training of the new
+        old_id: the encoder in use.
+        new_id: the new encoder.
+        validation: ids of the queries; all others are the gallery. None: those that the training of the new
             encoder held out, or, where the collection has none of them, those of a split without leaks.
 
     Raises:
-        InvalidInput: the items have no categories by which anything could be told.
+        InvalidInput: too few items have categories.
     """
     old, new = (library.catalogue(collection, encoder_id) for encoder_id in (old_id, new_id))
     items = _labelled(old, new)
-    asking = frozenset(library.encoders.get(new_id).held_out if validation is None else validation)
+    query_ids = frozenset(library.encoders.get(new_id).held_out if validation is None else validation)
     basis = HELD_OUT
-    if validation is None and not any(item.id in asking for item in items):
-        asking, basis = _split(items), OWN_LABELS
-    queries = _sample([item for item in items if item.id in asking], MAX_QUERIES)
-    gallery = _sample([item for item in items if item.id not in asking], MAX_GALLERY)
+    if validation is None and not any(item.id in query_ids for item in items):
+        query_ids, basis = _split(items), OWN_LABELS
+    queries = _sample([item for item in items if item.id in query_ids], MAX_QUERIES)
+    gallery = _sample([item for item in items if item.id not in query_ids], MAX_GALLERY)
     if not queries or not gallery:
-        raise _nothing_to_ask(len(items))
+        raise _too_few_labels(len(items))
 
-    def side(catalogue: Catalogue) -> Side:
+    def side(catalogue: Catalogue) -> QueryAndGallery:
         return _vectors(catalogue, queries), _vectors(catalogue, gallery)
 
     labels = [[item.category or "" for item in part] for part in (queries, gallery)]
     return compare_vectors(old_id, side(old), new_id, side(new), *labels, basis=basis)
 
 
-def judge_examples(
-    library: Library,
-    collection: str,
-    old_id: str,
-    new_id: str,
-    validation: Sequence[Example],
-    train: Sequence[Example],
-) -> Comparison:
-    """Compare two encoders on the pictures of a training: those it held out ask, those it learnt are found.
-
-    A picture that an item of the collection has too, byte for byte, is not encoded again.
-
-    Raises:
-        InvalidInput: nothing can be asked.
-    """
-    return ExampleVectors(library, collection, validation, train).compare(old_id, new_id)
-
-
 class ExampleVectors:
-    """Vectors of a training's pictures, on two sides, by any encoder.
+    """Vectors of a training's images, as queries and gallery, by any encoder.
+
+    An image that an item of the collection has too, byte for byte, is not encoded again.
 
     Attributes:
-        queries: pictures that the training held out, or as many of them as are enough.
+        queries: images that the training held out, or as many of them as are enough.
         gallery: those that it learnt, likewise.
 
     Raises:
-        InvalidInput: one of the sides is empty.
+        InvalidInput: queries or gallery are empty.
     """
 
     def __init__(
-        self, library: Library, collection: str, validation: Sequence[Example], train: Sequence[Example]
+        self,
+        library: Library,
+        collection: str | None,
+        validation: Sequence[Example],
+        train: Sequence[Example],
     ) -> None:
         self.queries = _sample(validation, MAX_QUERIES)
         self.gallery = _sample(train, MAX_GALLERY)
         if not self.queries or not self.gallery:
-            raise _nothing_to_ask(len(validation) + len(train))
+            raise _too_few_labels(len(validation) + len(train))
         self._library = library
         self._collection = collection
         self._hashes = {example.path: _sha256(example.path) for example in (*self.queries, *self.gallery)}
-        self._known: dict[str, Side] = {}
+        self._known: dict[str, QueryAndGallery] = {}
 
-    def side(self, encoder_id: str) -> Side:
+    def side(self, encoder_id: str) -> QueryAndGallery:
         """Vectors of the queries and of the gallery by one encoder, made once."""
         if encoder_id not in self._known:
-            source = _Source(self._library, self._collection, encoder_id)
+            source = _VectorSource(self._library, self._collection, encoder_id)
             first, second = (
                 source.vectors([(example.path, self._hashes[example.path]) for example in part])
                 for part in (self.queries, self.gallery)
@@ -117,29 +105,31 @@ class ExampleVectors:
         return self._known[encoder_id]
 
     def compare(self, old_id: str, new_id: str) -> Comparison:
-        """Both encoders on these pictures. Raises InvalidInput: nothing can be asked."""
+        """Both encoders on these images. Raises InvalidInput: no query has a match in the gallery."""
         labels = [[example.label for example in part] for part in (self.queries, self.gallery)]
         return compare_vectors(old_id, self.side(old_id), new_id, self.side(new_id), *labels, basis=HELD_OUT)
 
 
 @dataclass(slots=True)
-class _Source:
-    """Vectors of pictures by one encoder: from its table by content, else encoded now."""
+class _VectorSource:
+    """Vectors of images by one encoder: from its table by content, else encoded now."""
 
     library: Library
-    collection: str
+    collection: str | None
     encoder_id: str
 
-    def vectors(self, pictures: Sequence[tuple[Path, str]]) -> Vectors:
+    def vectors(self, images: Sequence[tuple[Path, str]]) -> Vectors:
         """Vectors of files, given with their SHA-256; (n, d) float32."""
+        if self.collection is None:
+            return self._encode([path for path, _ in images])
         catalogue = self.library.catalogue(self.collection, self.encoder_id)
         ids = {content: item_id for item_id, (_, content) in catalogue.known_vectors().items()}
-        wanted = {ids[content]: row for row, (_, content) in enumerate(pictures) if content in ids}
-        found = np.zeros((len(pictures), catalogue.dimension), np.float32)
+        wanted = {ids[content]: row for row, (_, content) in enumerate(images) if content in ids}
+        found = np.zeros((len(images), catalogue.dimension), np.float32)
         known, vectors = catalogue.vectors(list(wanted))
         table = dict(zip(known, vectors, strict=True))
         rest = []
-        for row, (path, content) in enumerate(pictures):
+        for row, (path, content) in enumerate(images):
             vector = table.get(ids.get(content, ""))
             if vector is None:
                 rest.append((row, path))
@@ -169,9 +159,9 @@ def _labelled(old: Catalogue, new: Catalogue) -> list[Item]:
 
 
 def _split(items: Sequence[Item]) -> frozenset[str]:
-    """Ids that ask, by the split that a training of this collection would make."""
+    """Ids of the queries, by the split that a training of this collection would make."""
     if len({item.category for item in items}) < 2:
-        raise _nothing_to_ask(len(items))
+        raise _too_few_labels(len(items))
     examples = [Example(item.id, Path(item.id), item.category or "", item.product_id) for item in items]
     hashes = np.zeros((len(items), HASH_BYTES), np.uint8)
     for row, item in enumerate(items):
@@ -180,11 +170,11 @@ def _split(items: Sequence[Item]) -> frozenset[str]:
     return frozenset(items[row].id for row in split(examples, hashes).validation)
 
 
-def _nothing_to_ask(count: int) -> InvalidInput:
+def _too_few_labels(count: int) -> InvalidInput:
     return InvalidInput(
-        "nothing tells which of the two encoders is better: there are too few pictures with a category",
-        got=f"{count} that both encoders know",
-        expected="two categories or more, each with two pictures or more",
+        "the encoders cannot be compared: too few images have a category",
+        got=f"{count} that both encoders have encoded",
+        expected="two categories or more, each with two images or more",
         fix="Give the items categories, or publish with force.",
     )
 

@@ -1,12 +1,12 @@
-"""A new encoder takes the place of the one that serves, at one moment.
+"""Replace the encoder of a collection that is in use, at one moment.
 
-1. Every item is encoded with the new one, into its own table, while searches and ingest go on with the old.
-2. Both are compared on the same split. Unless the new one is better, or it is forced, that is all.
+1. Every item is encoded with the new one, into its own table, while searches and ingest use the old one.
+2. Both are compared on the same split. It ends here unless the new one is better, or `force` is set.
 3. A snapshot of the new vectors is built and verified. Then, in this order: the switch is written down; the
-   collection names the new encoder, so that ingest goes over to it; what arrived meanwhile is encoded; the
-   pointer is swapped. A searcher takes over snapshot, encoder and delta as one.
+   collection names the new encoder, so that ingest uses it; what arrived meanwhile is encoded; the pointer is
+   swapped. A searcher switches snapshot, encoder and delta as one.
 
-Killed at any moment, the old encoder serves or the new one; the same call again completes the rest.
+Killed at any moment, the old encoder is in use or the new one; the same call again completes the rest.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
     from lookalike.library import Library
 
 Judge = Callable[[str, str], Comparison]
-"""Compares the encoder that serves (its id comes first) with the one that may. Raises InvalidInput."""
+"""Compares the encoder in use (its id comes first) with the new one. Raises InvalidInput."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What became of an attempt to publish, or to go back.
+    """The result of an attempt to publish, or to roll back.
 
     Attributes:
         collection: its name.
-        encoder_id: the encoder that was to serve.
-        previous_encoder: what served before.
-        published: whether `encoder_id` serves now.
-        snapshot: the snapshot that serves; None before the first.
+        encoder_id: the encoder to use.
+        previous_encoder: the one used before.
+        published: whether the collection now uses `encoder_id`.
+        snapshot: the snapshot in use; None before the first.
         reason: why, a sentence.
         comparison: the numbers; None if nothing was compared.
-        left_out: items whose pictures could not be encoded any more.
+        left_out: items whose images can no longer be encoded.
     """
 
     collection: str
@@ -79,17 +79,17 @@ def publish_encoder(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Publication:
-    """Encode a collection with another encoder, and let it serve if it is better.
+    """Encode a collection with another encoder, and use that if it is better.
 
     Args:
         library: of the store.
         collection: its name.
         encoder_id: id or name of the encoder.
-        force: let it serve even if it is not better, or nothing tells.
+        force: publish even if it is not better or cannot be compared.
         judge: compares the two encoders. None: `judge_collection`, on a split of its own.
         training: id of the training that made the encoder, for the history.
-        progress: told what is being done.
-        cancelled: asked often; once true, the encoding ends. What is done is kept.
+        progress: called with what is being done.
+        cancelled: called often; once it returns True, the encoding ends. What is done is kept.
 
     Returns:
         What happened; `published` is False if the new encoder is not better.
@@ -97,24 +97,24 @@ def publish_encoder(
     Raises:
         CollectionNotFound, EncoderNotFound: there is no such thing.
         Conflict: another encoder is being published in this collection.
-        InvalidInput: nothing tells whether it is better, and it is not forced.
-        EncodingCancelled: `cancelled` turned true.
-        StoreUnavailable: pictures could not be read, or the store failed; call again.
+        InvalidInput: the encoders cannot be compared, and `force` is not set.
+        EncodingCancelled: `cancelled` returned True.
+        StoreUnavailable: images could not be read, or the store failed; call again.
     """
     new = library.encoders.get(encoder_id).id
-    with only_one(library, collection):
+    with publish_lock(library, collection):
         config = library.collections.get(collection)
         pointer = read_pointer(library.artifacts, collection)
-        serving = pointer[0].encoder_id if pointer else config.encoder_id
-        if serving == new == config.encoder_id and pointer:
+        in_use = pointer[0].encoder_id if pointer else config.encoder_id
+        if in_use == new == config.encoder_id and pointer:
             finish_switch(library.artifacts, collection, new)
             return Publication(
-                collection, new, new, True, pointer[0].snapshot_id, "it serves this collection already"
+                collection, new, new, True, pointer[0].snapshot_id, "this collection already uses it"
             )
-        old = config.encoder_id if config.encoder_id != new else serving
+        old = config.encoder_id if config.encoder_id != new else in_use
         encoding = Encoding(library, collection, new)
         encoding.catch_up(progress=progress, cancelled=cancelled)
-        comparison, reason = None, "an earlier attempt is completed"
+        comparison, reason = None, "completes an earlier attempt"
         if config.encoder_id != new:  # otherwise the switch was decided, and cut short
             if progress:
                 progress("comparing", 0, 0)
@@ -147,19 +147,19 @@ def build_and_swap(
     progress: Progress | None,
     cancelled: Callable[[], bool] | None = None,
 ) -> tuple[SnapshotManifest, int]:
-    """Build a snapshot for the encoder of `switch`, and let searches go over to it.
+    """Build a snapshot for the encoder of `switch`, and switch searches to it.
 
-    It can be cancelled until the moment of going over; a change that was cut short is always completed.
+    It can be cancelled until the moment of the switch; a switch that was interrupted is always completed.
 
     Returns:
-        The snapshot that serves, and how many items could not be encoded.
+        The snapshot in use, and how many items could not be encoded.
     """
     left_out: list[int] = []
 
-    def hand_over() -> None:
+    def switch_ingest() -> None:
         if config.encoder_id != switch.encoder_id and cancelled and cancelled():
-            raise EncodingCancelled("the publishing was stopped", fix="Run it again to go on.")
-        left_out.append(go_over(library, config.name, encoding, switch))
+            raise EncodingCancelled("the publishing was stopped", fix="Run it again to resume.")
+        left_out.append(begin_using(library, config.name, encoding, switch))
 
     wanted = replace(config, encoder_id=switch.encoder_id)
     manifest = build_snapshot(
@@ -169,16 +169,16 @@ def build_and_swap(
         work_dir=library.cache / "builds",
         progress=(lambda text: progress(text, 0, 0)) if progress else None,
         grace_seconds=library.settings.snapshot_grace_seconds,
-        before_swap=hand_over,
+        before_swap=switch_ingest,
     )
     if not left_out:  # a snapshot of this encoder was there already, and up to date
-        hand_over()
+        switch_ingest()
     finish_switch(library.artifacts, config.name, switch.encoder_id)
     return manifest, left_out[0]
 
 
-def go_over(library: Library, collection: str, encoding: Encoding, switch: Switch) -> int:
-    """The moment before the swap: ingest goes over to the new encoder, and what it missed is made up.
+def begin_using(library: Library, collection: str, encoding: Encoding, switch: Switch) -> int:
+    """Just before the swap: let ingest use the new encoder, and encode what arrived meanwhile.
 
     Returns:
         How many items cannot be encoded.
@@ -193,15 +193,15 @@ def go_over(library: Library, collection: str, encoding: Encoding, switch: Switc
 
 
 @contextmanager
-def only_one(library: Library, collection: str) -> Iterator[None]:
-    """One change of encoder at a time in a collection, on one machine. Raises Conflict."""
+def publish_lock(library: Library, collection: str) -> Iterator[None]:
+    """At most one change of encoder at a time in a collection, on one machine. Raises Conflict."""
     library.collections.get(collection)  # an unknown one must not get a folder for its lock
     with ExitStack() as stack:
         try:
             stack.enter_context(library.artifacts.lock(f"collections/{collection}/publish.lock", seconds=0))
         except StoreUnavailable as error:
             raise Conflict(
-                "the encoder of this collection is being changed already",
+                "another change of this collection's encoder is in progress",
                 got=collection,
                 fix="Wait for it to end.",
             ) from error

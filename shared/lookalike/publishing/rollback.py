@@ -1,4 +1,4 @@
-"""Back to the encoder before, with the very snapshot that served then."""
+"""Restore the previous encoder, with the snapshot that it had."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lookalike.errors import Conflict
 from lookalike.progress import Progress
 from lookalike.publishing.encoding import Encoding
-from lookalike.publishing.publish import Publication, build_and_swap, go_over, only_one
+from lookalike.publishing.publish import Publication, begin_using, build_and_swap, publish_lock
 from lookalike.snapshots import Switch, Switches, finish_switch, read_switches, republish
 from lookalike.snapshots.switches import Earlier
 
@@ -25,19 +25,19 @@ def rollback(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Publication:
-    """Let the encoder before the present one serve again.
+    """Restore the previous encoder and its index.
 
-    Its vectors and its snapshot were kept, so that it finds what it found: same ids, scores and order. Items
-    that arrived since are encoded with it first, and are found too. If the snapshot is not there any more, a
-    new one is built. Killed and called again, it completes the same step.
+    Its vectors and its snapshot were kept, so that searches give the same ids, scores and order as before.
+    Items that arrived since are encoded with it first, and are found too. If the snapshot was deleted, a new
+    one is built. Killed and called again, it completes the same step.
 
     Raises:
         CollectionNotFound: there is no such collection.
-        Conflict: no earlier encoder is known, or another change is under way.
-        EncodingCancelled: `cancelled` turned true.
-        StoreUnavailable: pictures could not be read, or the store failed; call again.
+        Conflict: no earlier encoder is known, or another change is in progress.
+        EncodingCancelled: `cancelled` returned True.
+        StoreUnavailable: images could not be read, or the store failed; call again.
     """
-    with only_one(library, collection):
+    with publish_lock(library, collection):
         config = library.collections.get(collection)
         target, present = _target(read_switches(library.artifacts, collection), config.encoder_id, collection)
         encoding = Encoding(library, collection, target.encoder_id)
@@ -48,7 +48,7 @@ def rollback(
             library.artifacts,
             collection,
             target.snapshot_id,
-            before_swap=lambda: left_out.append(go_over(library, collection, encoding, switch)),
+            before_swap=lambda: left_out.append(begin_using(library, collection, encoding, switch)),
         )
         if manifest:
             finish_switch(library.artifacts, collection, target.encoder_id)
@@ -61,13 +61,13 @@ def rollback(
 
 
 def _target(switches: Switches, encoder_id: str, collection: str) -> tuple[Earlier, str]:
-    """What to go back to, and from which encoder."""
+    """What to restore, and the encoder that it replaces."""
     last = switches.unfinished
     if last and last.kind == "rollback" and last.encoder_id == encoder_id:
-        # It was cut short: the collection names the earlier encoder, searches perhaps not yet.
+        # It was interrupted: the collection names the earlier encoder, searches perhaps not yet.
         return Switches(switches.entries[:-1]).earlier()[-1], last.previous_encoder
     steps = switches.settled(encoder_id).earlier()
-    while steps and steps[-1].encoder_id == encoder_id:  # somebody went back by hand
+    while steps and steps[-1].encoder_id == encoder_id:  # changed back by hand
         steps = steps[:-1]
     if not steps:
         raise Conflict(

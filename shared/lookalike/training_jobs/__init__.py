@@ -1,4 +1,4 @@
-"""Trainings as things to ask for, watch and cancel: their records, and who carries them out."""
+"""Trainings that users start, watch and cancel: their records, and the workflow that runs them."""
 
 from lookalike.training_jobs.record import ACTIVE, Publish, Source, Status, Training
 from lookalike.training_jobs.records import Trainings, training_of, zip_key

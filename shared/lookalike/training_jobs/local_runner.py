@@ -1,4 +1,4 @@
-"""The runner: carries out the trainings of one store on this machine, one after another."""
+"""Runs the trainings of one store on this machine, one after another."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 3
 POLL_SECONDS = 0.5
 CANCEL_SECONDS = 20.0
-"""How long a process may take to notice that it was cancelled, before it is ended."""
+"""Time for a process to notice that it was cancelled, before it is killed."""
 TAIL_BYTES = 2_000
 
 
 class Runner:
-    """A thread that starts a process for each training, and begins it again if it dies.
+    """A thread that starts a process for each training, and starts it again if it dies.
 
     Args:
         settings: name the store.
-        cache: folder that outlives the server: features of pictures are kept there.
+        cache: folder that outlives the server, for image features.
         ended: called with the collection after each training.
     """
 
@@ -53,7 +53,7 @@ class Runner:
         self._thread = threading.Thread(target=self._run, name="trainings", daemon=True)
 
     def start(self) -> None:
-        """Begin, with what the last server left unfinished."""
+        """Start, with the trainings that the last server left unfinished."""
         for collection in Collections(self._artifacts).names():
             for training in reversed(Trainings(self._artifacts, collection).all()):
                 if training.is_active and training.status != "waiting_for_upload":
@@ -61,7 +61,7 @@ class Runner:
         self._thread.start()
 
     def close(self, timeout_seconds: float) -> None:
-        """End what is under way; the next start goes on with it."""
+        """Stop the current training; the next start resumes it."""
         with self._condition:
             self._closing = True
             self._condition.notify_all()
@@ -71,17 +71,17 @@ class Runner:
     # What the API asks for (see `lookalike.training_jobs.trainer`)
 
     def check(self) -> None:
-        """Trainings can be carried out here."""
+        """Trainings can run here."""
 
     def begin(self, collection: str, training_id: str) -> None:
-        """Carry out a training when its turn comes."""
+        """Run a training when its turn comes."""
         with self._condition:
             if (collection, training_id) not in self._waiting and self._current != (collection, training_id):
                 self._waiting.append((collection, training_id))
             self._condition.notify_all()
 
     def cancel(self, collection: str, training_id: str) -> None:
-        """Whoever carries it out sees that it was asked to stop; one that waits for its turn ends now."""
+        """Cancel a training: its process notices that; one that waits for its turn ends now."""
         with self._condition:
             self._condition.notify_all()
             if self._current == (collection, training_id):
@@ -91,7 +91,7 @@ class Runner:
 
     @contextmanager
     def quiet(self, collection: str) -> Iterator[None]:
-        """No training of this collection while the block runs; one under way is ended first."""
+        """No training of this collection while the block runs; the current one is stopped first."""
         with self._condition:
             self._quiet.add(collection)
             self._waiting = [each for each in self._waiting if each[0] != collection]
@@ -111,7 +111,7 @@ class Runner:
             collection, training_id = task
             try:
                 self._carry_out(collection, training_id)
-            except Exception:  # one collection's trouble must not end the work for the others
+            except Exception:  # an error in one collection must not stop the others
                 logger.exception("training %s of %s failed", training_id, collection)
             finally:
                 with self._condition:
@@ -133,31 +133,31 @@ class Runner:
         return self._closing or collection in self._quiet
 
     def _carry_out(self, collection: str, training_id: str) -> None:
-        book = Trainings(self._artifacts, collection)
+        trainings = Trainings(self._artifacts, collection)
         died = 0
         while not self._is_stopped(collection):
             try:
-                if not book.get(training_id).is_active:
+                if not trainings.get(training_id).is_active:
                     return
-                tail = self._attempt(collection, training_id, book)
-                training = book.get(training_id)
+                tail = self._attempt(collection, training_id, trainings)
+                training = trainings.get(training_id)
             except NotFound:  # deleted with its collection
                 return
             if self._is_stopped(collection) or not training.is_active:
                 return
             if training.cancel_requested:
-                self._clear(book, training)
+                self._clear(trainings, training)
                 return
             died += 1
             logger.warning("training %s of %s died: %s", training_id, collection, tail)
             if died == ATTEMPTS:
-                book.finish(training_id, "failed", reason=f"its process died {died} times: {tail}")
+                trainings.finish(training_id, "failed", reason=f"its process died {died} times: {tail}")
                 self._images.delete(zip_key(collection, training_id))
                 return
-            book.say(training_id, "its process died; it goes on from where it was")
+            trainings.log_line(training_id, "its process died; it resumes")
 
-    def _attempt(self, collection: str, training_id: str, book: Trainings) -> str:
-        """Run the process to its end, or end it; returns the end of what it wrote."""
+    def _attempt(self, collection: str, training_id: str, trainings: Trainings) -> str:
+        """Run the process to its end, or kill it; returns the end of its output."""
         command = [
             sys.executable,
             "-m",
@@ -167,46 +167,46 @@ class Runner:
             str(self._cache),
         ]
         environment = {**os.environ, **self._settings.to_env()}
-        with tempfile.TemporaryFile() as noise:
+        with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(  # noqa: S603  # our own module
                 command,
                 env=environment,
                 stdin=subprocess.PIPE,
-                stdout=noise,
-                stderr=noise,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,  # a group of its own, so that its children end with it
             )
             try:
-                self._watch(process, collection, training_id, book)
+                self._watch(process, collection, training_id, trainings)
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 if process.stdin:
                     process.stdin.close()
-            return _tail(noise) or f"exit code {process.returncode}"
+            return _tail(output) or f"exit code {process.returncode}"
 
     def _watch(
-        self, process: subprocess.Popen[bytes], collection: str, training_id: str, book: Trainings
+        self, process: subprocess.Popen[bytes], collection: str, training_id: str, trainings: Trainings
     ) -> None:
         """Return when the process has ended, or must."""
-        patience = CANCEL_SECONDS
-        while process.poll() is None and patience > 0:
+        seconds_left = CANCEL_SECONDS
+        while process.poll() is None and seconds_left > 0:
             with self._condition:
                 if self._is_stopped(collection):
                     return
                 self._condition.wait(POLL_SECONDS)
             with suppress(LookalikeError):
-                if book.get(training_id).cancel_requested:
-                    patience -= POLL_SECONDS
+                if trainings.get(training_id).cancel_requested:
+                    seconds_left -= POLL_SECONDS
 
-    def _clear(self, book: Trainings, training: Training) -> None:
-        book.finish(training.id, "cancelled", reason="cancelled, as asked")
+    def _clear(self, trainings: Trainings, training: Training) -> None:
+        trainings.finish(training.id, "cancelled", reason="cancelled, as asked")
         self._images.delete(zip_key(training.collection, training.id))
 
 
-def _tail(noise: IO[bytes]) -> str:
-    noise.seek(0, os.SEEK_END)
-    noise.seek(max(0, noise.tell() - TAIL_BYTES))
-    lines = noise.read().decode("utf-8", "replace").strip().splitlines()
+def _tail(output: IO[bytes]) -> str:
+    output.seek(0, os.SEEK_END)
+    output.seek(max(0, output.tell() - TAIL_BYTES))
+    lines = output.read().decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else ""

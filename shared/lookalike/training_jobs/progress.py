@@ -1,94 +1,137 @@
-"""The record of a training kept up to date by whoever carries it out, and its cancellation heard of."""
+"""Where a training reports its progress: `ProgressSink`, and the one that writes into the record."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lookalike.progress import TrainingProgress
 from lookalike.training_jobs.record import Status, Training, now_text
 from lookalike.training_jobs.records import Trainings
 
 if TYPE_CHECKING:
-    from lookalike.progress import TrainingProgress
+    from lookalike.encoders import EncoderManifest
+    from lookalike.publishing import Comparison
+    from lookalike.training.child import TrainingResult
+    from lookalike.training.sources.dataset import Dataset
 
-TELL_SECONDS = 1.0
+UPDATE_SECONDS = 1.0
+"""Minimum interval between two updates of the record in one phase."""
 
 
-class Teller(Protocol):
-    """What the steps of a training speak to."""
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained encoder that is in the library, the data set and result it comes from, and its run folder."""
 
-    def say(self, message: str) -> None:
+    dataset: Dataset
+    result: TrainingResult
+    manifest: EncoderManifest
+    run: Path
+
+
+class ProgressSink(Protocol):
+    """What the workflow of a training reports to."""
+
+    def log(self, message: str) -> None:
         """Add a line to the log."""
 
-    def tell(self, status: Status, phase: str, done: int = 0, total: int = 0, **changes: Any) -> None:
-        """Say where it stands."""
+    def report(self, progress: TrainingProgress, status: Status | None = "running") -> None:
+        """Report how far the training is. Status None: it stays what it was."""
 
-    def on_progress(self, news: TrainingProgress) -> None:
-        """Say how far the trainer is."""
+    def prepared(self, dataset: Dataset, *, resumed: bool) -> None:
+        """The data set is there; `resumed`: it was kept from an earlier attempt."""
+
+    def trained(self, trained: Trained) -> None:
+        """The encoder is trained and registered."""
+
+    def compared(self, comparison: Comparison) -> None:
+        """The encoder was compared with the one in use."""
 
     def is_cancelled(self) -> bool:
-        """Whether somebody asked for the end."""
+        """Whether the training is to stop. The workflow calls this often."""
 
 
-class Telling:
-    """A `Teller` that writes into the record and the log of one training.
+class RecordSink:
+    """Writes into the record and the log of one training.
 
     Args:
-        book: the trainings of the collection.
+        trainings: of the collection.
         training_id: of the training.
     """
 
-    def __init__(self, book: Trainings, training_id: str) -> None:
-        self._book = book
+    def __init__(self, trainings: Trainings, training_id: str) -> None:
+        self._trainings = trainings
         self._id = training_id
-        self._told_at = -float("inf")
-        self._told: tuple[Status, str] = ("queued", "")
-        self._asked_at = -float("inf")
+        self._reported_at = -float("inf")
+        self._reported: tuple[Status, str] = ("queued", "")
+        self._checked_at = -float("inf")
         self._cancelled = False
 
     def begin(self) -> Training:
-        """Write down that it is under way, once more perhaps. Raises TrainingNotFound."""
-        training = self._book.get(self._id)
-        return self._book.update(
+        """Mark the training as running, and count the attempt. Raises TrainingNotFound."""
+        training = self._trainings.get(self._id)
+        return self._trainings.update(
             self._id,
             status="running",
             started_at=training.started_at or now_text(),
             attempts=training.attempts + 1,
         )
 
-    def say(self, message: str) -> None:
+    def log(self, message: str) -> None:
         """Add a line to the log."""
-        self._book.say(self._id, message)
+        self._trainings.log_line(self._id, message)
 
-    def tell(self, status: Status, phase: str, done: int = 0, total: int = 0, **changes: Any) -> None:
-        """Write down where it stands: at once when that is news, else now and then."""
-        is_news = (status, phase) != self._told
-        if is_news:
-            self.say(f"{status}: {phase}")
-        if not is_news and time.monotonic() - self._told_at < TELL_SECONDS:
+    def report(self, progress: TrainingProgress, status: Status | None = "running") -> None:
+        """Update the record: at once when status or phase change, else once a second at most."""
+        status = status or self._reported[0]
+        changed = (status, progress.phase) != self._reported
+        if changed:
+            self.log(f"{status}: {progress.phase}")
+        if not changed and time.monotonic() - self._reported_at < UPDATE_SECONDS:
             return
-        self._told, self._told_at = (status, phase), time.monotonic()
-        left = {"remaining_seconds": None} | changes
-        self._book.update(self._id, status=status, phase=phase, done=done, total=total, **left)
+        self._reported, self._reported_at = (status, progress.phase), time.monotonic()
+        changes: dict[str, Any] = {"remaining_seconds": progress.remaining_seconds}
+        if progress.loss is not None:
+            changes |= finite({"loss": progress.loss})
+        if progress.metrics:
+            changes["metrics"] = finite(progress.metrics)
+        counts = {"phase": progress.phase, "done": progress.done, "total": progress.total}
+        self._trainings.update(self._id, status=status, **counts, **changes)
 
-    def on_progress(self, news: TrainingProgress) -> None:
-        """Write down how far the trainer is."""
-        changes: dict[str, Any] = {"remaining_seconds": news.remaining_seconds}
-        if news.loss is not None:
-            changes |= finite({"loss": news.loss})
-        if news.metrics:
-            changes["metrics"] = finite(news.metrics)
-        self.tell("running", news.phase, news.done, news.total, **changes)
+    def prepared(self, dataset: Dataset, *, resumed: bool) -> None:
+        """Write down what was left out."""
+        if not resumed:
+            for line in describe(dataset):
+                self.log(line)
+        self._trainings.update(self._id, notes=dataset.notes)
+
+    def trained(self, trained: Trained) -> None:
+        """Write down the encoder and its metrics."""
+        metrics = finite(trained.result.metrics)
+        self._trainings.update(self._id, encoder_id=trained.manifest.id, metrics=metrics)
+        self.log(f"trained {trained.manifest.id} in {trained.result.seconds['total']:.0f} s")
+
+    def compared(self, comparison: Comparison) -> None:
+        """Write down the comparison."""
+        self._trainings.update(self._id, comparison=comparison.to_json())
+        self.log(comparison.sentence)
 
     def is_cancelled(self) -> bool:
-        """Whether somebody asked for the end, or it has ended; looked up now and then."""
-        if not self._cancelled and time.monotonic() - self._asked_at >= TELL_SECONDS:
-            self._asked_at = time.monotonic()
-            training = self._book.get(self._id)
+        """Whether a cancel was requested, or the training has ended; reads the record once a second."""
+        if not self._cancelled and time.monotonic() - self._checked_at >= UPDATE_SECONDS:
+            self._checked_at = time.monotonic()
+            training = self._trainings.get(self._id)
             self._cancelled = training.cancel_requested or not training.is_active
         return self._cancelled
+
+
+def describe(dataset: Dataset) -> list[str]:
+    """A data set in lines of a log."""
+    return [*dataset.notes, f"{len(dataset.examples)} images of {len(dataset.labels)} classes"]
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What is known of one training: `training.json`."""
+"""The record of one training: `training.json`."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ ACTIVE: frozenset[Status] = frozenset({"waiting_for_upload", "queued", "running"
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training, from being asked for to its end.
+    """One training, from its request to its end.
 
     Attributes:
-        id: sorts by the time at which it was asked for.
+        id: sorts by the time at which it was created.
         collection: that the encoder is for.
-        source: what is trained on: the collection as it stands, or a zip file that is uploaded.
+        source: what to train on: the items of the collection, or a zip file that is uploaded.
         options: those of `TrainingOptions`, by name.
         label: metadata field whose values are the classes; None: the category.
-        publish: when the encoder takes the place of the one that serves.
-        status: where it stands.
+        publish: when the encoder replaces the one in use.
+        status: see `Status`.
         phase: what is being done, in a few words.
-        done: how much of the phase.
-        total: of how much; 0: not known.
-        remaining_seconds: of the training, estimated; None: not known.
+        done: steps of the phase that are done.
+        total: steps of the phase; 0: unknown.
+        remaining_seconds: of the training, estimated; None: unknown.
         loss: of the last step.
         metrics: measured so far.
         notes: what was left out of the source, for people.
-        encoder_id: what came out of it.
-        published: whether the encoder came to serve; None: not decided yet.
+        encoder_id: the trained encoder.
+        published: whether the collection came to use the encoder; None: not decided yet.
         reason: why it failed, or why the encoder was published or not; a sentence.
         comparison: both encoders' numbers; see `publishing.Comparison`.
         has_report: whether there is an evaluation report.
-        cancel_requested: somebody asked for its end.
-        attempts: how often it was begun; more than once after a crash or a restart.
+        cancel_requested: the user cancelled it.
+        attempts: how often it was started; more than once after a crash or a restart.
         created_at: ISO 8601, UTC; so are the others.
-        started_at: when it was first begun.
+        started_at: when it was first started.
         finished_at: when it ended.
-        upload_until: when the URL for the zip file runs out.
+        upload_until: when the URL for the zip file expires.
         format: version of this layout.
     """
 
@@ -79,18 +79,18 @@ class Training:
 
     @property
     def is_active(self) -> bool:
-        """Whether it may still go on."""
+        """Whether it has not ended."""
         return self.status in ACTIVE
 
     def as_of(self, now: datetime) -> Training:
-        """The same, or failed if its upload never came."""
+        """The same, or failed if the upload came too late."""
         late = self.upload_until is not None and now > datetime.fromisoformat(self.upload_until)
         if self.status == "waiting_for_upload" and late:
             return self.finished("failed", reason="the zip file was not uploaded in time")
         return self
 
     def finished(self, status: Status, **changes: Any) -> Training:
-        """The same at its end."""
+        """The same, ended now."""
         ended: dict[str, Any] = {
             "phase": "",
             "done": 0,

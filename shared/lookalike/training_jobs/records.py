@@ -1,10 +1,10 @@
 """The trainings of a collection, in the artifacts store: `collections/<c>/trainings/<id>/`.
 
 ```
-training.json   what is known of it; changed by compare-and-swap
-log.json        what happened, line by line
+training.json   its record; changed by compare-and-swap
+log.json        its log, line by line
 report.html     the evaluation, once it has ended well
-work/           files of a training under way: gone when it has ended
+work/           files of a running training; removed when it ends
 ```
 """
 
@@ -37,11 +37,11 @@ class Trainings:
         self._folder = f"collections/{collection}/trainings"
         self.collection = collection
 
-    def create(self, asked: Training, *, upload_seconds: int | None = None) -> Training:
-        """Write down a training that was asked for; its id and times are filled in.
+    def create(self, request: Training, *, upload_seconds: int | None = None) -> Training:
+        """Create the record of a training; its id and times are filled in.
 
         Args:
-            asked: what is wanted.
+            request: what the user wants.
             upload_seconds: wait so long for a zip file; None: it can begin.
 
         Raises:
@@ -50,7 +50,7 @@ class Trainings:
         now = datetime.now(UTC)
         until = now + timedelta(seconds=upload_seconds or 0)
         made = replace(
-            asked,
+            request,
             id=f"{now:%Y%m%dt%H%M%S}-{secrets.token_hex(3)}",
             status="waiting_for_upload" if upload_seconds else "queued",
             created_at=now_text(),
@@ -91,7 +91,7 @@ class Trainings:
         return self._change(training_id, lambda training: replace(training, **changes))
 
     def uploaded(self, training_id: str) -> Training:
-        """The zip file of a training is there: it can begin. Told twice, or too late, it changes nothing.
+        """The zip file of a training was uploaded: it can start. A second or late call changes nothing.
 
         Raises as `update`.
         """
@@ -119,7 +119,7 @@ class Trainings:
                 return changed
         raise Conflict("the training kept changing while it was updated", got=training_id, fix="Try again.")
 
-    # Beside the record
+    # Log and report
 
     def log(self, training_id: str) -> list[dict[str, str]]:
         """What happened, oldest first: `at` and `message`. Raises TrainingNotFound."""
@@ -132,8 +132,8 @@ class Trainings:
             return []
         return lines
 
-    def say(self, training_id: str, message: str) -> None:
-        """Add a line to the log. For the one process that carries the training out."""
+    def log_line(self, training_id: str, message: str) -> None:
+        """Add a line to the log. Only the one process that runs the training may."""
         lines = [*self.log(training_id), {"at": now_text(), "message": message}][-MAX_LOG_LINES:]
         self._artifacts.put(self._path(training_id, "log.json"), json.dumps(lines, indent=0).encode())
 
@@ -152,7 +152,7 @@ class Trainings:
         self._artifacts.put(self._path(training_id, "report.html"), page)
 
     def work_folder(self, training_id: str, scratch: Path) -> Path:
-        """Where files of a training under way are: beside its record in a folder store, else in `scratch`."""
+        """The work folder of a training: next to its record in a folder store, else in `scratch`."""
         path = self._path(training_id, "work")
         return self._artifacts.local_path(path) or scratch / path
 
@@ -178,7 +178,7 @@ class Trainings:
 
 
 def zip_key(collection: str, training_id: str) -> str:
-    """Where the zip file of a training is, in the images root."""
+    """The key of the zip file of a training, in the images root."""
     return f"{collection}/training/{training_id}.zip"
 
 

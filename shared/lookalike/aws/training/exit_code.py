@@ -1,4 +1,4 @@
-"""How a training container ends: an exit code, and for failures one sentence for people."""
+"""Exit codes of the training container, and for failures one sentence for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TERMINATED = 128 + 15
 OF_THE_SOURCE = (InvalidInput, BackboneNotFound, Incompatible)
 
 
-def ending(contract: Contract, run: Callable[[], None], stopped: Callable[[], bool]) -> int:
+def exit_code_of(contract: Contract, run: Callable[[], None], stopped: Callable[[], bool]) -> int:
     """Call `run`; returns the exit code.
 
     Args:
@@ -26,24 +26,24 @@ def ending(contract: Contract, run: Callable[[], None], stopped: Callable[[], bo
         run()
     except TrainingCancelled as error:
         if stopped():
-            _say("asked to end; what was computed is among the checkpoints")
+            _print("asked to end; what was computed is in the checkpoints")
             return TERMINATED
         return _failed(contract, str(error), REFUSED)
     except OF_THE_SOURCE as error:
         return _failed(contract, str(error), REFUSED)
     except LookalikeError as error:
         return _failed(contract, str(error), BROKEN)
-    except Exception as error:  # whatever it is, SageMaker must be told more than a number
+    except Exception as error:  # SageMaker must show more than a number
         traceback.print_exc()
         return _failed(contract, f"the training failed unexpectedly: {type(error).__name__}: {error}", BROKEN)
     return 0
 
 
 def _failed(contract: Contract, sentence: str, code: int) -> int:
-    _say(sentence)
+    _print(sentence)
     contract.fail(sentence)
     return code
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stderr.write(f"{line}\n")

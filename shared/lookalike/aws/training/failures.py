@@ -1,4 +1,4 @@
-"""Why a training in the cloud failed, as a sentence for whoever asked for it.
+"""Why a training in the cloud failed, as a sentence for the user.
 
 Step Functions gives an error name and a cause. The cause is JSON that a service wrote: SageMaker's
 description of the job, or what Lambda says of an exception.
@@ -42,7 +42,7 @@ class Failure:
     Attributes:
         sentence: for people.
         alarm: whether somebody must look after the system; False where the source cannot be learnt from.
-        cancelled: somebody asked for the end.
+        cancelled: the user cancelled it.
     """
 
     sentence: str

@@ -1,7 +1,7 @@
-"""What a training is asked to do, as SageMaker hands it over: names and texts.
+"""The parameters of a training as SageMaker passes them on: names and texts.
 
 The query function writes them into the execution's input, the training container reads them from
-`hyperparameters.json`. Whoever starts the container by hand, in the console or with the SDK, gives the same.
+`hyperparameters.json`. To start the container by hand, in the console or with the SDK, pass the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PASSED_PREFIX = "sagemaker_"
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class JobParameters:
     """One training as its container sees it.
 
     Attributes:
@@ -48,7 +48,7 @@ def to_hyperparameters(training: Training) -> dict[str, str]:
     return {name: _text(value) for name, value in given.items() if value is not None}
 
 
-def from_hyperparameters(given: Mapping[str, str]) -> Lesson:
+def from_hyperparameters(given: Mapping[str, str]) -> JobParameters:
     """Inverse of `to_hyperparameters`. Raises InvalidInput: an unknown name or unreadable value."""
     ours = {name: _plain(text) for name, text in given.items() if name in OURS}
     options: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def from_hyperparameters(given: Mapping[str, str]) -> Lesson:
                 "unknown hyperparameter", got=name, expected=", ".join(sorted(known | set(OURS)))
             )
         options[name] = _option(name, text)
-    return Lesson(TrainingOptions.from_json(options), **ours)
+    return JobParameters(TrainingOptions.from_json(options), **ours)
 
 
 def _text(value: object) -> str:

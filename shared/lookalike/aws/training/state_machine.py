@@ -1,4 +1,4 @@
-"""Trainings are carried out by a state machine in AWS Step Functions: one execution each, of the same name.
+"""Trainings are run by a state machine in AWS Step Functions: one execution each, of the same name.
 
 `infra/training_state_machine.py` defines the machine. An execution's input is
 
@@ -73,7 +73,7 @@ class StateMachineTrainer:
 
         Raises:
             TrainingNotFound: there is no such training.
-            StoreUnavailable: Step Functions could not be asked; call again.
+            StoreUnavailable: Step Functions did not answer; call again.
         """
         training = Trainings(self._artifacts, collection).get(training_id)
         given = json.dumps(execution_input(training), sort_keys=True)
@@ -90,7 +90,7 @@ class StateMachineTrainer:
         A stopped execution runs no further step, not even its last one, so the record is ended here.
 
         Raises:
-            StoreUnavailable: Step Functions could not be asked; call again.
+            StoreUnavailable: Step Functions did not answer; call again.
         """
         self._ask(
             lambda: self._client.stop_execution(
@@ -117,4 +117,4 @@ class StateMachineTrainer:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable("Step Functions could not be asked", got=str(error), fix="Try again.")
+    return StoreUnavailable("Step Functions did not answer", got=str(error), fix="Try again.")

@@ -1,7 +1,7 @@
 """The steps after a training job, each of which may run twice, or be killed and run again.
 
 A state machine (`infra/training_state_machine.py`) calls them through `lambdas/ingest/training_steps.py`.
-The record says what was reached; whatever is there already is not made again.
+The record says how far it is; what exists already is not made again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from lookalike.aws.training.artefact import Artefact
 from lookalike.aws.training.failures import explain
 from lookalike.errors import NotFound, TrainingCancelled
 from lookalike.ingest.keys import place_of
+from lookalike.progress import TrainingProgress
 from lookalike.publishing import Comparison, Encoding, Publication, judge_collection
-from lookalike.training_jobs.progress import Telling, finite
+from lookalike.training_jobs.progress import RecordSink, finite
 from lookalike.training_jobs.record import Status, Training
 from lookalike.training_jobs.records import Trainings, zip_key
-from lookalike.training_jobs.steps import not_published, publish_trained
+from lookalike.training_jobs.workflow import publish_trained, reason_not_to_publish
 
 if TYPE_CHECKING:
     from lookalike.library import Library
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What became of an artefact.
+    """The result of registering an artefact.
 
     Attributes:
         encoder_id: of the encoder, now in the store.
-        publish: whether it may come to serve.
-        missing: items to encode with it; 0 if it is not to serve.
+        publish: whether it may be published.
+        missing: items to encode with it; 0 if it is not to be published.
     """
 
     encoder_id: str
@@ -41,7 +42,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """How a training ended: a sentence, and whether somebody must look after the system."""
+    """How a training ended: a sentence, and whether operators must act."""
 
     reason: str
     alarm: bool
@@ -60,23 +61,23 @@ class Pipeline:
         self._library = library
         self._collection = collection
         self._id = training_id
-        self._book = Trainings(library.artifacts, collection)
-        self._telling = Telling(self._book, training_id)
+        self._trainings = Trainings(library.artifacts, collection)
+        self._sink = RecordSink(self._trainings, training_id)
 
     def register(self, artefact: Artefact) -> Registered:
-        """Add the encoder to the store, write down how it did, and decide whether it may serve.
+        """Add the encoder to the store, record its metrics, and decide whether it may be published.
 
         Raises:
             TrainingNotFound: the collection was deleted.
-            TrainingCancelled: somebody asked for the end, or it has ended.
+            TrainingCancelled: it was cancelled, or has ended.
             Incompatible: the artefact is not that of a training.
         """
         training = self._active()
-        self._telling.tell("running", "adding the encoder")
+        self._sink.report(TrainingProgress("adding the encoder"))
         encoder_id = self._library.encoders.add(artefact.encoder).id
         comparison = self._valid(artefact.comparison, encoder_id)
-        reason = not_published(training, comparison)
-        self._book.update(
+        reason = reason_not_to_publish(training.publish, comparison)
+        self._trainings.update(
             self._id,
             encoder_id=encoder_id,
             metrics=finite(artefact.metrics),
@@ -89,18 +90,18 @@ class Pipeline:
         if reason is not None:
             return Registered(encoder_id, False, 0)
         missing = len(Encoding(self._library, self._collection, encoder_id).missing())
-        self._telling.tell("publishing", "encoding", 0, missing)
+        self._sink.report(TrainingProgress("encoding", 0, missing), "publishing")
         return Registered(encoder_id, True, missing)
 
     def encode(self, encoder_id: str, keys: Sequence[str]) -> int:
-        """Encode some objects of the images root with an encoder that is to serve.
+        """Encode some objects of the images root with an encoder that is to be published.
 
         Returns:
             How many were not encoded before.
 
         Raises:
             TrainingCancelled: as `register`.
-            StoreUnavailable: it may go better when it is called again.
+            StoreUnavailable: it may succeed when it is called again.
         """
         self._active()
         places = [place_of(self._collection, key) for key in keys]
@@ -108,14 +109,14 @@ class Pipeline:
         return Encoding(self._library, self._collection, encoder_id).encode(ids) if ids else 0
 
     def publish(self, encoder_id: str) -> Publication:
-        """Catch up with what arrived meanwhile, build, and let the encoder serve if it is better.
+        """Encode what arrived meanwhile, build a snapshot, and use the encoder if it is better.
 
         The comparison of the training decides; if there was none, one on the items of the collection does.
 
         Raises:
             TrainingCancelled, EncodingCancelled: as `register`.
-            InvalidInput: nothing tells whether it is better.
-            StoreUnavailable, Conflict: it may go better when it is called again.
+            InvalidInput: the encoders cannot be compared.
+            StoreUnavailable, Conflict: it may succeed when it is called again.
         """
         training = self._active()
 
@@ -125,9 +126,17 @@ class Pipeline:
                 return known
             return judge_collection(self._library, self._collection, old, new)
 
-        done = publish_trained(self._library, training, encoder_id, judge, self._telling)
+        done = publish_trained(
+            self._library,
+            self._collection,
+            encoder_id,
+            self._sink,
+            judge,
+            publish=training.publish,
+            training_id=self._id,
+        )
         numbers = done.comparison.to_json() if done.comparison else training.comparison
-        self._book.update(self._id, published=done.published, reason=done.reason, comparison=numbers)
+        self._trainings.update(self._id, published=done.published, reason=done.reason, comparison=numbers)
         return done
 
     def conclude(self, failed: Mapping[str, Mapping[str, Any]]) -> Conclusion:
@@ -144,7 +153,7 @@ class Pipeline:
         return conclusion
 
     def _end(self, failed: Mapping[str, Mapping[str, Any]]) -> Conclusion:
-        training = self._book.get(self._id)
+        training = self._trainings.get(self._id)
         status: Status = "succeeded"
         conclusion = Conclusion(training.reason or "", alarm=False)
         for step, caught in failed.items():
@@ -153,18 +162,18 @@ class Pipeline:
             conclusion = Conclusion(failure.sentence, failure.alarm)
         if training.is_active:
             published = bool(training.published) if status == "succeeded" else training.published
-            self._book.finish(self._id, status, published=published, reason=conclusion.reason)
-            self._telling.say(f"ended: {conclusion.reason}")
+            self._trainings.finish(self._id, status, published=published, reason=conclusion.reason)
+            self._sink.log(f"ended: {conclusion.reason}")
         return conclusion
 
     def _active(self) -> Training:
-        training = self._book.get(self._id)
+        training = self._trainings.get(self._id)
         if training.cancel_requested or not training.is_active:
             raise TrainingCancelled("the training was cancelled, or has ended", got=training.status)
         return training
 
     def _valid(self, comparison: Comparison | None, encoder_id: str) -> Comparison | None:
-        """The comparison, if it is with the encoder that serves today."""
+        """The comparison, if it is with the encoder in use today."""
         serving = self._library.collections.get(self._collection).encoder_id
         ids = (comparison.old.encoder_id, comparison.new.encoder_id) if comparison else None
         return comparison if ids == (serving, encoder_id) else None
@@ -172,5 +181,5 @@ class Pipeline:
     def _keep_report(self, artefact: Artefact) -> bool:
         page = artefact.report
         if page is not None:
-            self._book.put_report(self._id, page)
+            self._trainings.put_report(self._id, page)
         return page is not None

@@ -23,7 +23,7 @@ from typing import IO
 from lookalike.errors import InvalidInput
 from lookalike.images.files import HEAD_BYTES, is_leftover
 from lookalike.metadata import is_metadata
-from lookalike.training.sources.dataset import counted, listed
+from lookalike.text import counted, listed
 from lookalike.training.sources.listing import Listing, is_wanted, passed_over
 from lookalike.training.sources.spelling import free_name, spelled
 from lookalike.training.sources.zip_directory import directory_bytes, raw_name

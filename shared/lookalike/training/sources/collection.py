@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import InvalidInput, ObjectNotFound
 from lookalike.storage import Store
-from lookalike.training.sources.dataset import Dataset, Example, counted, listed, trainable
-from lookalike.training.sources.reading import cell, side_of
+from lookalike.text import counted, listed
+from lookalike.training.sources.dataset import Dataset, Example, trainable
+from lookalike.training.sources.reading import cell, part_of
 from lookalike.types import Item
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def collection_dataset(
         if path is None:
             gone.append(item.id)
         else:
-            side = side_of(cell(item, "split"))
+            side = part_of(cell(item, "split"))
             examples.append(Example(item.id, path, labelled[item.id], item.product_id, side))
         if progress:
             progress(done, len(chosen))

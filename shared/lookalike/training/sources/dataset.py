@@ -1,8 +1,7 @@
-"""What is trained on: pictures, each with its class.
+"""The data set of a training: images, each with its class.
 
-`read_source` makes a data set of a folder or a zip file; the first folder is the class, unless metadata says
-otherwise. What cannot be used is left out with a note, and a source with which nothing can be learnt is
-refused in one sentence.
+What cannot be used is left out with a note, and a source with which nothing can be learnt is refused in one
+sentence.
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lookalike.errors import ImageRejected, InvalidInput
+from lookalike.images.sniff import read_header
+from lookalike.text import counted, listed
 
-Side = Literal["train", "validation"]
+SplitPart = Literal["train", "validation"]
 FORMAT = 1
-NAMED = 5
 MIN_PER_LABEL = 2
 
 
@@ -40,7 +40,7 @@ class Example:
     path: Path
     label: str
     product: str | None = None
-    split: Side | None = None
+    split: SplitPart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,6 @@ def check_any_opens(examples: Sequence[Example]) -> None:
     Raises:
         InvalidInput: not one does.
     """
-    from lookalike.images.sniff import read_header
-
     reason = "no picture at all"
     for example in examples:
         try:
@@ -183,47 +181,6 @@ def nothing_readable(count: int, reason: str) -> InvalidInput:
         expected="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
         fix="Copy the pictures again from where they came from.",
     )
-
-
-def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dataset:
-    """The data set of a folder, or of a zip file, which is unpacked into `scratch` once.
-
-    Args:
-        source: pictures in one folder per class; CSV, JSONL or Parquet files beside those may give
-            `category`, `product_id` and `split` of each `file`.
-        scratch: where a zip file is unpacked; used again when the same file comes again.
-        label: a metadata column whose values are the classes, in place of folder and `category`.
-
-    Raises:
-        InvalidInput: nothing can be learnt from it; the message says why and what to do.
-    """
-    from lookalike.training.sources.archive import unpack
-    from lookalike.training.sources.listing import list_folder
-    from lookalike.training.sources.reading import label_pictures
-
-    if source.is_dir():
-        listing = list_folder(source)
-    elif source.is_file():
-        listing = unpack(source, scratch)
-    else:
-        raise InvalidInput(
-            "there is no such source", got=source, expected="a folder of pictures, or a zip file of one"
-        )
-    dataset = label_pictures(listing, label)
-    check_any_opens(dataset.examples)
-    return dataset
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few of `names`, and how many more there are."""
-    shown = ", ".join(names[:NAMED])
-    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 class`, `2 classes`."""
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def _example(row: Mapping[str, Any]) -> Example:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from lookalike.errors import InvalidInput
 from lookalike.images.files import PICTURE_SUFFIXES, begins_like_picture, is_leftover, looks_like_picture
 from lookalike.metadata import is_metadata
-from lookalike.training.sources.dataset import counted, listed
+from lookalike.text import counted, listed
 from lookalike.training.sources.spelling import free_name, spelled
 
 

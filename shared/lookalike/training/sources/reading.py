@@ -1,4 +1,4 @@
-"""From the files of a source to pictures with classes: by folder, and by metadata files."""
+"""Read a source, a folder or zip file, as images with classes: by folder, and by metadata files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 from lookalike.errors import InvalidInput, MetadataError
 from lookalike.metadata import MetadataRow, read_metadata
 from lookalike.metadata.columns import text
-from lookalike.training.sources.dataset import NAMED, Dataset, Example, Side, counted, listed, trainable
-from lookalike.training.sources.listing import Listing
+from lookalike.text import NAMED, counted, listed
+from lookalike.training.sources.archive import unpack
+from lookalike.training.sources.dataset import Dataset, Example, SplitPart, check_any_opens, trainable
+from lookalike.training.sources.listing import Listing, list_folder
 from lookalike.types import Item
 
-SIDES: Mapping[str, Side] = {
+SPLIT_NAMES: Mapping[str, SplitPart] = {
     "train": "train",
     "training": "train",
     "validation": "validation",
@@ -35,7 +37,32 @@ class Described:
 
     label: str | None = None
     product: str | None = None
-    split: Side | None = None
+    split: SplitPart | None = None
+
+
+def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dataset:
+    """The data set of a folder, or of a zip file, which is unpacked into `scratch` once.
+
+    Args:
+        source: pictures in one folder per class; CSV, JSONL or Parquet files beside those may give
+            `category`, `product_id` and `split` of each `file`.
+        scratch: where a zip file is unpacked; used again when the same file comes again.
+        label: a metadata column whose values are the classes, in place of folder and `category`.
+
+    Raises:
+        InvalidInput: nothing can be learnt from it; the message says why and what to do.
+    """
+    if source.is_dir():
+        listing = list_folder(source)
+    elif source.is_file():
+        listing = unpack(source, scratch)
+    else:
+        raise InvalidInput(
+            "there is no such source", got=source, expected="a folder of pictures, or a zip file of one"
+        )
+    dataset = label_pictures(listing, label)
+    check_any_opens(dataset.examples)
+    return dataset
 
 
 def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
@@ -150,13 +177,13 @@ class _Metadata:
             if name is None:
                 unknown.append(row.id)
                 continue
-            if said and not side_of(said):
+            if said and not part_of(said):
                 odd.add(said)
             known = self.said[name]
             self.said[name] = Described(
                 cell(row, self.label or "category") or known.label,
                 row.product_id or known.product,
-                side_of(said) or known.split,
+                part_of(said) or known.split,
             )
         if unknown:
             self.notes.append(
@@ -180,9 +207,9 @@ def cell(row: Row, column: str) -> str | None:
     return None
 
 
-def side_of(said: str | None) -> Side | None:
+def part_of(said: str | None) -> SplitPart | None:
     """The side that a cell of the column `split` means; None: neither."""
-    return SIDES.get((said or "").lower())
+    return SPLIT_NAMES.get((said or "").lower())
 
 
 def _columns(row: Row) -> set[str]:

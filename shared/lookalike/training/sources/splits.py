@@ -20,7 +20,8 @@ from lookalike.errors import InvalidInput
 from lookalike.images import HASH_BYTES
 from lookalike.images.copies import MAX_DISTANCE, close_pairs
 from lookalike.images.union import Union
-from lookalike.training.sources.dataset import Example, Side, counted, listed
+from lookalike.text import counted, listed
+from lookalike.training.sources.dataset import Example, SplitPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +129,16 @@ def _classes_of_one_group(examples: Sequence[Example], tied: Union, copies: Unio
 
 def _follow_user(
     examples: Sequence[Example], groups: Iterable[tuple[int, ...]], notes: list[str]
-) -> dict[int, Side]:
+) -> dict[int, SplitPart]:
     """The side of every row that the user gave, or that is tied to one that the user gave."""
-    sides: dict[int, Side] = {}
+    sides: dict[int, SplitPart] = {}
     torn = 0
     for rows in groups:
         given = {row: side for row in rows if (side := examples[row].split)}
         torn += len(set(given.values())) > 1
         if given:
             # Of copies on both sides, those that nobody placed are learnt from: nothing is judged by them.
-            rest: Side = "train" if "train" in given.values() else "validation"
+            rest: SplitPart = "train" if "train" in given.values() else "validation"
             sides |= dict.fromkeys(rows, rest) | given
     if torn:
         notes.append(f"{counted(torn, 'group')} of copies or of one product on both sides, as metadata asks")
@@ -170,7 +171,7 @@ class _Draw:
             self.held.add(row)
             self.left[self.examples[row].label] -= 1
 
-    def hold_back(self, label: str, fraction: float, seed: int, *, fixed: dict[int, Side]) -> None:
+    def hold_back(self, label: str, fraction: float, seed: int, *, fixed: dict[int, SplitPart]) -> None:
         """Draw groups of one class until about `fraction` of its pictures is held back."""
         wanted = max(1, round(fraction * self.sizes[label]))
         free = [rows for rows in self.homes[label] if not any(row in fixed for row in rows)]

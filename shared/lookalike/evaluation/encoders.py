@@ -1,24 +1,28 @@
-"""Labelled pictures for an evaluation, and their vectors by each encoder."""
+"""Several encoders on the same labelled images: their vectors, and a query/gallery split without leakage."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from lookalike.confidence import HELD_OUT_SPLITS
+from lookalike.encoders import Encoder, EncoderManifest, Encoders
 from lookalike.errors import ImageRejected, InvalidInput, LookalikeError
+from lookalike.evaluation.evaluate import Candidate
+from lookalike.evaluation.split import QuerySplit
+from lookalike.images import DecodedImage, ImageLimits, decode, model_input, perceptual_hash
+from lookalike.images.copies import close_pairs
+from lookalike.images.union import Union
+from lookalike.settings import Settings
+from lookalike.types import Pixels, Precision, Vector
 
 if TYPE_CHECKING:
-    from lookalike.console import Console
-    from lookalike.encoders import Encoder, EncoderManifest, Encoders
-    from lookalike.evaluation import Candidate, EvaluationReport, QuerySplit
-    from lookalike.images import DecodedImage
     from lookalike.library import Library
-    from lookalike.types import Pixels, Precision, Vector
 
 NEAR_DUPLICATE_BITS = 31
 QUERIES = 2_000
@@ -26,8 +30,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
-    """A picture, read when it is needed, its class, and the side that metadata gives it."""
+class LabelledImage:
+    """An image, read when it is needed, its class, and the split that metadata gives it."""
 
     id: str
     read: Callable[[], bytes]
@@ -37,39 +41,26 @@ class LabelledPicture:
 
 @dataclass(slots=True)
 class Encoded:
-    """What came of encoding: rows of pictures that could be read, by all encoders alike.
+    """Images that could be read, and their vectors by every encoder, in the same order.
 
     Attributes:
-        pictures: those that could be read.
+        images: those that could be read.
         candidates: one per encoder.
-        milliseconds: by encoder id: median of the model for one picture on one thread.
+        milliseconds: by encoder id: median of the model for one image on one thread.
         hashes: perceptual hash of each picture, or None.
-        unreadable: how many pictures were left out.
+        unreadable: how many images were left out.
     """
 
-    pictures: list[LabelledPicture]
+    images: list[LabelledImage]
     candidates: list[Candidate] = field(default_factory=list)
     milliseconds: dict[str, float] = field(default_factory=dict)
     hashes: list[bytes | None] = field(default_factory=list)
     unreadable: int = 0
 
 
-def from_folder(
-    folder: Path, scratch: Path, sample: int | None, label: str | None = None
-) -> tuple[list[LabelledPicture], tuple[str, ...]]:
-    """Pictures of a folder or zip file, evenly taken, as a training would read them; and notes."""
-    from lookalike.training.sources.dataset import read_source
-
-    dataset = read_source(folder, scratch, label=label)
-    return [
-        LabelledPicture(example.id, example.path.read_bytes, example.label, example.split)
-        for example in _spread(dataset.examples, sample)
-    ], dataset.notes
-
-
 def from_collection(
     library: Library, collection: str, sample: int | None, label: str | None = None
-) -> list[LabelledPicture]:
+) -> list[LabelledImage]:
     """Labelled items of a collection, evenly taken; the label is the category, or the attribute `label`."""
     catalogue = library.catalogue(collection)
 
@@ -82,39 +73,44 @@ def from_collection(
             name = item.category if label is None else item.attributes.get(label)
             if name is not None:
                 split = str(item.attributes.get("split") or "") or None
-                found.append(LabelledPicture(item.id, reader(item.id), str(name), split))
+                found.append(LabelledImage(item.id, reader(item.id), str(name), split))
     if label is not None and not found:
         raise InvalidInput("no item has this attribute", got=label, fix="Name a column of the metadata.")
-    return list(_spread(found, sample))
+    return list(spread(found, sample))
 
 
 def encode(
     encoders: Encoders,
     ids: Sequence[str],
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabelledImage],
     precision: Precision | None,
-    console: Console,
+    advance: Callable[[int], None] | None = None,
 ) -> Encoded:
-    """Vectors of all pictures that can be read, by each of `ids`; a picture is decoded once for all.
+    """Vectors of all images that can be read, by each of `ids`; an image is decoded once for all.
+
+    Args:
+        encoders: the registry.
+        ids: ids or names of encoders.
+        images: what to encode.
+        precision: of the models; None: each encoder's own.
+        advance: called after each image with 1.
 
     Raises:
         EncoderNotFound: an id that is not there, before anything is encoded; or not in this precision.
         InvalidInput: no picture can be read.
     """
-    from lookalike.evaluation import Candidate
-
     manifests = list({manifest.id: manifest for manifest in map(encoders.get, ids)}.values())
     loaded = [encoders.load(manifest.id, precision) for manifest in manifests]
     done = Encoded([])
     vectors: list[list[Vector]] = [[] for _ in loaded]
     seconds: list[list[float]] = [[] for _ in loaded]
-    with console.progress("encoding", len(pictures)) as advance:
-        for picture in pictures:
+    for picture in images:
+        if advance:
             advance(1)
-            if not _take(picture, loaded, vectors, seconds, done):
-                done.unreadable += 1
-    if not done.pictures:
-        raise InvalidInput("none of the pictures can be read", got=len(pictures), expected="some that can")
+        if not _take(picture, loaded, vectors, seconds, done):
+            done.unreadable += 1
+    if not done.images:
+        raise InvalidInput("none of the images can be read", got=len(images), expected="some that can")
     for encoder, own, times in zip(loaded, vectors, seconds, strict=True):
         milliseconds = round(float(np.median(times)) * 1_000, 2)
         done.milliseconds[encoder.manifest.id] = milliseconds
@@ -128,15 +124,13 @@ def encode(
 
 
 def _take(
-    picture: LabelledPicture,
+    picture: LabelledImage,
     encoders: Sequence[Encoder],
     vectors: list[list[Vector]],
     seconds: list[list[float]],
     done: Encoded,
 ) -> bool:
-    """Encode one picture by all; False if it cannot be read."""
-    from lookalike.images import model_input, perceptual_hash
-
+    """Encode one image with all; False if it cannot be read."""
     sides = {encoder.manifest.preprocess.min_side for encoder in encoders}
     images = {side: _decoded(picture, side) for side in sorted(sides)}
     for number, encoder in enumerate(encoders):
@@ -147,47 +141,42 @@ def _take(
         started = time.perf_counter()
         vectors[number].append(encoder.encode_one(pixels))
         seconds[number].append(time.perf_counter() - started)
-    done.pictures.append(picture)
+    done.images.append(picture)
     assert image is not None
     done.hashes.append(perceptual_hash(image))
     return True
 
 
 def choose_split(
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabelledImage],
     hashes: Sequence[bytes | None],
     manifests: Sequence[EncoderManifest],
     *,
     leave_one_out: bool = False,
     queries: int = QUERIES,
 ) -> QuerySplit:
-    """The split that lets no encoder be asked about what it learned.
+    """A split in which no query is an image that an encoder learnt from.
 
-    The pictures that the training of every trained encoder held out; else what the metadata column `split`
-    says; else leave one out, where near-duplicates (31 of 256 bits) do not find each other.
+    Queries are the images that the training of every trained encoder held out; else what the metadata column
+    `split` says; else leave one out, where near-duplicates (31 of 256 bits) do not find each other.
     """
-    from lookalike.confidence import HELD_OUT_SPLITS
-    from lookalike.evaluation import QuerySplit
-
     trained = [manifest.held_out for manifest in manifests if manifest.held_out]
     if not leave_one_out:
         if trained:
             common = frozenset.intersection(*trained)
-            asks = np.array([picture.id in common for picture in pictures], bool)
+            asks = np.array([picture.id in common for picture in images], bool)
             if asks.any() and not asks.all():
                 words = "queries are those that the training of the encoder held out"
                 return QuerySplit.held_out(asks, words)
-        named = QuerySplit.by_name([picture.split for picture in pictures], HELD_OUT_SPLITS)
+        named = QuerySplit.by_name([picture.split for picture in images], HELD_OUT_SPLITS)
         if named is not None:
             return named
-    return QuerySplit.leave_one_out(len(pictures), alike=_alike(hashes), queries=queries)
+    return QuerySplit.leave_one_out(len(images), alike=_near_duplicates(hashes), queries=queries)
 
 
-def thumbnails(pictures: Sequence[LabelledPicture]) -> Callable[[str], Pixels | None]:
-    """Reads a picture by its id, for a report; a picture that several queries find is read once."""
-    from functools import lru_cache
-
-    known = {picture.id: picture for picture in pictures}
+def thumbnails(images: Sequence[LabelledImage]) -> Callable[[str], Pixels | None]:
+    """Reads an image by its id, for a report; an image that several queries find is read once."""
+    known = {picture.id: picture for picture in images}
 
     @lru_cache(maxsize=256)
     def read(picture_id: str) -> Pixels | None:
@@ -198,19 +187,8 @@ def thumbnails(pictures: Sequence[LabelledPicture]) -> Callable[[str], Pixels | 
     return read
 
 
-def save(report: EvaluationReport, path: Path, pictures: Sequence[LabelledPicture], console: Console) -> None:
-    """Write the HTML report."""
-    from lookalike.evaluation.html import write_html
-
-    console.note("drawing the report")
-    console.note(f"report: {write_html(report, path, thumbnails(pictures))}")
-
-
-def _alike(hashes: Sequence[bytes | None]) -> tuple[np.ndarray, np.ndarray]:
+def _near_duplicates(hashes: Sequence[bytes | None]) -> tuple[np.ndarray, np.ndarray]:
     """All pairs within groups of near-duplicates."""
-    from lookalike.images.copies import close_pairs
-    from lookalike.images.union import Union
-
     known = np.array([row for row, value in enumerate(hashes) if value is not None], np.int64)
     left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     if len(known):
@@ -225,17 +203,15 @@ def _alike(hashes: Sequence[bytes | None]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(left), np.concatenate(right)
 
 
-def _decoded(picture: LabelledPicture, min_side: int) -> DecodedImage | None:
-    from lookalike.images import ImageLimits, decode
-    from lookalike.settings import Settings
-
+def _decoded(picture: LabelledImage, min_side: int) -> DecodedImage | None:
     try:
         return decode(picture.read(), ImageLimits.from_settings(Settings()), min_side=min_side)
     except (ImageRejected, OSError):
         return None
-    except LookalikeError:  # the object is gone, or the store does not answer for it
+    except LookalikeError:  # the object is gone, or the store fails
         return None
 
 
-def _spread(entries: Sequence[T], count: int | None) -> Sequence[T]:
+def spread(entries: Sequence[T], count: int | None) -> Sequence[T]:
+    """At most `count` entries (None: all), evenly taken."""
     return entries if count is None else entries[:: max(1, -(-len(entries) // count))]
