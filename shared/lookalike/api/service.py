@@ -17,7 +17,6 @@ from lookalike.api.follower import Follower, Silence
 from lookalike.api.names import (
     MAX_KEY_BYTES,
     check_item_id,
-    check_stored_id,
     image_key,
     media_type,
     metadata_key,
@@ -230,22 +229,21 @@ class Service:
         return self.images.sign("GET", key, self.settings.url_seconds)
 
     def _checked(self, item_id: str) -> str:
-        # In a folder a name may also be that of a lock, or of a file under way.
-        return check_item_id(item_id) if self.images.folder is not None else check_stored_id(item_id)
+        return check_item_id(item_id)
 
     def _is_there(self, key: str) -> bool:
         try:
-            local = self.images.local_path(key)
+            found = self.images.find(key)
+            local = self.images.local_path(found) if found else None
             if local is not None:
                 root = self.images.local_path("")
                 # A listing follows no linked folder; neither may a name lead out through one.
                 if root is None or not local.parent.resolve().is_relative_to(root.resolve()):
                     return False
                 return local.is_file()
-            self.images.head(key)
+            return found is not None
         except (ObjectNotFound, OSError):
             return False
-        return True
 
     # Reports
 

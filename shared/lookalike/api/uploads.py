@@ -26,12 +26,14 @@ from lookalike.api.names import (
     STAGING_FOLDER,
     STAGING_SUFFIX,
     TRAINING_FOLDER,
+    check_file_names,
     check_item_id,
     image_key,
     metadata_key,
 )
 from lookalike.api.schemas import UploadBody
 from lookalike.errors import Conflict, Forbidden, InvalidInput, StoreUnavailable
+from lookalike.metadata.columns import column_name
 
 if TYPE_CHECKING:
     from lookalike.api.service import Service
@@ -113,7 +115,10 @@ class UploadDesk:
             InvalidInput: a name cannot be an item's id, or comes twice; nothing was written.
         """
         self._service.collections.get(collection)
-        names = [check_item_id(upload.name) for upload in uploads]
+        names = [check_item_id(upload.name, collection) for upload in uploads]
+        if self._service.images.folder is not None:
+            for name in names:
+                check_file_names(name)
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise InvalidInput("two uploads have the same name", got=repr(twice))
@@ -124,12 +129,12 @@ class UploadDesk:
         expires_at = _after(seconds)
         return [
             UploadAnswer(
-                id=upload.name,
-                url=self._url(image_key(collection, upload.name), seconds, base),
+                id=name,
+                url=self._url(image_key(collection, name), seconds, base),
                 headers={"Content-Type": upload.content_type},
                 expires_at=expires_at,
             )
-            for upload in uploads
+            for name, upload in zip(names, uploads, strict=True)
         ]
 
     def _url(self, key: str, seconds: int, base: str) -> str:
@@ -218,7 +223,7 @@ def _after(seconds: int) -> str:
 
 def _check_fields(upload: UploadBody) -> None:
     for name, value in (upload.metadata or {}).items():
-        if name.lower() in {"file", "id"}:
+        if column_name(name) in {"file", "id"}:
             raise InvalidInput(
                 "metadata cannot say which image it is about", got=repr(name), fix=f"Leave out {name!r}."
             )

@@ -20,7 +20,7 @@ from lookalike.aws.events import Change, NotificationReader
 from lookalike.aws.queue import Failures, Message
 from lookalike.errors import CollectionNotFound, EncoderNotFound, LookalikeError, TrainingNotFound
 from lookalike.ingest import Ingestor, IngestReport
-from lookalike.ingest.keys import place_of
+from lookalike.layout import is_ingested, key_problem, shown
 from lookalike.snapshots.staleness import Building, Standing
 from lookalike.storage import Store
 from lookalike.training_jobs import Trainings, training_of
@@ -118,10 +118,12 @@ class UploadWorker:
             if notification.problem:
                 failures.add(message, notification.problem)
             for change in notification.changes:
-                if place_of(change.collection, change.key):
-                    yield _Task(change, message)
-                elif found := training_of(change.key):
+                if found := training_of(change.key):
                     self._begin(change, *found, message, failures)
+                elif is_ingested(change.key):
+                    yield _Task(change, message)
+                elif problem := key_problem(change.key):
+                    logger.warning("%s is left out: %s", shown(change.key), problem)
 
     def _begin(
         self, change: Change, collection: str, training_id: str, message: Message, failures: Failures
@@ -173,6 +175,11 @@ class UploadWorker:
         if kind == "version_removed":
             # What is there now, under this sequencer: if it changes once more, a later event follows.
             kind = "created" if self._parts.images.exists(change.key) else "removed"
+        elif kind == "removed" and not change.key.isascii():
+            # The same id may have an object in another spelling (NFC, NFD), which then becomes the item.
+            other = self._parts.images.find(change.key)
+            if other is not None and other != change.key:
+                return ObjectEvent(change.collection, other, "created", change.sequencer)
         return ObjectEvent(change.collection, change.key, kind, change.sequencer, change.version_id)
 
     # Catalogue → builds

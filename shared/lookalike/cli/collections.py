@@ -71,13 +71,14 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make a collection. Without --encoder it lives by the store's default one, built if there is none."""
-    from lookalike.collections import CollectionConfig, check_name
+    from lookalike.collections import CollectionConfig
     from lookalike.console import Console
     from lookalike.default_encoder import default_encoder
+    from lookalike.layout import check_collection_name
     from lookalike.workspace import Workspace
 
     workspace = Workspace.at(store)
-    check_name(name)
+    check_collection_name(name)
     encoders = workspace.encoders
     console = Console(as_json=as_json)
     if encoder:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lookalike.errors import ImageRejected, InvalidInput, LookalikeError
+from lookalike.layout import image_key
 
 if TYPE_CHECKING:
     from lookalike.console import Console
@@ -74,7 +75,7 @@ def from_collection(
     catalogue = workspace.catalogue(workspace.collections.get(collection))
 
     def reader(item_id: str) -> Callable[[], bytes]:
-        return lambda: workspace.images.get(f"{collection}/images/{item_id}").data
+        return lambda: workspace.images.get(image_key(collection, item_id)).data
 
     found = []
     for batch in catalogue.scan():

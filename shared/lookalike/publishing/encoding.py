@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from lookalike.catalogue import ItemRow
 from lookalike.encoders import Encoder
 from lookalike.errors import LookalikeError, StoreUnavailable
-from lookalike.ingest import Ingestor, IngestReport, item_key
+from lookalike.ingest import Ingestor, IngestReport
+from lookalike.layout import image_key
 from lookalike.publishing.parts import Parts, Progress, catalogue_of
 from lookalike.types import ObjectEvent
 
@@ -97,7 +98,7 @@ class Encoding:
 
     def _encode(self, rows: Sequence[ItemRow]) -> None:
         events = [
-            ObjectEvent(self._collection, item_key(self._collection, row.id), "created", row.sequencer)
+            ObjectEvent(self._collection, image_key(self._collection, row.id), "created", row.sequencer)
             for row in rows
         ]
         report: IngestReport = self._ingestor.apply(events)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lookalike.collections import CollectionConfig, check_name
+from lookalike.collections import CollectionConfig
 from lookalike.console import Advance, Console
 from lookalike.default_encoder import default_encoder
 from lookalike.errors import CollectionNotFound, Conflict, InvalidInput
 from lookalike.ingest import IngestReport
+from lookalike.layout import check_collection_name, is_image_key
 from lookalike.snapshots import SnapshotManifest, current
 from lookalike.snapshots.threshold import needs_build
 from lookalike.sources.folder import Source
@@ -102,7 +103,7 @@ def index_folder(
         InvalidInput: the folder, the name or an option cannot be used; or the collection exists and was made
             with another option.
     """
-    check_name(collection)
+    check_collection_name(collection)
     own = [root for store in (workspace.images, workspace.artifacts) if (root := store.local_path(""))]
     source = Source.scan(folder, without=tuple(own))
     config = _collection(workspace, collection, options, source, console)
@@ -164,7 +165,7 @@ def _ingest(workspace: Workspace, source: Source, report: IndexReport, console: 
     finally:
         intake.close()
     report.unchanged = report.pictures - report.encoded - report.reused - report.rejected
-    report.unchanged -= sum("/images/" in failure["key"] for failure in report.failed)
+    report.unchanged -= sum(is_image_key(failure["key"]) for failure in report.failed)
 
 
 def _arrivals(intake: Intake, names: Sequence[str], below: str, batch: int) -> Iterator[list[Arrival]]:
@@ -193,7 +194,7 @@ def _apply(
 
     report.failed += [{"key": a.key, "reason": a.problem} for a in arrivals if a.problem]
     arrived = [arrival for arrival in arrivals if not arrival.problem]
-    report.copied += sum(arrival.written for arrival in arrived if "/images/" in arrival.key)
+    report.copied += sum(arrival.written for arrival in arrived if is_image_key(arrival.key))
     keys = [arrival.key for arrival in arrived]
     report.add(workspace.ingestor.observe(report.collection, keys, progress=step))
     if advance:

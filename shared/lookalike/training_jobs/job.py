@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import InvalidInput, ObjectNotFound
+from lookalike.layout import zip_key
 from lookalike.publishing import Comparison, ExampleVectors, Parts
 from lookalike.training_jobs.progress import Telling, finite
 from lookalike.training_jobs.record import Training
-from lookalike.training_jobs.records import Trainings, zip_key
+from lookalike.training_jobs.records import Trainings
 from lookalike.training_jobs.steps import Sides, draw_report, not_published, prepare, publish_trained
 
 if TYPE_CHECKING:

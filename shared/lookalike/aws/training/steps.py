@@ -13,11 +13,11 @@ from typing import Any
 from lookalike.aws.training.artefact import Artefact
 from lookalike.aws.training.failures import explain
 from lookalike.errors import NotFound, TrainingCancelled
-from lookalike.ingest.keys import place_of
+from lookalike.layout import parse_key, zip_key
 from lookalike.publishing import Comparison, Encoding, Parts, Publication, judge_collection
 from lookalike.training_jobs.progress import Telling, finite
 from lookalike.training_jobs.record import Status, Training
-from lookalike.training_jobs.records import Trainings, zip_key
+from lookalike.training_jobs.records import Trainings
 from lookalike.training_jobs.steps import not_published, publish_trained
 
 
@@ -100,7 +100,7 @@ class Pipeline:
             StoreUnavailable: it may go better when it is called again.
         """
         self._active()
-        places = [place_of(self._collection, key) for key in keys]
+        places = [parse_key(self._collection, key) for key in keys]
         ids = [place.name for place in places if place and place.kind == "image"]
         return Encoding(self._parts, self._collection, encoder_id).encode(ids) if ids else 0
 
