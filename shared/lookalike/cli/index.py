@@ -61,6 +61,8 @@ def _tell(console: Console, report: IndexReport) -> None:
     )
     if report.ignored:
         console.warn(f"{report.ignored:,} other files were left out.")
+    for skipped in report.skipped:
+        console.warn(f"{skipped['name']} is left out: {skipped['reason']}")
     if report.rejected:
         console.warn(
             f"`lookalike rejections --collection {report.collection}` says why pictures were rejected."

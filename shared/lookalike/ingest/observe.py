@@ -134,7 +134,7 @@ class Observer:
             return ""
 
     def _head(self, key: str, known: dict[str, Known]) -> ObjectInfo | None:
-        """The facts of an object. A file that cannot be read fails alone, and is not taken for a removed one."""
+        """The facts of an object. A file that cannot be read fails alone; it does not count as removed."""
         try:
             return self._images.head(key)
         except (ObjectNotFound, InvalidInput):

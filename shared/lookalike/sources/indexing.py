@@ -44,6 +44,7 @@ class IndexReport:
         metadata_rows: rows read from new or changed metadata files.
         metadata_problems: rows of them that were skipped: file, row, message.
         ignored: files that were left out of the folder.
+        skipped: of these, files whose name cannot be an id: name and reason.
         failed: what could not be taken in now: key and reason. Running again tries these again.
         seconds: from the first file to the last commit.
         snapshot: id of the snapshot that serves afterwards; None before the first.
@@ -60,6 +61,7 @@ class IndexReport:
     metadata_rows: int = 0
     metadata_problems: list[dict[str, Any]] = field(default_factory=list)
     ignored: int = 0
+    skipped: list[dict[str, str]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     seconds: float = 0.0
     snapshot: str | None = None
@@ -105,9 +107,10 @@ def index_folder(
     """
     check_collection_name(collection)
     own = [root for store in (workspace.images, workspace.artifacts) if (root := store.local_path(""))]
-    source = Source.scan(folder, without=tuple(own))
+    source = Source.scan(folder, without=tuple(own), collection=collection)
     config = _collection(workspace, collection, options, source, console)
     report = IndexReport(collection, config.encoder_id, len(source.pictures), ignored=source.ignored)
+    report.skipped = [{"name": name, "reason": reason} for name, reason in source.skipped]
     started = time.monotonic()
     _ingest(workspace, source, report, console, batch)
     report.seconds = round(time.monotonic() - started, 3)
