@@ -22,6 +22,7 @@ import pytest
 from fixtures.server import Running, add_encoder, jpeg, running
 
 from lookalike.aws.events import NotificationReader
+from lookalike.catalogue import ItemRow
 from lookalike.cli import main
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.encoders import Encoder
@@ -287,3 +288,38 @@ def test_s3_events_take_all(s3_endpoint: str, s3_bucket: str, tiny_encoder: Enco
     report = ingestor.apply(events("Removed:Delete", keys, 2))
     assert (report.removed, report.failed) == (len(LEGAL), [])
     assert [item.id for batch in catalogue.scan() for item in batch.items] == []
+
+
+def test_a_key_that_no_item_can_have_does_not_stop_a_reconcile(
+    s3_endpoint: str, s3_bucket: str, tiny_encoder: Encoder
+) -> None:
+    import boto3
+
+    settings = Settings(store=f"s3://{s3_bucket}/some/prefix", s3_endpoint=s3_endpoint)
+    artifacts = Store.artifacts(settings)
+    Collections(artifacts).create(CollectionConfig("shop", tiny_encoder.manifest.id))
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    for name in ("a.jpg", "b//c.jpg", "z.jpg"):
+        key = f"some/prefix/images/shop/images/{name}"
+        client.put_object(Bucket=s3_bucket, Key=key, Body=picture("plain.jpg"))
+    ingestor = Ingestor(Store.images(settings), artifacts, settings, lambda _: tiny_encoder)
+    report = ingestor.reconcile("shop")
+    assert (report.encoded, report.failed) == (2, [])
+    assert [key for key, _ in report.skipped] == ["shop/images/b//c.jpg"]
+
+
+def test_a_row_of_an_earlier_version_gets_its_nfc_id(tmp_path: Path, tiny_encoder: Encoder) -> None:
+    settings = Settings(store=str(tmp_path / "store"))
+    images, artifacts = Store.images(settings), Store.artifacts(settings)
+    Collections(artifacts).create(CollectionConfig("shop", tiny_encoder.manifest.id))
+    ingestor = Ingestor(images, artifacts, settings, lambda _: tiny_encoder)
+    catalogue = ingestor.catalogue("shop")
+    there, gone = "cafe\u0301.jpg", "u\u0308.jpg"
+    file = tmp_path / "store" / "images" / "shop" / "images" / there
+    file.parent.mkdir(parents=True)
+    file.write_bytes(picture("plain.jpg"))
+    catalogue.put_items([ItemRow(name, "00ff", etag="old") for name in (there, gone)])
+    assert ingestor.reconcile("shop").failed == []
+    live = {id_ for id_, row in catalogue.known().items() if row.status == "live"}
+    assert live == {id_of(there)}
+    assert ingestor.reconcile("shop").changed == 0
