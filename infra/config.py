@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from infra.reading import as_sentences, merged
-from lookalike.collections import check_name
+from lookalike.layout import check_collection_name
 from lookalike.types import Metric
 
 Architecture = Literal["x86_64", "arm64"]
@@ -228,7 +228,7 @@ class Config:
     @model_validator(mode="after")
     def _fits(self) -> Config:
         for name in self.collections:
-            check_name(name)
+            check_collection_name(name)
         seconds = self.functions["query"].timeout_seconds
         if seconds > HTTP_API_SECONDS:
             name, most = "functions.query.timeout_seconds", HTTP_API_SECONDS

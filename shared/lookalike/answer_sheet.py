@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lookalike.contact_sheet import MAX_ROWS, SheetRow, Tile, write_sheet
 from lookalike.errors import ImageRejected, NotFound
 from lookalike.images import ImageLimits, decode
+from lookalike.layout import image_key
 
 if TYPE_CHECKING:
     from lookalike.duplicates import DuplicateGroup, DuplicateMember
@@ -77,7 +78,7 @@ class AnswerSheet:
 
     def _stored(self, item_id: str) -> Pixels | None:
         try:
-            return self._decoded(self._images.get(f"{self._collection}/images/{item_id}").data)
+            return self._decoded(self._images.get(image_key(self._collection, item_id)).data)
         except NotFound:  # removed since it was found
             return None
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, InvalidInput, ObjectNotFound
+from lookalike.layout import check_collection_name, is_collection_name
 from lookalike.storage import Blob, Store
 from lookalike.types import ENGINES, METRICS, Engine, Metric
 
 FORMAT = 1
 FOLDER = "collections"
 UPDATE_ATTEMPTS = 20
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class CollectionConfig:
     created_at: str = ""
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        check_collection_name(self.name)
         if not self.encoder_id:
             raise InvalidInput("the collection names no encoder", fix="List them: `lookalike encoders list`.")
         if self.metric not in METRICS:
@@ -118,7 +117,7 @@ class Collections:
     def names(self) -> list[str]:
         """All collections, sorted."""
         folders = self._artifacts.list_folders(FOLDER)
-        return [name for name in folders if _NAME.fullmatch(name) and self._artifacts.exists(_path(name))]
+        return [name for name in folders if is_collection_name(name) and self._artifacts.exists(_path(name))]
 
     def update(self, name: str, **changes: Any) -> CollectionConfig:
         """Change fields of a collection; a concurrent change of other fields is kept.
@@ -151,7 +150,7 @@ class Collections:
 
     def _read(self, name: str) -> Blob:
         # A name that breaks the rule was never created, and must not become a path.
-        if _NAME.fullmatch(name):
+        if is_collection_name(name):
             try:
                 return self._artifacts.get(_path(name))
             except ObjectNotFound:
@@ -164,16 +163,6 @@ class Collections:
             return "There is none yet: `lookalike index FOLDER --collection NAME` makes one."
         near = difflib.get_close_matches(name, names, n=3) or names[:3]
         return f"Did you mean {' or '.join(near)}?"
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that cannot be a collection's. Raises InvalidInput."""
-    if not _NAME.fullmatch(name):
-        raise InvalidInput(
-            "this cannot name a collection",
-            got=repr(name),
-            expected="lower-case letters, digits and hyphens; at most 63, no hyphen first",
-        )
 
 
 def _path(name: str) -> str:

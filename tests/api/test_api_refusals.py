@@ -314,10 +314,16 @@ CLIMBING = [
     "a/.",
     "..",
     ".",
-    "a\\..\\b.jpg",
 ]
-HIDDEN = [".hidden.jpg", "a/.staging/b.jpg", "a.part", "a.lock", "a.jpg#3"]
-UNSPELLABLE = ["a\nb.jpg", "a\x00.jpg", "a\u202e.jpg", " a.jpg", "a /b.jpg", "x" * 241, "é" * 121]
+HIDDEN = [".hidden.jpg", "a/.staging/b.jpg", ".a.part", "a/.b.lock"]
+UNSPELLABLE = [
+    "a\nb.jpg",
+    "a\x00.jpg",
+    "a\x85.jpg",
+    "x" * 256,
+    "é" * 128,
+    "/".join(["x" * 200] * 5) + "/" + "a" * 8,
+]
 
 
 @pytest.mark.parametrize("name", CLIMBING + HIDDEN + UNSPELLABLE)
@@ -328,7 +334,7 @@ def test_a_name_that_cannot_be_an_items(server, shelf, name):
 
 
 @pytest.mark.parametrize(
-    "path", ["..%2F..%2Fcollection.json", "%2e%2e/%2e%2e/keys.json", "a%00b", "%2Fetc%2Fpasswd", "a%5Cb"]
+    "path", ["..%2F..%2Fcollection.json", "%2e%2e/%2e%2e/keys.json", "a%00b", "%2Fetc%2Fpasswd", "a%7Fb"]
 )
 def test_paths_that_climb_are_refused_wherever_an_id_goes(server, shelf, path):
     for method in ("GET", "DELETE"):

@@ -10,7 +10,8 @@ from PIL import Image
 
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.encoders import Encoder
-from lookalike.ingest import Ingestor, item_key, metadata_key
+from lookalike.ingest import Ingestor
+from lookalike.layout import image_key, metadata_key
 from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.types import ObjectEvent
@@ -43,32 +44,32 @@ def test_events_and_repairs_end_alike(chosen: Settings, tiny_encoder: Encoder) -
         return {item.id: item.title for batch in catalogue.scan() for item in batch.items}
 
     for number, name in enumerate(NAMES):
-        images.put(item_key("food", name), picture(number))
-    images.put(item_key("food", "broken.jpg"), b"\xff\xd8\xff nothing more")
+        images.put(image_key("food", name), picture(number))
+    images.put(image_key("food", "broken.jpg"), b"\xff\xd8\xff nothing more")
     images.put(metadata_key("food", "m.csv"), b"file,title\na/1.png,One\n")
     report = ingestor.reconcile("food")
     assert (report.encoded, report.rejected, report.metadata_files, report.failed) == (3, 1, 1, [])
     assert visible() == {NAMES[0]: "One", NAMES[1]: None, NAMES[2]: None}
     assert (ingestor.reconcile("food").changed, report.changed) == (0, 5)
 
-    images.put(item_key("food", NAMES[0]), picture(9))
-    images.delete(item_key("food", NAMES[1]))
-    images.delete(item_key("food", "broken.jpg"))
+    images.put(image_key("food", NAMES[0]), picture(9))
+    images.delete(image_key("food", NAMES[1]))
+    images.delete(image_key("food", "broken.jpg"))
     images.put(metadata_key("food", "m.csv"), b"file,title\nb/2.png,Two\n")
     report = ingestor.reconcile("food")
     assert (report.encoded, report.removed, report.metadata_files, report.failed) == (1, 2, 1, [])
     assert visible() == {NAMES[0]: None, NAMES[2]: "Two"}
 
     # Events with S3's own sequencers come after the repairs, and count; what they repeat does not.
-    images.put(item_key("food", NAMES[1]), picture(20))
-    images.delete(item_key("food", NAMES[2]))
+    images.put(image_key("food", NAMES[1]), picture(20))
+    images.delete(image_key("food", NAMES[2]))
     events = [
-        ObjectEvent("food", item_key("food", NAMES[1]), "created", "F0612FD43B7DBE55B1"),
-        ObjectEvent("food", item_key("food", NAMES[2]), "removed", "F0612FD43B7DBE55B2"),
-        ObjectEvent("food", item_key("food", NAMES[0]), "created", "00"),
+        ObjectEvent("food", image_key("food", NAMES[1]), "created", "F0612FD43B7DBE55B1"),
+        ObjectEvent("food", image_key("food", NAMES[2]), "removed", "F0612FD43B7DBE55B2"),
+        ObjectEvent("food", image_key("food", NAMES[0]), "created", "00"),
     ]
     report = ingestor.apply(events)
     assert (report.encoded, report.removed, report.unchanged, report.failed) == (1, 1, 1, [])
     assert set(visible()) == {NAMES[0], NAMES[1]}
     assert ingestor.reconcile("food").changed == 0
-    assert ingestor.observe("food", [item_key("food", NAMES[0]), "food/images/a"]).changed == 0
+    assert ingestor.observe("food", [image_key("food", NAMES[0]), "food/images/a"]).changed == 0

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.sources.intake import LEFTOVER_SECONDS, STAGING_FOLDER, Intake
+from lookalike.layout import STAGING_FOLDER
+from lookalike.sources.intake import LEFTOVER_SECONDS, Intake
 from lookalike.storage import Store
 
 

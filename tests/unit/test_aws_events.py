@@ -70,7 +70,7 @@ def test_what_is_none_of_ours_is_left_out():
 def test_what_cannot_be_read_says_so(body):
     found = READER.read(body)
     assert found.changes == []
-    assert "no notification of S3" in str(found.problem)
+    assert "not a notification of S3" in str(found.problem)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.collections import CollectionConfig, Collections, check_name
+from lookalike.collections import CollectionConfig, Collections
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, InvalidInput
+from lookalike.layout import check_collection_name
 from lookalike.storage import Store
 
 
@@ -40,7 +41,7 @@ def test_a_second_creation_conflicts_and_changes_nothing(collections: Collection
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b-", "x" * 63])
 def test_names_within_the_rule(name: str) -> None:
-    check_name(name)
+    check_collection_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "-a", "A", "a_b", "a/b", "..", "ä", "a\n", "x" * 64])

@@ -28,9 +28,9 @@ from lookalike.collections import CollectionConfig, Collections
 from lookalike.encoders import Encoder, EncoderManifest
 from lookalike.encoders.manifest import content_id
 from lookalike.errors import CollectionNotFound, EncoderNotFound, InvalidInput, StoreUnavailable
-from lookalike.ingest import Ingestor, IngestReport, item_key, metadata_key
+from lookalike.ingest import Ingestor, IngestReport
 from lookalike.ingest.ingestor import BATCH_EVENTS
-from lookalike.ingest.keys import place_of
+from lookalike.layout import image_key, metadata_key, parse_key
 from lookalike.metadata import MetadataRow, MetadataTable
 from lookalike.settings import Settings
 from lookalike.snapshots.staleness import has_enough_changes
@@ -78,10 +78,10 @@ class World:
     catalogue: Catalogue
 
     def put(self, item_id: str, data: bytes) -> None:
-        self.images.put(item_key("food", item_id), data)
+        self.images.put(image_key("food", item_id), data)
 
     def delete(self, item_id: str) -> None:
-        self.images.delete(item_key("food", item_id))
+        self.images.delete(image_key("food", item_id))
 
     def seen(self) -> dict[str, str]:
         """Content hash of every visible item."""
@@ -112,11 +112,11 @@ def world(tmp_path: Path, encoder: CountingEncoder) -> World:
 
 
 def created(item_id: str, sequencer: str) -> ObjectEvent:
-    return ObjectEvent("food", item_key("food", item_id), "created", sequencer)
+    return ObjectEvent("food", image_key("food", item_id), "created", sequencer)
 
 
 def removed(item_id: str, sequencer: str) -> ObjectEvent:
-    return ObjectEvent("food", item_key("food", item_id), "removed", sequencer)
+    return ObjectEvent("food", image_key("food", item_id), "removed", sequencer)
 
 
 def described(file: str, sequencer: str) -> ObjectEvent:
@@ -235,7 +235,7 @@ def test_an_object_that_fails_fails_alone(world: World) -> None:
     names = [f"{number}.png" for number in range(8)]
     for number, name in enumerate(names):
         world.put(name, picture(number))
-    path = world.images.local_path(item_key("food", "stuck.png"))
+    path = world.images.local_path(image_key("food", "stuck.png"))
     assert path is not None
     path.symlink_to(path)
     events = [created(name, "1") for name in [*names, "stuck.png"]]
@@ -346,14 +346,15 @@ def test_a_metadata_file_that_is_no_table_is_one_problem(world: World) -> None:
         ("food/images", None),
         ("food/images/.DS_Store", None),
         ("food/images/.cache/a.jpg", None),
-        ("food/training/x.zip", None),
+        ("food/training/x.zip", ("training", "x")),
+        ("food/training/x.txt", None),
         ("foods/images/a.jpg", None),
         ("images/a.jpg", None),
         ("", None),
     ],
 )
 def test_what_a_key_means(key: str, place: tuple[str, str] | None) -> None:
-    assert place_of("food", key) == place
+    assert parse_key("food", key) == place
 
 
 # Another encoder
@@ -406,7 +407,7 @@ def test_reconcile_repairs_whatever_was_missed(world: World) -> None:
 def test_a_touched_file_is_read_but_not_encoded(world: World) -> None:
     world.put("a.png", picture(1))
     world.ingestor.reconcile("food")
-    path = world.images.local_path(item_key("food", "a.png"))
+    path = world.images.local_path(image_key("food", "a.png"))
     assert path is not None
     os.utime(path, (1, 1))
     assert counts(world.ingestor.reconcile("food")) == {"reused": 1}
@@ -426,7 +427,7 @@ def test_a_repair_gives_way_to_later_events_only(world: World) -> None:
 
 
 def test_observed_keys_are_brought_up_to_date(world: World) -> None:
-    keys = [item_key("food", name) for name in ("a.png", "b.png", ".hidden.png")]
+    keys = [image_key("food", name) for name in ("a.png", "b.png", ".hidden.png")]
     keys += [metadata_key("food", "m.csv"), "food/elsewhere/x"]
     assert counts(world.ingestor.observe("food", keys)) == {}
     world.put("a.png", picture(1))
@@ -450,7 +451,7 @@ def test_a_clock_that_ran_ahead_hides_no_change(world: World) -> None:
     world.put("b.png", picture(1))
     world.ingestor.apply([created("a.png", "ffff"), removed("b.png", "ffff")])
     world.put("a.png", picture(2))
-    assert counts(world.ingestor.observe("food", [item_key("food", "a.png")])) == {"encoded": 1}
+    assert counts(world.ingestor.observe("food", [image_key("food", "a.png")])) == {"encoded": 1}
     assert counts(world.ingestor.reconcile("food")) == {"encoded": 1, "unchanged": 1}
     assert world.seen() == {"a.png": digest(picture(2)), "b.png": digest(picture(1))}
 

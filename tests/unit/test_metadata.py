@@ -133,6 +133,43 @@ def test_ids_as_people_write_them(given_id: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given_id", "ids"),
+    [
+        ("images/a.jpg", {"a.jpg", "images/a.jpg"}),
+        ("a\\b.jpg", {"a/b.jpg", "a\\b.jpg"}),
+        (" lead.jpg", {"lead.jpg", " lead.jpg"}),
+        ("cafe\u0301.jpg", {"caf\u00e9.jpg"}),
+        ("x.jpg#2", {"x.jpg#2"}),
+    ],
+)
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.parquet"])
+def test_a_path_that_can_be_read_in_two_ways_describes_both_items(
+    name: str, given_id: str, ids: set[str]
+) -> None:
+    data = {
+        "m.csv": f"file\n{given_id}\n".encode(),
+        "m.jsonl": json.dumps({"file": given_id}).encode(),
+        "m.parquet": parquet(pa.table({"file": [given_id]})),
+    }
+    table = read_metadata(name, data[name])
+    assert [{row.id, *row.other_ids} for row in table.rows] == [ids]
+    assert table.problems == []
+
+
+def test_a_row_that_names_an_id_exactly_is_the_one_that_describes_it() -> None:
+    table = csv_table("file,title\nimages/a.jpg,One\na.jpg,Two\n b.jpg,Three\nb.jpg,Four\n")
+    titles = {item_id: row.title for row in table.rows for item_id in (row.id, *row.other_ids)}
+    assert titles == {"images/a.jpg": "One", "a.jpg": "Two", " b.jpg": "Three", "b.jpg": "Four"}
+    assert table.problems == []
+
+
+def test_metadata_of_an_upload_describes_exactly_one_item() -> None:
+    data = json.dumps({"file": "images/images/ a\\b.jpg"}).encode()
+    row = read_metadata("uploads/x.jsonl", data).rows[0]
+    assert (row.id, row.other_ids) == ("images/ a\\b.jpg", ())
+
+
+@pytest.mark.parametrize(
     "given_id", ["", " ", "../x.jpg", "a/../b", "a//b", "a/", "tab\tname", "x" * 1025, None]
 )
 def test_ids_that_name_no_image_are_reported_by_row(given_id: str | None) -> None:
@@ -147,9 +184,7 @@ def test_column_names_are_trimmed_and_reserved_ones_known_in_any_case() -> None:
     row = table.rows[0]
     assert (row.id, row.product_id, row.title, row.category) == ("a.jpg", "P", "T", "C")
     assert row.attributes == {"Unit Price": 3}
-    assert table.problems == [
-        RowProblem(0, "both file and id are given; file says the image, id is left out")
-    ]
+    assert table.problems == [RowProblem(0, "both file and id are given; file is used, id is left out")]
 
 
 def test_a_column_twice_and_a_column_of_no_name() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from lookalike.catalogue import Catalogue, MetadataVersion
 from lookalike.errors import StoreUnavailable
-from lookalike.ingest import IngestReport, metadata_files, metadata_key
+from lookalike.ingest import IngestReport, metadata_files
 from lookalike.ingest.metadata_files import MetadataFiles
+from lookalike.layout import metadata_key
 from lookalike.metadata import MetadataRow, MetadataTable
 from lookalike.storage import Store
 from lookalike.types import ObjectEvent

@@ -71,9 +71,23 @@ def test_links_are_followed_only_while_they_stay_inside(tmp_path: Path) -> None:
 def test_what_is_no_file_or_cannot_be_an_id_is_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     write(tmp_path, "line\nbreak.jpg", " space.jpg", "copy.jpg#12", "under-way.part", "fine #1 ü 100%.jpg")
+    write(tmp_path, "-".join(["deep/"] + ["x" * 200 + "/"] * 5) + "a.jpg")
+    with (tmp_path / os.fsdecode(b"caf\xe9.jpg")).open("wb") as file:
+        file.write(JPEG)
     source = Source.scan(tmp_path)
-    assert source.pictures == ["fine #1 ü 100%.jpg"]
-    assert source.ignored == 5
+    assert source.pictures == [" space.jpg", "copy.jpg#12", "fine #1 ü 100%.jpg", "under-way.part"]
+    assert source.ignored == 4  # with the pipe
+    reasons = dict(source.skipped)
+    assert reasons.pop(r"'caf\xe9.jpg'") == "it is not UTF-8"
+    assert reasons.pop(r"'line\nbreak.jpg'") == "it has control characters"
+    assert ["too long" in reason for reason in reasons.values()] == [True]
+
+
+def test_of_two_spellings_of_one_id_one_is_taken(tmp_path: Path) -> None:
+    write(tmp_path, "caf\u00e9.jpg", "cafe\u0301.jpg", "u\u0308.jpg")
+    source = Source.scan(tmp_path)
+    assert source.pictures == ["caf\u00e9.jpg", "u\u0308.jpg"]
+    assert source.skipped == [("'cafe\u0301.jpg'", "another file has the same id")]
 
 
 def test_folders_of_the_store_are_no_source(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import InvalidInput, StoreUnavailable
+from lookalike.layout import lock_name, temporary_name
 from lookalike.settings import Settings
 from lookalike.storage import Store
 
@@ -63,10 +64,25 @@ def test_a_relative_folder_survives_a_change_of_directory(
 def test_a_listing_passes_what_is_not_an_object(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.put("a/good.jpg", b"")
-    for name in ("good.jpg#12", "big.bin.77.part", "pointer.json.lock", "line\nbreak.jpg"):
+    skipped: list[str] = []
+    hidden = (temporary_name("0" * 32), lock_name("pointer.json.lock"), "pointer.json.lock")
+    for name in (*hidden, "line\nbreak.jpg"):
         (tmp_path / "a" / name).write_bytes(b"")
+    (tmp_path / "a" / ".staging").mkdir()
+    (tmp_path / "a" / ".staging" / "big.bin.77.part").write_bytes(b"")
     (tmp_path / "a" / "dangling").symlink_to(tmp_path / "nowhere")
-    assert [info.path for info in store.list()] == ["a/good.jpg"]
+    assert [info.path for info in store.list(skipped=skipped.append)] == ["a/good.jpg"]
+    assert skipped == ["a/line\nbreak.jpg"]
+
+
+def test_names_like_those_of_temporary_files_are_objects(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    names = ["a/big.bin.77.part", "a/good.jpg#12", "a/pointer.json.lock"]
+    for name in names:
+        store.put(name, name.encode())
+    assert [info.path for info in store.list()] == names
+    assert [store.get(name).data.decode() for name in names] == names
+    assert not store.create(names[1], b"")
 
 
 def test_a_name_that_is_not_unicode_does_not_stop_a_listing(tmp_path: Path) -> None:
@@ -84,7 +100,7 @@ def test_a_deleted_folder_takes_its_locks_along(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     etag = store.put("a/pointer", b"1")
     store.replace("a/pointer", b"2", etag=etag)
-    assert (tmp_path / "a" / "pointer.lock").exists()
+    assert (tmp_path / "a" / ".pointer.lock").exists()
     store.delete_folder("a")
     assert not (tmp_path / "a").exists()
 

@@ -13,8 +13,8 @@ from lookalike.api.http.access import Reader
 from lookalike.api.http.etag import matches_etag
 from lookalike.api.http.openapi import problems
 from lookalike.api.http.parameters import CollectionName, ItemId
-from lookalike.api.names import check_item_id, check_stored_id, image_key, media_type
 from lookalike.errors import ImageTooLarge, ItemNotFound, ObjectNotFound
+from lookalike.layout import check_item_id, image_key
 
 if TYPE_CHECKING:
     from lookalike.library import Library
@@ -71,7 +71,7 @@ def get_image(request: Request, collection: CollectionName, id: ItemId, _: Reade
     library = context_of(request).library
     if library.images.can_sign:
         library.collections.get(collection)
-        key = image_key(collection, check_stored(library, id))
+        key = image_key(collection, check_item_id(id, collection))
         url = library.images.sign("GET", key, library.settings.url_seconds)
         return RedirectResponse(url, 307, headers={"Cache-Control": "private, no-store"})
     image = read_image(library, collection, id)
@@ -91,7 +91,7 @@ def read_image(library: Library, collection: str, item_id: str) -> StoredImage:
         ImageTooLarge: it is too large to be an item.
     """
     library.collections.get(collection)
-    key = image_key(collection, check_stored(library, item_id))
+    key = image_key(collection, check_item_id(item_id, collection))
     if not has_image(library, key):
         raise ItemNotFound("no such image", got=repr(item_id))
     limit = library.settings.max_image_bytes
@@ -101,23 +101,40 @@ def read_image(library: Library, collection: str, item_id: str) -> StoredImage:
     return StoredImage(blob.data, blob.etag, media_type(blob.data[:16]))
 
 
-def check_stored(library: Library, item_id: str) -> str:
-    """The id itself, if the images root may hold an item of this id. Raises InvalidInput."""
-    # In a folder, a name may also belong to a lock or to an unfinished upload.
-    return check_item_id(item_id) if library.images.folder is not None else check_stored_id(item_id)
-
-
 def has_image(library: Library, key: str) -> bool:
     """Whether the images root has an object of this key."""
     try:
-        local = library.images.local_path(key)
+        found = library.images.find(key)
+        local = library.images.local_path(found) if found else None
         if local is not None:
             root = library.images.local_path("")
             # Listings follow no symbolic links to folders, so a name must not lead out through one.
             if root is None or not local.parent.resolve().is_relative_to(root.resolve()):
                 return False
             return local.is_file()
-        library.images.head(key)
+        return found is not None
     except (ObjectNotFound, OSError):
         return False
-    return True
+
+
+def media_type(head: bytes) -> str | None:
+    """Media type by the first bytes of a file; None for a file that a browser must not show as an image."""
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    if head[4:12] in {b"ftypavif", b"ftypavis"}:
+        return "image/avif"
+    return None
+
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+)

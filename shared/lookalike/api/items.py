@@ -13,10 +13,10 @@ from lookalike.api.http.bodies import json_value, validate
 from lookalike.api.http.models import EXAMPLE_SERVER, ResponseBody, example
 from lookalike.api.http.openapi import problems
 from lookalike.api.http.parameters import CollectionName, ItemId
-from lookalike.api.images import check_stored, has_image
-from lookalike.api.names import MAX_KEY_BYTES, image_key, metadata_key
+from lookalike.api.images import has_image
 from lookalike.api.search import SearchOptions, SearchResponse
 from lookalike.errors import ItemNotFound, NotReady
+from lookalike.layout import MAX_KEY_BYTES, check_item_id, image_key, upload_metadata_key
 from lookalike.search.query import QueryPart
 from lookalike.types import Attribute
 
@@ -86,7 +86,7 @@ def get_item(request: Request, collection: CollectionName, id: ItemId, _: Reader
     """An item and its metadata."""
     library = context_of(request).library
     try:
-        item = library.searcher(collection).item(check_stored(library, id))
+        item = library.searcher(collection).item(check_item_id(id, collection))
     except NotReady as error:
         raise ItemNotFound("no such item; the collection is empty", got=repr(id)) from error
     return ItemResponse(
@@ -116,10 +116,10 @@ def delete_item(request: Request, collection: CollectionName, id: ItemId, _: Wri
 def _delete(context: Context, collection: str, item_id: str) -> None:
     library = context.library
     library.collections.get(collection)
-    key = image_key(collection, check_stored(library, item_id))
+    key = image_key(collection, check_item_id(item_id, collection))
     if not has_image(library, key):
         raise ItemNotFound("no such item", got=repr(item_id))
-    keys = [key, metadata_key(collection, item_id)]
+    keys = [key, upload_metadata_key(collection, item_id)]
     for each in keys:
         if len(each.encode()) <= MAX_KEY_BYTES:  # no object has a longer key
             library.images.delete(each)

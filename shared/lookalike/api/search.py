@@ -16,9 +16,9 @@ from lookalike.api.http.bodies import FORM_TYPE, JSON_TYPE, read_json_or_form
 from lookalike.api.http.models import WHOLE, RequestBody, ResponseBody
 from lookalike.api.http.openapi import json_body, problems, reference
 from lookalike.api.http.parameters import CollectionName
-from lookalike.api.names import MAX_KEY_BYTES
 from lookalike.errors import BodyTooLarge
 from lookalike.filters import parse_filter
+from lookalike.layout import MAX_KEY_BYTES
 from lookalike.search.query import Query, QueryPart, SearchResult
 from lookalike.types import Attribute
 

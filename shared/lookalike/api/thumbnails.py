@@ -14,8 +14,8 @@ from lookalike.api.http.etag import matches_etag
 from lookalike.api.http.openapi import problems
 from lookalike.api.http.parameters import CollectionName, ItemId
 from lookalike.api.images import IMAGE_HEADERS, StoredImage, read_image
-from lookalike.api.names import image_key
 from lookalike.errors import ObjectNotFound
+from lookalike.layout import image_key
 
 if TYPE_CHECKING:
     from lookalike.library import Library

@@ -12,8 +12,8 @@ from typing import IO
 
 from starlette.concurrency import run_in_threadpool
 
-from lookalike.api.names import STAGING_SUFFIX
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
+from lookalike.layout import temporary_name
 
 CREATE_ATTEMPTS = 10
 
@@ -29,7 +29,7 @@ async def receive_file(target: Path, staging: Path, chunks: AsyncIterator[bytes]
         InvalidInput: the file system does not support such a name.
         StoreUnavailable: the disk is full or fails.
     """
-    staged = staging / f"{secrets.token_hex(16)}{STAGING_SUFFIX}"
+    staged = staging / temporary_name(secrets.token_hex(16))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -17,18 +17,21 @@ from lookalike.api.http.bodies import read_json, stream_body
 from lookalike.api.http.models import EXAMPLE_SERVER, RequestBody, ResponseBody, example
 from lookalike.api.http.openapi import PUBLIC, json_body, problems, reference
 from lookalike.api.http.parameters import CollectionName
-from lookalike.api.names import (
-    MAX_ID_BYTES,
-    STAGING_FOLDER,
-    TRAINING_FOLDER,
-    check_item_id,
-    image_key,
-    metadata_key,
-)
 from lookalike.api.trainings import ZIP_TYPE, begin_with_zip
 from lookalike.api.upload_files import receive_file
 from lookalike.api.upload_urls import UploadResponse, upload_url
 from lookalike.errors import Forbidden, InvalidInput
+from lookalike.layout import (
+    MAX_ID_BYTES,
+    check_file_names,
+    check_item_id,
+    collection_of,
+    image_key,
+    parse_key,
+    staging_prefix,
+    upload_metadata_key,
+)
+from lookalike.metadata.columns import column_name
 from lookalike.types import Attribute
 
 router = APIRouter(tags=["uploads"])
@@ -160,7 +163,10 @@ def _offer(context: Context, collection: str, uploads: Sequence[UploadRequest], 
         InvalidInput: a name cannot be an item's id, or occurs twice; nothing was written.
     """
     context.library.collections.get(collection)
-    names = [check_item_id(upload.name) for upload in uploads]
+    names = [check_item_id(upload.name, collection) for upload in uploads]
+    if context.library.images.folder is not None:
+        for name in names:
+            check_file_names(name)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidInput("two uploads have the same name", got=repr(twice))
@@ -169,15 +175,15 @@ def _offer(context: Context, collection: str, uploads: Sequence[UploadRequest], 
     _write_metadata(context, collection, uploads)
     return UploadsResponse(
         uploads=[
-            upload_url(context, each.name, image_key(collection, each.name), each.content_type, base)
-            for each in uploads
+            upload_url(context, name, image_key(collection, name), each.content_type, base)
+            for name, each in zip(names, uploads, strict=True)
         ]
     )
 
 
 def _check_fields(upload: UploadRequest) -> None:
     for name, value in (upload.metadata or {}).items():
-        if name.lower() in {"file", "id"}:
+        if column_name(name) in {"file", "id"}:
             raise InvalidInput(
                 "the upload already names the image that its metadata describes",
                 got=repr(name),
@@ -203,7 +209,7 @@ def _write_metadata(context: Context, collection: str, uploads: Sequence[UploadR
     if not described:
         return
     images = context.library.images
-    keys = [metadata_key(collection, upload.name) for upload in described]
+    keys = [upload_metadata_key(collection, upload.name) for upload in described]
 
     def write(key: str, upload: UploadRequest) -> None:
         if upload.metadata:
@@ -230,7 +236,7 @@ async def _receive(context: Context, key: str, chunks: AsyncIterator[bytes]) -> 
     library = context.library
     await run_in_threadpool(library.collections.get, collection)
     target = library.images.local_path(key)
-    staging = library.images.local_path(f"{collection}/{STAGING_FOLDER}")
+    staging = library.images.local_path(staging_prefix(collection))
     if target is None or staging is None:
         raise Forbidden("this server does not receive uploads itself", fix="PUT to the URL in the response.")
     size = await receive_file(target, staging, chunks)
@@ -243,4 +249,5 @@ async def _receive(context: Context, key: str, chunks: AsyncIterator[bytes]) -> 
 
 def _is_zip(key: str) -> bool:
     """Whether the object `key` is a zip file to train on, and not an image."""
-    return key.split("/")[1] == TRAINING_FOLDER
+    parsed = parse_key(collection_of(key), key)
+    return parsed is not None and parsed.kind == "training"

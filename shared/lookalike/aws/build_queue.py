@@ -17,8 +17,9 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from lookalike.collections import CollectionConfig, check_name
+from lookalike.collections import CollectionConfig
 from lookalike.errors import InvalidInput, StoreUnavailable
+from lookalike.layout import check_collection_name
 from lookalike.snapshots.staleness import Staleness
 
 SECONDS_TO_ANSWER = 5
@@ -82,7 +83,7 @@ def collection_of(body: str) -> str:
         name = json.loads(body)["collection"]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput("this message requests no build", got=repr(body[:200])) from error
-    check_name(str(name))
+    check_collection_name(str(name))
     return str(name)
 
 

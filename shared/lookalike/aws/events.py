@@ -1,7 +1,7 @@
-"""Notifications of an S3 bucket → what happened to which object.
+"""Reads notifications of an S3 bucket: which object was created or removed.
 
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html. They come at least
-once and in no order; `sequencer` orders those of one key. Keys are encoded as in an HTML form.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html. They are delivered
+at least once and in any order; `sequencer` orders those of one key. Keys are encoded as in an HTML form.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ VERSION_REMOVED = "ObjectRemoved:Delete"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a notification says of one object.
+    """A change of one object.
 
     Attributes:
         key: relative to the images root.
-        kind: it was created; it is not there any more; or one of its versions was removed for good, which
-            may have brought back the version before, and only a look at the bucket can tell.
+        kind: it was created; it was removed; or one of its versions was deleted permanently. In that case the
+            version before may be the newest again, so the reader has to check the bucket.
         sequencer: orders the changes of one key, normalised.
         version_id: the version that was created, in a versioned bucket.
     """
@@ -50,8 +50,9 @@ class Notification:
     """The content of one message.
 
     Attributes:
-        changes: that it tells of.
-        problem: why not all of it could be read. It never can: the message belongs in the dead-letter queue.
+        changes: the changes in it.
+        problem: why a part of it could not be read. No retry helps: the message belongs in the dead-letter
+            queue.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -62,7 +63,7 @@ class NotificationReader:
     """Reads messages about one images root.
 
     Args:
-        images_url: `s3://bucket/prefix`; what is told of other prefixes is left out.
+        images_url: `s3://bucket/prefix`; changes below other prefixes are left out.
     """
 
     def __init__(self, images_url: str) -> None:
@@ -70,7 +71,7 @@ class NotificationReader:
         self._prefix = f"{prefix}/" if prefix else ""
 
     def read(self, body: str) -> Notification:
-        """What a message's body says. What can be read is returned even if the rest cannot."""
+        """The content of a message's body. The readable part is returned even if the rest is not."""
         found = Notification()
         try:
             records = _records(body)
@@ -96,13 +97,13 @@ class NotificationReader:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise _malformed(f"{type(error).__name__}: {error}") from error
         if bucket != self._bucket:
-            raise InvalidInput("a notification is of another bucket", got=bucket, expected=self._bucket)
+            raise InvalidInput("a notification comes from another bucket", got=bucket, expected=self._bucket)
         if not key.startswith(self._prefix) or not name.startswith((CREATED, REMOVED)):
             return None
         key = key.removeprefix(self._prefix)
         if name.startswith(CREATED):
             return Change(key, "created", normalise_sequencer(sequencer), version)
-        # Without a version this is a bucket without versions, where an object that is removed is gone.
+        # Without a version id the bucket keeps no versions, and a removed object is gone.
         is_version = name == VERSION_REMOVED and version is not None
         return Change(key, "version_removed" if is_version else "removed", normalise_sequencer(sequencer))
 
@@ -110,10 +111,10 @@ class NotificationReader:
 def sequencer_of_time(text: str) -> str:
     """A sequencer for a notification that has none: from its ISO 8601 time.
 
-    Those of Amazon begin with the seconds since 1970 in hexadecimal, and so does this one.
+    Amazon's begin with the seconds since 1970 in hexadecimal, and so does this one.
 
     Raises:
-        ValueError: this is no such time.
+        ValueError: `text` is not such a time.
     """
     moment = datetime.fromisoformat(text)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -134,4 +135,4 @@ def _records(body: str) -> list[Any]:
 
 
 def _malformed(got: str) -> InvalidInput:
-    return InvalidInput("this is no notification of S3", got=got, expected="JSON with `Records`")
+    return InvalidInput("not a notification of S3", got=got, expected="JSON with `Records`")

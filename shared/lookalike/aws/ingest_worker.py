@@ -20,7 +20,7 @@ from lookalike.aws.events import Change, NotificationReader
 from lookalike.aws.queue import Failures, Message
 from lookalike.errors import CollectionNotFound, EncoderNotFound, LookalikeError, TrainingNotFound
 from lookalike.ingest import IngestReport
-from lookalike.ingest.keys import place_of
+from lookalike.layout import is_ingested, key_problem, shown
 from lookalike.training_jobs import Trainings, training_of
 from lookalike.training_jobs.trainer import Trainer
 from lookalike.types import ObjectEvent
@@ -112,10 +112,12 @@ class IngestWorker:
             if notification.problem:
                 failures.add(message, notification.problem)
             for change in notification.changes:
-                if place_of(change.collection, change.key):
-                    yield _Task(change, message)
-                elif found := training_of(change.key):
+                if found := training_of(change.key):
                     self._start_training(change, *found, message, failures)
+                elif is_ingested(change.key):
+                    yield _Task(change, message)
+                elif problem := key_problem(change.key):
+                    logger.warning("%s is skipped: %s", shown(change.key), problem)
 
     def _start_training(
         self, change: Change, collection: str, training_id: str, message: Message, failures: Failures
@@ -167,6 +169,11 @@ class IngestWorker:
         if kind == "version_removed":
             # What is there now, under this sequencer: if it changes once more, a later event follows.
             kind = "created" if self._library.images.exists(change.key) else "removed"
+        elif kind == "removed" and not change.key.isascii():
+            # The same id may have an object in another spelling (NFC, NFD), which then becomes the item.
+            other = self._library.images.find(change.key)
+            if other is not None and other != change.key:
+                return ObjectEvent(change.collection, other, "created", change.sequencer)
         return ObjectEvent(change.collection, change.key, kind, change.sequencer, change.version_id)
 
     # Catalogue → builds

@@ -1,4 +1,4 @@
-"""Several metadata files may speak of one image: which cell wins."""
+"""Merges the cells of several metadata files that describe one image."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lookalike.catalogue.rows import ItemRow, MetadataFile
+from lookalike.layout import normalise
 from lookalike.types import Attribute, Item
 
 
 @dataclass(slots=True)
 class Cells:
-    """What all files together say of one image."""
+    """The metadata of one image, from all files."""
 
     product_id: str | None = None
     title: str | None = None
@@ -36,7 +37,8 @@ def merge_metadata(rows: Any, files: Mapping[str, MetadataFile]) -> dict[str, Ce
     for row in rows.sort_by([("sequencer", "ascending"), ("file", "ascending")]).to_pylist():
         if not row["id"] or is_dead(row, files):
             continue
-        cells = merged.setdefault(row["id"], Cells())
+        # Earlier versions kept ids as the file spells them.
+        cells = merged.setdefault(normalise(row["id"]), Cells())
         cells.product_id = row["product_id"] or cells.product_id
         cells.title = row["title"] or cells.title
         cells.category = row["category"] or cells.category

@@ -13,6 +13,7 @@ from lookalike.catalogue.merge import NOTHING, Cells, item_of, merge_metadata
 from lookalike.catalogue.rows import CatalogueBatch, CatalogueVersion, Delta, ItemRow, MetadataFile
 from lookalike.catalogue.schemas import METADATA_CELLS, item_rows, metadata_files, vectors_array
 from lookalike.catalogue.tables import CHANGED, LOOKUP_IDS, Table, quoted
+from lookalike.layout import normalise, other_spellings
 from lookalike.types import Item, Vectors
 
 ITEM_COLUMNS = ("id", "sequencer", "status", "width", "height", "perceptual_hash", "ingested_at")
@@ -142,8 +143,9 @@ def _sorted_vectors(tables: Sequence[Any], dimension: int) -> tuple[list[str], V
 
 
 def cells_of(tables: Tables, ids: Sequence[str], version: int | None = None) -> dict[str, Cells]:
-    """Merged metadata of some items; those of which no file speaks are absent."""
-    rows = tables.metadata.lookup(ids, METADATA_COLUMNS, column="id", version=version)
+    """Merged metadata of some items; items without metadata are absent."""
+    spelled = [*ids, *(other for item_id in ids for other in other_spellings(item_id))]
+    rows = tables.metadata.lookup(spelled, METADATA_COLUMNS, column="id", version=version)
     if not rows.num_rows:
         return {}
     names = rows.column("file").unique().to_pylist()
@@ -169,4 +171,4 @@ def _changed_metadata(tables: Tables, since: int, version: int) -> set[str]:
     for file in {row["file"] for row in changed if not row["id"]}:
         dropped = tables.metadata.lookup([file], ("id",), column="file", version=version)
         ids.update(item_id for item_id in dropped.column("id").to_pylist() if item_id)
-    return ids
+    return {normalise(item_id) for item_id in ids}

@@ -1,7 +1,7 @@
 """Columns of the three tables of record, and conversion between their rows and our values.
 
-The first field of each is the primary key. Lance enforces nothing about it, but needs to be told: without
-the mark, two writers that insert the same new key at once both succeed and the row is there twice.
+The first field of each is the primary key. Lance does not enforce it, but needs the mark: without it, two
+writers that insert the same new key at once both succeed, and the table has the row twice.
 """
 
 from __future__ import annotations
@@ -115,9 +115,10 @@ def vectors_array(table: Any, dimension: int) -> Vectors:
 
 
 def metadata_table(head: MetadataFile, rows: Sequence[MetadataRow]) -> Any:
-    """A file's rows, head first, as Arrow."""
+    """A file's rows, head first, as Arrow: one for each id that a row describes."""
     import pyarrow as pa
 
+    rows = [dataclasses.replace(row, id=item_id) for row in rows for item_id in (row.id, *row.other_ids)]
     facts = dataclasses.asdict(head)
     facts["problems"] = [[problem.row, problem.message] for problem in head.problems]
     columns: dict[str, list[str | None]] = {

@@ -64,6 +64,8 @@ def _print(console: Console, report: IndexReport) -> None:
     )
     if report.ignored:
         console.warn(f"{report.ignored:,} other files were ignored.")
+    for skipped in report.skipped:
+        console.warn(f"Skipped {skipped['name']}: {skipped['reason']}")
     if report.rejected:
         console.warn(f"Why images were rejected: lookalike rejections --collection {report.collection}")
     for problem in report.metadata_problems[:SHOWN_PROBLEMS]:

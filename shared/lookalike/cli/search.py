@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
+from lookalike.layout import image_key
 
 if TYPE_CHECKING:
     from lookalike.console import Console
@@ -90,7 +91,7 @@ def _document(result: SearchResult, images: Store, url_seconds: int) -> dict[str
     """The HTTP API's response, except that `image_url` is a file URL or a presigned URL."""
 
     def url(match: Match) -> str:
-        key = f"{result.collection}/images/{match.item.id}"
+        key = image_key(result.collection, match.item.id)
         file = images.local_path(key)
         return file.as_uri() if file else images.sign("GET", key, url_seconds)
 

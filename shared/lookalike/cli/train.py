@@ -142,11 +142,11 @@ def _run(library: Library, request: TrainingRequest, report: Path | None, consol
 
 def _baseline(library: Library, collection: str | None) -> str | None:
     """The encoder that the report compares with: the collection's, or the newest default encoder."""
-    from lookalike.default_encoder import DEFAULT_BACKBONE
+    from lookalike.encoders.registry import DEFAULT_ENCODER
 
     if collection is not None:
         return library.collections.get(collection).encoder_id
-    known = [manifest for manifest in library.encoders.list() if manifest.name == DEFAULT_BACKBONE]
+    known = [manifest for manifest in library.encoders.list() if manifest.name == DEFAULT_ENCODER]
     newest = max(known, key=lambda manifest: manifest.created_at, default=None)
     return newest.id if newest else None
 

@@ -18,6 +18,7 @@ from lookalike.evaluation.split import QuerySplit
 from lookalike.images import DecodedImage, ImageLimits, decode, model_input, perceptual_hash
 from lookalike.images.copies import close_pairs
 from lookalike.images.union import Union
+from lookalike.layout import image_key
 from lookalike.settings import Settings
 from lookalike.types import Pixels, Precision, Vector
 
@@ -65,7 +66,7 @@ def from_collection(
     catalogue = library.catalogue(collection)
 
     def reader(item_id: str) -> Callable[[], bytes]:
-        return lambda: library.images.get(f"{collection}/images/{item_id}").data
+        return lambda: library.images.get(image_key(collection, item_id)).data
 
     found = []
     for batch in catalogue.scan():

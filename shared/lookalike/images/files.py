@@ -1,4 +1,4 @@
-"""Which files are meant to be pictures, and which are what archives and desktops leave behind."""
+"""Which files are meant to be images, and which are leftovers of archives and desktops."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
     | {".avif", ".heic", ".heif", ".jp2", ".svg"}
 )
-"""Those in formats that lookalike does not read are here too, so that they are rejected by name."""
+"""Includes formats that lookalike does not read, so that such files are rejected by name."""
 LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 HEAD_BYTES = 16
 
-# A picture under another name is taken too: the decoder goes by content, and so do users' intentions.
+# Images with another suffix are taken too: the decoder goes by content.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 
 
@@ -22,13 +22,13 @@ def is_leftover(name: str) -> bool:
 
 
 def begins_like_picture(head: bytes) -> bool:
-    """Whether a file whose first `HEAD_BYTES` are `head` is a picture, whatever its name."""
+    """Whether a file whose first `HEAD_BYTES` are `head` is an image, whatever its name."""
     container = head[4:12] in (b"ftypavif", b"ftypavis") or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
     return head.startswith(_SIGNATURES) or container
 
 
 def looks_like_picture(file: Path) -> bool:
-    """`begins_like_picture` of a file; one that cannot be read is none."""
+    """`begins_like_picture` of a file; False for a file that cannot be read."""
     try:
         with file.open("rb") as opened:
             return begins_like_picture(opened.read(HEAD_BYTES))

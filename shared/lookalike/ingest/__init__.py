@@ -1,7 +1,6 @@
-"""Ingest: object events → catalogue. Nothing lost, nothing twice, any order."""
+"""Ingest: object events → catalogue. Events may arrive twice, late and in any order."""
 
 from lookalike.ingest.ingestor import Ingestor
-from lookalike.ingest.keys import item_key, metadata_key
 from lookalike.ingest.report import IngestReport
 
-__all__ = ["IngestReport", "Ingestor", "item_key", "metadata_key"]
+__all__ = ["IngestReport", "Ingestor"]

@@ -1,16 +1,17 @@
 """Object events → catalogue.
 
-An event says "key K was created / removed, sequencer S". Delivery is at least once and in no order, so the
-rules (see `plan`) make the catalogue's end state depend on the set of events only. What can never succeed
-becomes a rejection that users can list; what may succeed later fails its own event.
+An event says "key K was created / removed, sequencer S". Events are delivered at least once and in any order,
+so the rules (see `plan`) make the final catalogue depend on the set of events only. An object that can never
+be an item becomes a rejection that users can list; an error that may go away fails its own event only.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from lookalike.catalogue import Catalogue
+from lookalike.catalogue import Catalogue, ItemRow, sequencer_after
 from lookalike.collections import CollectionConfig, Collections
 from lookalike.encoders import Encoder
 from lookalike.errors import LookalikeError
@@ -18,12 +19,15 @@ from lookalike.images import ImageLimits
 from lookalike.ingest.commit import commit
 from lookalike.ingest.metadata_files import MetadataFiles
 from lookalike.ingest.observe import Observer
-from lookalike.ingest.pictures import Pictures, tombstone
+from lookalike.ingest.pictures import Pictures, now, tombstone
 from lookalike.ingest.plan import plan_all, sort_events
 from lookalike.ingest.report import Counter, IngestReport, Progress
+from lookalike.layout import normalise, other_spellings, shown
 from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.types import ObjectEvent
+
+logger = logging.getLogger(__name__)
 
 BATCH_EVENTS = 256
 
@@ -50,13 +54,14 @@ class Ingestor:
         self._collections = Collections(artifacts)
         self._encoder_for = encoder_for
         self._files = MetadataFiles(images)
+        self._reported: set[str] = set()  # keys that cannot be ids, to log each of them once
         self._pictures = Pictures(images, ImageLimits.from_settings(settings), settings.threads)
 
     def apply(self, events: Sequence[ObjectEvent], *, progress: Progress | None = None) -> IngestReport:
         """Bring the catalogues up to date with `events`, of any collections, in any order.
 
-        A crash at any moment, and the same events again, lead to the same end; what was committed is not
-        encoded again. Nothing is raised for an event or a batch of them: see `IngestReport.failed`.
+        After a crash, the same events lead to the same result; what was committed is not encoded again.
+        Nothing is raised for an event or a batch of events: see `IngestReport.failed`.
         """
         report = IngestReport()
         counter = Counter(len(events), progress)
@@ -66,7 +71,7 @@ class Ingestor:
         for collection, group in by_collection.items():
             try:
                 encoder, catalogue = self._open(collection)
-            except LookalikeError as error:  # there may be such a collection, or encoder, later
+            except LookalikeError as error:  # the collection or encoder may be created later
                 report.failed += [(event, error) for event in group]
                 counter.add(len(group))
                 continue
@@ -83,12 +88,12 @@ class Ingestor:
     def observe(
         self, collection: str, keys: Iterable[str], *, progress: Progress | None = None
     ) -> IngestReport:
-        """Look at the objects behind `keys` themselves, and make the catalogue agree.
+        """Compare the objects at `keys` with the catalogue, and update the catalogue.
 
-        For whoever knows that something changed but has no event: a folder's watcher, an upload's end.
+        For callers that know that something changed but have no event: the watcher of a folder, an upload.
 
         Raises:
-            CollectionNotFound, EncoderNotFound: there is nothing to ingest with.
+            CollectionNotFound, EncoderNotFound: there is no such collection or encoder.
             StoreUnavailable: the catalogue or the listing could not be read.
         """
         observer = self._observer(collection)
@@ -107,13 +112,20 @@ class Ingestor:
     ) -> IngestReport:
         report = self.apply(events, progress=progress)
         report.unchanged += observer.unchanged
+        report.ignored += len(observer.skipped)
+        report.skipped += observer.skipped
+        report.failed += observer.failed
+        for key, problem in report.skipped:
+            if key not in self._reported:
+                self._reported.add(key)
+                logger.warning("%s is left out: %s", shown(key), problem)
         return report
 
     def catalogue(self, collection: str) -> Catalogue:
         """The catalogue of a collection with its current encoder.
 
         Raises:
-            CollectionNotFound, EncoderNotFound: there is no such thing.
+            CollectionNotFound, EncoderNotFound: there is no such collection or encoder.
         """
         return self._open(collection)[1]
 
@@ -132,10 +144,12 @@ class Ingestor:
         """One batch, by item id: plan, read and encode, commit."""
         ids = list(events)
         try:
-            works = plan_all(events, catalogue.known(ids), catalogue.known_vectors(ids))
+            rows = catalogue.known([*ids, *(other for id_ in ids for other in other_spellings(id_))])
+            works = plan_all(events, rows, catalogue.known_vectors(ids))
             outcomes = [tombstone(work) for work in works if work.action == "remove"]
             outcomes += self._pictures.process([work for work in works if work.action == "read"], encoder)
             commit(catalogue, outcomes, report)
+            _remove_old_spellings(catalogue, rows.values())
         except LookalikeError as error:
             report.failed += [(event, error) for event in events.values()]
         else:
@@ -144,16 +158,16 @@ class Ingestor:
     def _follow(
         self, encoder: Encoder, catalogue: Catalogue, events: Mapping[str, ObjectEvent], report: IngestReport
     ) -> tuple[Encoder, Catalogue]:
-        """After a batch: what to go on with. The batch is encoded again if the collection was given another
-        encoder meanwhile.
+        """After a batch: encoder and catalogue for the next one. If the collection got another encoder in the
+        meantime, this encodes the batch again.
 
-        Whoever changes the encoder looks for items without a vector after the change. What was committed
-        before it is found then; what is committed after it finds the change here. So none is forgotten.
+        A change of encoder is followed by a search for items without a vector. That search finds what was
+        committed before the change; this function handles what is committed after it.
         """
         while True:
             try:
                 encoder_now, catalogue_now = self._open(catalogue.collection)
-            except LookalikeError:  # deleted meanwhile; the next batch, if any, will tell
+            except LookalikeError:  # deleted in the meantime; the next batch, if any, reports it
                 return encoder, catalogue
             if encoder_now.manifest.id == encoder.manifest.id:
                 return encoder, catalogue
@@ -161,6 +175,14 @@ class Ingestor:
             again = IngestReport()
             self._apply_images(catalogue, encoder, events, again)
             report.failed += again.failed
+
+
+def _remove_old_spellings(catalogue: Catalogue, rows: Iterable[ItemRow]) -> None:
+    """Earlier versions made rows with ids that are not in NFC. The row with the NFC id replaces them."""
+    old = [row for row in rows if row.status != "removed" and row.id != normalise(row.id)]
+    catalogue.put_items(
+        [ItemRow(row.id, sequencer_after(row.sequencer), status="removed", ingested_at=now()) for row in old]
+    )
 
 
 def _batches(events: Mapping[str, ObjectEvent]) -> Iterator[dict[str, ObjectEvent]]:

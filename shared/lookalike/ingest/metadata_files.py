@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from lookalike.catalogue import Catalogue, MetadataProblem, MetadataVersion, normalise_sequencer
 from lookalike.errors import LookalikeError, MetadataError, ObjectNotFound
-from lookalike.ingest.keys import metadata_key
 from lookalike.ingest.report import IngestReport
+from lookalike.layout import metadata_key
 from lookalike.metadata import MAX_METADATA_BYTES, MetadataTable, RowProblem, read_metadata
 from lookalike.storage import Store
 from lookalike.types import ObjectEvent
@@ -45,7 +45,7 @@ class MetadataFiles:
             except LookalikeError as error:
                 report.failed.append((event, error))
                 continue
-            # Uploads bring one small file each, and share a commit; large files are not held together.
+            # Uploads have one small file each and share a commit; large files are committed one by one.
             table = group[-1].table
             rows += 1 + len(table.rows) if table else 1
             if rows >= GROUP_ROWS:

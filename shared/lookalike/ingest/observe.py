@@ -1,26 +1,35 @@
-"""Events made by looking: what the catalogue knows against what is there.
+"""Makes events by comparing the catalogue with the objects.
 
-What is known is read first, then the objects: whatever changes in between has an event, or a sequencer, that
-is higher than those made here. On a folder a file's time of change (`st_ctime_ns`: it also moves when a file
-is renamed into place) orders its versions; where only the store is asked, on S3 and for what is gone, a
-repair sequencer just above the known one is used, so that any later event still wins.
+The catalogue is read first, then the objects: a change in between has an event, or a sequencer, that is
+higher than those made here. In a folder a file's change time (`st_ctime_ns`: it also moves when a file is
+renamed into place) orders its versions. On S3, and for objects that are gone, there is no such time; there
+a repair sequencer just above the known one is used, so that any later event still wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lookalike.catalogue import Catalogue, normalise_sequencer, sequencer_after
-from lookalike.errors import InvalidInput, ObjectNotFound
-from lookalike.ingest.keys import IMAGES, METADATA, item_key, metadata_key, place_of
-from lookalike.storage import Store
+from lookalike.errors import InvalidInput, ObjectNotFound, StoreUnavailable
+from lookalike.layout import (
+    images_prefix,
+    key_of,
+    key_problem,
+    metadata_key,
+    metadata_prefix,
+    normalise,
+    other_spellings,
+    parse_key,
+)
+from lookalike.storage import ObjectInfo, Store
 from lookalike.types import ObjectEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the catalogue holds for a key. `complete`: nothing is to be done while the ETag is the same."""
+    """The catalogue's entry for a key. `complete`: nothing is to do while the ETag stays the same."""
 
     sequencer: str
     etag: str
@@ -36,46 +45,86 @@ class Observer:
         self._collection = collection
         self._catalogue = catalogue
         self.unchanged = 0
-        """How many objects were there as the catalogue knows them."""
+        """Number of objects that the catalogue has as they are."""
+        self.skipped: list[tuple[str, str]] = []
+        """Keys that cannot be ids, each with the reason."""
+        self.failed: list[tuple[ObjectEvent, Exception]] = []
+        """Files that could not be read now."""
 
     def all_events(self) -> list[ObjectEvent]:
         """Events that repair the whole collection."""
         known = self._known(None)
-        found: dict[str, str] = {}
-        for below in (IMAGES, METADATA):
-            for info in self._images.list(f"{self._collection}/{below}"):
-                if place_of(self._collection, info.path):
-                    found[info.path] = info.etag
-        for key in known.keys() - found.keys():
-            # A listing leaves out what it may not read. Only what is not there is gone.
-            if self._images.folder is not None and (etag := self._etag(key)):
-                found[key] = etag
+        found: dict[str, ObjectInfo] = {}
+        for prefix in (images_prefix(self._collection), metadata_prefix(self._collection)):
+            for info in self._images.list(prefix, skipped=self._skip):
+                key = self._key_in_nfc(info.path)
+                if key and (key not in found or info.path == key):
+                    found[key] = info
+                elif not key:
+                    self._skip(info.path)
+        for key in {normalise(key) for key in known} - found.keys():
+            # A listing leaves out what it may not read. Only an object that does not exist is gone.
+            if self._images.folder is not None and (one := self._head(key, known)):
+                found[key] = one
+        self._follow_nfc(known, found)
         return list(self._events(sorted(known.keys() | found.keys()), known, found))
 
     def events(self, keys: Iterable[str]) -> list[ObjectEvent]:
-        """Events that repair these keys; those that mean nothing to the collection are passed."""
-        wanted = [key for key in dict.fromkeys(keys) if place_of(self._collection, key)]
+        """Events that repair these keys; those that mean nothing to the collection are left out."""
+        wanted: list[str] = []
+        for given in dict.fromkeys(keys):
+            if key := self._key_in_nfc(given):
+                wanted.append(key)
+            else:
+                self._skip(given)
+        wanted = list(dict.fromkeys(wanted))
         known = self._known(wanted)
-        found = {key: etag for key in wanted if (etag := self._etag(key))}
+        found = {key: info for key in wanted if (info := self._head(key, known))}
+        self._follow_nfc(known, found)
         return list(self._events(wanted, known, found))
 
+    def _key_in_nfc(self, key: str) -> str | None:
+        """The key by which images and metadata files are compared; None: the object is neither."""
+        parsed = parse_key(self._collection, key)
+        return key_of(self._collection, parsed) if parsed and parsed.kind != "training" else None
+
+    def _skip(self, key: str) -> None:
+        if problem := key_problem(key):
+            self.skipped.append((key, problem))
+
+    def _follow_nfc(self, known: dict[str, Known], found: Mapping[str, ObjectInfo]) -> None:
+        """Give rows with ids in NFD, which earlier versions made, an event of their NFC id.
+
+        `Ingestor` removes such rows with any event of that id.
+        """
+        folder = images_prefix(self._collection)
+        old = [key for key in known if key.startswith(folder) and key != normalise(key)]
+        for key in old:
+            row, wanted = known.pop(key), normalise(key)
+            if row.removed:
+                continue
+            if wanted not in found:
+                known[wanted] = row
+            elif wanted in known:
+                known[wanted] = replace(known[wanted], complete=False)
+
     def _events(
-        self, keys: Iterable[str], known: Mapping[str, Known], found: Mapping[str, str]
+        self, keys: Iterable[str], known: Mapping[str, Known], found: Mapping[str, ObjectInfo]
     ) -> Iterator[ObjectEvent]:
         for key in keys:
-            row, etag = known.get(key), found.get(key)
-            if etag is not None and (sequencer := self._news(key, etag, row)):
-                yield ObjectEvent(self._collection, key, "created", sequencer)
-            elif etag is not None:
+            row, info = known.get(key), found.get(key)
+            if info is not None and (sequencer := self._sequencer(info, row)):
+                yield ObjectEvent(self._collection, info.path, "created", sequencer)
+            elif info is not None:
                 self.unchanged += 1
             elif row and not row.removed:
                 yield ObjectEvent(self._collection, key, "removed", sequencer_after(row.sequencer))
 
-    def _news(self, key: str, etag: str, row: Known | None) -> str | None:
-        """The sequencer under which to read an object that is there; None: it is known."""
-        if row and row.etag == etag and not row.removed:
+    def _sequencer(self, info: ObjectInfo, row: Known | None) -> str | None:
+        """The sequencer under which to read an object that exists; None: it is up to date."""
+        if row and row.etag == info.etag and not row.removed:
             return None if row.complete else row.sequencer
-        return max(self._changed_at(key), sequencer_after(row.sequencer if row else None))
+        return max(self._changed_at(info.path), sequencer_after(row.sequencer if row else None))
 
     def _changed_at(self, key: str) -> str:
         file = self._images.local_path(key)
@@ -84,18 +133,27 @@ class Observer:
         except FileNotFoundError:
             return ""
 
-    def _etag(self, key: str) -> str | None:
+    def _head(self, key: str, known: dict[str, Known]) -> ObjectInfo | None:
+        """The facts of an object. A file that cannot be read fails alone; it does not count as removed."""
         try:
-            return self._images.head(key).etag
+            return self._images.head(key)
         except (ObjectNotFound, InvalidInput):
+            return None
+        except StoreUnavailable as error:
+            if self._images.folder is None:
+                raise
+            known.pop(key, None)
+            self.failed.append((ObjectEvent(self._collection, key, "created", "0"), error))
             return None
 
     def _known(self, keys: list[str] | None) -> dict[str, Known]:
-        places = [place_of(self._collection, key) for key in keys or []]
-        ids = None if keys is None else [place.name for place in places if place and place.kind == "image"]
+        parsed = [parse_key(self._collection, key) for key in keys or []]
+        ids = None if keys is None else [one.name for one in parsed if one and one.kind == "image"]
+        if ids:
+            ids += [other for item_id in ids for other in other_spellings(item_id)]
         rows, encoded = self._catalogue.known(ids), self._catalogue.known_vectors(ids)
         known = {
-            item_key(self._collection, row.id): Known(
+            f"{images_prefix(self._collection)}/{row.id}": Known(
                 row.sequencer,
                 row.etag,
                 removed=row.status == "removed",
@@ -103,9 +161,7 @@ class Observer:
             )
             for row in rows.values()
         }
-        names = (
-            None if keys is None else [place.name for place in places if place and place.kind == "metadata"]
-        )
+        names = None if keys is None else [one.name for one in parsed if one and one.kind == "metadata"]
         if names is None or names:
             for file in self._catalogue.metadata_files(names).values():
                 known[metadata_key(self._collection, file.name)] = Known(

@@ -13,24 +13,23 @@ from lookalike.catalogue import ItemRow
 from lookalike.encoders import Encoder
 from lookalike.errors import ImageRejected, ObjectNotFound
 from lookalike.images import ImageLimits, perceptual_hash, read_image
-from lookalike.ingest.keys import item_key
 from lookalike.ingest.plan import Work
 from lookalike.storage import Blob, Store
 from lookalike.types import Vector
 
 READERS = 8
-"""Objects read beside those being computed: hides the latency of S3, holds at most as many uploads."""
+"""Objects read while others are encoded: hides the latency of S3, and bounds the memory for their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one object.
+    """The result for one object.
 
     Attributes:
-        work: what was asked.
+        work: the work that this is the result of.
         row: to commit; None if the object is gone or could not be read now.
-        vector: newly encoded; None if the known one stays, or there is none.
-        error: it may succeed later.
+        vector: newly encoded; None if the present one stays, or there is none.
+        error: why it failed; a later attempt may succeed.
     """
 
     work: Work
@@ -44,8 +43,8 @@ class Pictures:
 
     Args:
         images: the images root.
-        limits: what a picture may be.
-        threads: pictures decoded and encoded at the same time, over all callers.
+        limits: on size and pixels of an image.
+        threads: images decoded and encoded at the same time, over all callers.
     """
 
     def __init__(self, images: Store, limits: ImageLimits, threads: int) -> None:
@@ -60,26 +59,27 @@ class Pictures:
         try:
             yield from pool.map(lambda work: self._process(work, encoder), works)
         finally:
-            # After Ctrl-C nothing that was not begun is begun.
+            # After Ctrl-C, what has not started does not start.
             pool.shutdown(cancel_futures=True)
 
     def _process(self, work: Work, encoder: Encoder) -> Outcome:
         try:
-            return self._look(work, encoder)
+            return self._read(work, encoder)
         except ObjectNotFound:
             return Outcome(work)
-        except Exception as error:  # whatever it is, it is this object's alone
+        except Exception as error:  # concerns this object only
             return Outcome(work, error=error)
 
-    def _look(self, work: Work, encoder: Encoder) -> Outcome:
-        key = item_key(work.event.collection, work.item_id)
+    def _read(self, work: Work, encoder: Encoder) -> Outcome:
+        # As the event spells it; `Store` finds the other spellings of the id.
+        key = work.event.key
         blob = self._images.get_limited(key, self._limits.max_bytes, version=work.event.version_id)
         if blob is None:
             return self._too_large(work, key)
         content_hash = hashlib.sha256(blob.data).hexdigest()
         if _is_known(work, content_hash):
             assert work.row is not None
-            row = replace(work.row, sequencer=work.sequencer, etag=blob.etag, ingested_at=_now())
+            row = replace(work.row, sequencer=work.sequencer, etag=blob.etag, ingested_at=now())
             return Outcome(work, row)
         try:
             with self._computing:
@@ -98,9 +98,9 @@ class Pictures:
             width=picture.width,
             height=picture.height,
             perceptual_hash=perceptual_hash(picture),
-            ingested_at=_now(),
+            ingested_at=now(),
         )
-        # After a crash between the two commits the vector is there already, and only the row is made.
+        # After a crash between the two commits the vector exists already, and only the row is missing.
         if work.vector and work.vector[1] == content_hash:
             return Outcome(work, row)
         return Outcome(work, row, encoder.encode_one(pixels))
@@ -116,7 +116,7 @@ class Pictures:
 
 def tombstone(work: Work) -> Outcome:
     """The outcome of a removal."""
-    return Outcome(work, ItemRow(work.item_id, work.sequencer, status="removed", ingested_at=_now()))
+    return Outcome(work, ItemRow(work.item_id, work.sequencer, status="removed", ingested_at=now()))
 
 
 def _is_known(work: Work, content_hash: str) -> bool:
@@ -135,9 +135,10 @@ def _rejected(work: Work, rejection: ImageRejected, size: int, etag: str, conten
         size_bytes=size,
         reason=rejection.reason,
         message=str(rejection),
-        ingested_at=_now(),
+        ingested_at=now(),
     )
 
 
-def _now() -> str:
+def now() -> str:
+    """The present time, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

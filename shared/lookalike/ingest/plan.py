@@ -1,6 +1,6 @@
-"""What is to be done about an event, given what is known. No input, no output: only the rules.
+"""Decides what to do about an event, given the rows of the catalogue. Pure rules: reads and writes nothing.
 
-An event counts if its sequencer is higher than that of the row; so events may come twice, late, in any
+An event counts if its sequencer is higher than that of the row. So events may come twice, late, in any
 order, and a removal before its creation.
 """
 
@@ -12,8 +12,8 @@ from typing import Literal
 
 from lookalike.catalogue import ItemRow, normalise_sequencer
 from lookalike.errors import InvalidInput
-from lookalike.ingest.keys import place_of
 from lookalike.ingest.report import IngestReport
+from lookalike.layout import key_problem, parse_key
 from lookalike.types import ObjectEvent
 
 
@@ -22,11 +22,11 @@ class Work:
     """One item to bring up to date.
 
     Attributes:
-        event: what asked for it.
+        event: the reason.
         item_id: of the item.
         action: write a tombstone, or read the object (and encode it, if its bytes are new).
         sequencer: to write, normalised.
-        row: what is known of the item.
+        row: of the item; None: there is none.
         vector: sequencer and content hash of its vector, if it has one.
     """
 
@@ -47,7 +47,7 @@ class SortedEvents:
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """Their number."""
         return len(self.images) + len(self.metadata)
 
 
@@ -55,19 +55,21 @@ def sort_events(collection: str, events: Iterable[ObjectEvent], report: IngestRe
     """Keep the event with the highest sequencer of each key; count the others in `report`."""
     kept = SortedEvents()
     for event in events:
-        place = place_of(collection, event.key)
-        if place is None:
+        parsed = parse_key(collection, event.key)
+        if parsed is None or parsed.kind == "training":
             report.ignored += 1
+            if problem := key_problem(event.key):
+                report.skipped.append((event.key, problem))
             continue
-        chosen = kept.images if place.kind == "image" else kept.metadata
+        chosen = kept.images if parsed.kind == "image" else kept.metadata
         try:
             order = _order(event)
         except InvalidInput as error:
             report.failed.append((event, error))
             continue
-        report.unchanged += place.name in chosen
-        if place.name not in chosen or _order(chosen[place.name]) < order:
-            chosen[place.name] = event
+        report.unchanged += parsed.name in chosen
+        if parsed.name not in chosen or _order(chosen[parsed.name]) < order:
+            chosen[parsed.name] = event
     return kept
 
 
@@ -78,15 +80,15 @@ def _order(event: ObjectEvent) -> str:
 def plan(
     event: ObjectEvent, item_id: str, row: ItemRow | None, vector: tuple[str, str] | None
 ) -> Work | None:
-    """The work that `event` asks for; None: none."""
+    """The work that `event` requires; None: none."""
     sequencer = normalise_sequencer(event.sequencer)
-    is_news = row is None or row.sequencer < sequencer
+    is_newer = row is None or row.sequencer < sequencer
     if event.kind == "removed":
-        return Work(event, item_id, "remove", sequencer, row, vector) if is_news else None
-    if is_news:
+        return Work(event, item_id, "remove", sequencer, row, vector) if is_newer else None
+    if is_newer:
         return Work(event, item_id, "read", sequencer, row, vector)
-    # A live item without a vector of its bytes: another encoder was chosen, whose table is empty, or was
-    # left behind while the first one served.
+    # A live item without a vector of its bytes: the collection got another encoder, whose table is empty or
+    # out of date.
     if row is not None and row.status == "live" and (vector is None or vector[1] != row.content_hash):
         return Work(event, item_id, "read", row.sequencer, row, vector)
     return None
@@ -95,6 +97,6 @@ def plan(
 def plan_all(
     events: Mapping[str, ObjectEvent], rows: Mapping[str, ItemRow], vectors: Mapping[str, tuple[str, str]]
 ) -> list[Work]:
-    """The work that events, by item id, ask for."""
+    """The work that events, by item id, require."""
     planned = (plan(event, name, rows.get(name), vectors.get(name)) for name, event in events.items())
     return [work for work in planned if work]

@@ -1,4 +1,4 @@
-"""What an ingest did."""
+"""The result of an ingest."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class IngestReport:
-    """Counts of events by what became of them; each event is counted once.
+    """Counts of events by their outcome; each event is counted once.
 
     Attributes:
-        encoded: pictures that were encoded.
-        reused: pictures whose bytes were known already, so that their vector was kept.
+        encoded: images that were encoded.
+        reused: images whose bytes were known already, so that their vector was kept.
         removed: tombstones written.
-        unchanged: events that brought nothing new: repeated, or overtaken by a later one.
+        unchanged: events without a change: repeated, or older than a later one.
         rejected: objects that can never become items.
         missing: objects that were gone when their event was read; the event of their removal follows.
         ignored: objects that are neither images nor metadata.
+        skipped: of these, objects whose key cannot be an item's id: key and reason.
         metadata_files: metadata files read or removed.
         metadata_rows: rows taken from them.
-        metadata_problems: rows and cells of them that could not be used.
+        metadata_problems: rows and cells in them that could not be used.
         failed: events to deliver again, each with the reason.
     """
 
@@ -37,6 +38,7 @@ class IngestReport:
     rejected: int = 0
     missing: int = 0
     ignored: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
     metadata_files: int = 0
     metadata_rows: int = 0
     metadata_problems: list[MetadataProblem] = field(default_factory=list)
@@ -49,7 +51,7 @@ class IngestReport:
 
 
 class Counter:
-    """Counts events that are done, and tells."""
+    """Counts events that are done and reports the count."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self._done = 0

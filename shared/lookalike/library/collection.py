@@ -150,16 +150,16 @@ class Collection:
         Raises:
             ItemNotFound: one of them does not exist; then nothing was deleted.
         """
-        from lookalike.ingest import item_key
+        from lookalike.layout import image_key, upload_metadata_key
 
         images = self.library.images
         given = [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
         for id_ in given:
-            if not images.exists(item_key(self.name, id_)):
+            if not images.exists(image_key(self.name, id_)):
                 raise ItemNotFound("no such item", got=repr(id_))
         keys = []
         for id_ in given:
-            keys += [item_key(self.name, id_), f"{self.name}/metadata/uploads/{id_}.jsonl"]
+            keys += [image_key(self.name, id_), upload_metadata_key(self.name, id_)]
         for key in keys:
             images.delete(key)
         self.library.ingestor.observe(self.name, keys)

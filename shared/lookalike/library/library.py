@@ -194,10 +194,11 @@ class Library:
             EncoderNotFound: there is no such encoder.
             Incompatible: see `default_encoder`.
         """
-        from lookalike.collections import CollectionConfig, check_name
+        from lookalike.collections import CollectionConfig
         from lookalike.default_encoder import default_encoder
+        from lookalike.layout import check_collection_name
 
-        check_name(name)
+        check_collection_name(name)
         if encoder is None:
             manifest: EncoderManifest = default_encoder(self, images=images, progress=progress)
         else:

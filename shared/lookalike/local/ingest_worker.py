@@ -1,4 +1,4 @@
-"""The ingest worker: keys of changed objects in, catalogue and searchers up to date."""
+"""The ingest worker: takes keys of changed objects and updates the catalogue."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from dataclasses import dataclass, field
 
 from lookalike.errors import CollectionNotFound
 from lookalike.ingest import Ingestor, IngestReport
+from lookalike.layout import collection_of, shown
 
 logger = logging.getLogger(__name__)
 
 BATCH_KEYS = 64
-"""Small, so that an upload never waits for many others; large, so that a commit is shared."""
+"""Small enough that an upload does not wait for many others, large enough that commits are shared."""
 RETRY_SECONDS = (1.0, 5.0, 30.0, 120.0)
 
 
 @dataclass(slots=True)
 class _Pending:
-    """What is to be looked at in one collection. Keys map to the number of attempts that failed."""
+    """Keys to ingest in one collection, each with the number of failed attempts."""
 
     keys: dict[str, int] = field(default_factory=dict)
     waiters: list[threading.Event] = field(default_factory=list)
 
 
 class Worker:
-    """One thread that ingests what it is told of, collection by collection.
+    """One thread that ingests changed objects, collection by collection.
 
-    What is urgent, because somebody waits for it, and what is not take turns: an upload comes after one other
-    batch at most, and a folder of a million files still goes on beside a stream of uploads.
+    Urgent keys, for which a caller waits, take turns with the others: an upload waits for one other batch at
+    most, and a folder of a million files still proceeds during a stream of uploads.
 
     Args:
         ingestor: does the work.
-        ingested: called after each batch with the collection, before those who wait for it go on.
-        unknown: called with a name that is no collection's, instead.
+        ingested: called after each batch with the collection, before waiting callers return.
+        unknown: called instead with the name, if no collection has it.
     """
 
     def __init__(
@@ -56,11 +57,11 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start to work."""
         self._thread.start()
 
     def close(self, timeout_seconds: float) -> None:
-        """Finish the batch under way. What was not begun is found by the reconcile of the next start."""
+        """Finish the present batch. The reconcile of the next start finds the rest."""
         with self._condition:
             self._closing = True
             self._condition.notify()
@@ -68,11 +69,11 @@ class Worker:
             self._thread.join(timeout_seconds)
 
     def notice(self, keys: Sequence[str]) -> None:
-        """Look at `keys` of the images root some time."""
+        """Ingest `keys` of the images root, with low priority."""
         self._add(self._patient, keys)
 
     def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
-        """Look at `keys` of one collection soon; with `wait_seconds`, return when that is done."""
+        """Ingest `keys` of one collection soon; with `wait_seconds`, return when that is done."""
         done = threading.Event()
         self._add(self._urgent, keys, done if wait_seconds else None)
         if wait_seconds:
@@ -80,7 +81,7 @@ class Worker:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Ingest nothing while the block runs, after the batch under way."""
+        """Wait for the present batch, then ingest nothing while the block runs."""
         with self._busy:
             yield
 
@@ -91,9 +92,9 @@ class Worker:
     ) -> None:
         with self._condition:
             for key in keys:
-                queue.setdefault(_collection_of(key), _Pending()).keys[key] = 0
+                queue.setdefault(collection_of(key), _Pending()).keys[key] = 0
             if waiter and keys:
-                queue[_collection_of(keys[0])].waiters.append(waiter)
+                queue[collection_of(keys[0])].waiters.append(waiter)
             self._condition.notify()
 
     def _run(self) -> None:
@@ -112,7 +113,7 @@ class Worker:
                 now = time.monotonic()
                 while self._later and self._later[0][0] <= now:
                     _, key, attempts = heapq.heappop(self._later)
-                    self._patient.setdefault(_collection_of(key), _Pending()).keys.setdefault(key, attempts)
+                    self._patient.setdefault(collection_of(key), _Pending()).keys.setdefault(key, attempts)
                 if self._urgent or self._patient:
                     self._was_urgent = bool(self._urgent) and not (self._was_urgent and self._patient)
                     return _take_batch(self._urgent if self._was_urgent else self._patient)
@@ -127,7 +128,7 @@ class Worker:
             self._unknown(collection)
             return
         except Exception:
-            logger.warning("ingest into %s failed; trying again later", collection, exc_info=True)
+            logger.warning("ingest into %s failed; it is tried again later", collection, exc_info=True)
             self._retry(pending, pending.keys)
             return
         _log(collection, report)
@@ -137,26 +138,23 @@ class Worker:
     def _retry(self, pending: _Pending, keys: Sequence[str] | set[str] | dict[str, int]) -> None:
         with self._condition:
             for key in keys:
-                attempts = pending.keys[key]
+                # An event may have the key as it is stored, in another spelling.
+                attempts = pending.keys.get(key, max(pending.keys.values(), default=0))
                 if attempts < len(RETRY_SECONDS):
                     due = time.monotonic() + RETRY_SECONDS[attempts]
                     heapq.heappush(self._later, (due, key, attempts + 1))
                 else:
-                    logger.error("%s cannot be ingested; the next reconcile tries again", key)
-
-
-def _collection_of(key: str) -> str:
-    return key.partition("/")[0]
+                    logger.error("cannot ingest %s; the next reconcile tries again", shown(key))
 
 
 def _take_batch(queue: dict[str, _Pending]) -> tuple[str, _Pending]:
-    """The first keys of the first collection; the rest of it goes to the end of the line."""
+    """The first keys of the first collection; its other keys go to the end of the queue."""
     collection = next(iter(queue))
     pending = queue.pop(collection)
     keys = list(pending.keys.items())
     if len(keys) <= BATCH_KEYS:
         return collection, pending
-    # Who waits, waits for the last key.
+    # A waiting caller waits for the last key.
     queue[collection] = _Pending(dict(keys[BATCH_KEYS:]), pending.waiters)
     return collection, _Pending(dict(keys[:BATCH_KEYS]))
 
@@ -175,4 +173,4 @@ def _log(collection: str, report: IngestReport) -> None:
     for problem in report.metadata_problems:
         logger.warning("%s: %s row %d: %s", collection, problem.file, problem.row, problem.message)
     for event, error in report.failed:
-        logger.warning("%s failed: %s", event.key, error)
+        logger.warning("ingest of %s failed: %s", shown(event.key), error)

@@ -14,12 +14,13 @@ import threading
 from pathlib import Path
 
 from lookalike.errors import InvalidInput, LookalikeError, ObjectNotFound, StoreUnavailable, TrainingCancelled
+from lookalike.layout import zip_key
 from lookalike.library import Library
 from lookalike.publishing import EncodingCancelled
 from lookalike.training.options import TrainingOptions
 from lookalike.training_jobs.progress import RecordSink
 from lookalike.training_jobs.record import Training
-from lookalike.training_jobs.records import Trainings, zip_key
+from lookalike.training_jobs.records import Trainings
 from lookalike.training_jobs.workflow import TrainingFolders, TrainingRequest, Workflow
 
 NICENESS = 10

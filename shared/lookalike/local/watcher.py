@@ -1,4 +1,4 @@
-"""The watcher: what is dropped into the images root, or taken from it, by hand."""
+"""The watcher: reports files that people put into the images root, or remove from it, by hand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ logger = logging.getLogger(__name__)
 
 DEBOUNCE_MS = 400
 STEP_MS = 50
-TIMEOUT_MS = 200  # the first one, without changes, tells that the watch is set up
+TIMEOUT_MS = 200  # the first timeout, without changes, shows that the watch is set up
 POLL_MS = 2_000
+RESTART_SECONDS = 0.5
 
 
 class Watcher:
@@ -23,9 +24,9 @@ class Watcher:
 
     Args:
         root: the images root.
-        changed: told of keys below it.
-        unclear: told of a collection in which something moved that was not seen file by file.
-        watching: called once nothing more is missed; what changed before is to be looked for.
+        changed: called with keys of objects that may have changed.
+        unclear: called with a collection in which a folder moved, so that single files are unknown.
+        watching: called once the watch is complete; the caller then finds earlier changes itself.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start to watch."""
         self._thread.start()
 
     def close(self, timeout_seconds: float) -> None:
@@ -54,11 +55,18 @@ class Watcher:
             self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
-        try:
-            self._watch(force_polling=None)
-        except OSError as error:  # the system's limit of watched folders; a network file system
-            logger.warning("%s cannot be watched (%s); looking every %d ms", self._root, error, POLL_MS)
-            self._watch(force_polling=True)
+        force_polling: bool | None = None
+        while not self._stop.is_set():
+            try:
+                self._watch(force_polling=force_polling)
+            except OSError as error:  # the system's limit of watched folders; a network file system
+                logger.warning("cannot watch %s (%s); polling every %d ms", self._root, error, POLL_MS)
+                force_polling = True
+            except RuntimeError as error:
+                # watchfiles ends at a name that is not UTF-8, and drops the other changes of that moment.
+                # A new watch starts by finding earlier changes, so nothing is missed.
+                logger.warning("the watch of %s starts again: %s", self._root, error)
+            self._stop.wait(RESTART_SECONDS)
 
     def _watch(self, *, force_polling: bool | None) -> None:
         is_first = True
@@ -80,8 +88,8 @@ class Watcher:
                     is_first = False
                     self._watching()
                 self._report(changes)
-            except Exception:  # an odd name must not end the watch
-                logger.exception("changes in %s could not be followed", self._root)
+            except Exception:  # must not end the watch
+                logger.exception("could not follow changes in %s", self._root)
 
     def _report(self, changes: Iterable[tuple[Change, str]]) -> None:
         keys: dict[str, None] = {}
@@ -91,10 +99,10 @@ class Watcher:
             if not parts or any(part.startswith(".") for part in parts):
                 continue
             if change is Change.deleted and (len(parts) < 3 or not Path(path).suffix):
-                # Perhaps a folder with all that was in it: a folder moved away is one event.
+                # Perhaps a folder with its content: moving a folder away is one event.
                 unclear.add(parts[0])
-            if Path(path).is_dir():
-                # What was in it before it was watched has no event of its own.
+            if os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` raises for a name that is too long
+                # Files that were put there before the folder was watched have no event of their own.
                 keys.update(dict.fromkeys(self._below(Path(path))))
             elif len(parts) >= 3:
                 keys["/".join(parts)] = None

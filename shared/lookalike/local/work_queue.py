@@ -1,4 +1,4 @@
-"""A thread that does one kind of work for names, one at a time; asked twice before it begins: asked once."""
+"""A worker thread with a deduplicating queue of collection names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Lane:
     """Calls `work(name)` for each requested name, in the order of the first request.
 
     Args:
-        title: of the thread.
-        work: may take long; what it raises is logged, and forgotten.
-        every_seconds: 0, or how often all of `names()` are requested without being asked for.
+        title: name of the thread.
+        work: may take long; what it raises is logged and not raised.
+        every_seconds: 0, or the period with which all of `names()` are requested.
         names: see `every_seconds`.
     """
 
@@ -38,17 +38,17 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name=title, daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start to work."""
         self._thread.start()
 
     def request(self, name: str) -> None:
-        """Ask for work on `name`."""
+        """Add `name` to the queue, unless it is in it."""
         with self._condition:
             self._waiting[name] = None
             self._condition.notify()
 
     def close(self, timeout_seconds: float) -> None:
-        """Finish what is under way, but begin nothing more."""
+        """Finish the present work, and start no more."""
         with self._condition:
             self._closing = True
             self._condition.notify()
@@ -59,7 +59,7 @@ class Lane:
         while (name := self._next()) is not None:
             try:
                 self._work(name)
-            except Exception:  # one collection's trouble must not end the work for the others
+            except Exception:  # an error in one collection must not stop the others
                 logger.exception("%s: %s failed", self._title, name)
 
     def _next(self) -> str | None:

@@ -1,6 +1,8 @@
-"""Metadata files (CSV, JSONL, Parquet) → typed rows, with every problem reported by its row number."""
+"""Metadata files (CSV, JSONL, Parquet) → typed rows. Every problem is reported with its row number."""
 
-from lookalike.metadata.read import MAX_METADATA_BYTES, SUFFIXES, is_metadata, read_metadata
+from lookalike.layout import is_metadata
+from lookalike.metadata.columns import column_name
+from lookalike.metadata.read import MAX_METADATA_BYTES, SUFFIXES, read_metadata
 from lookalike.metadata.table import MetadataRow, MetadataTable, RowProblem
 
 __all__ = [
@@ -9,6 +11,7 @@ __all__ = [
     "MetadataRow",
     "MetadataTable",
     "RowProblem",
+    "column_name",
     "is_metadata",
     "read_metadata",
 ]

@@ -1,4 +1,4 @@
-"""One type per column.
+"""Column names, and one type per column.
 
 A filter compares a whole column, so a column has one type. If at least 95 % of its filled cells are numbers
 (or booleans), that is its type, and the others are reported and dropped: one "n/a" must not turn prices into
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from lookalike.layout import normalise
 from lookalike.metadata.table import RowProblem
 from lookalike.types import Attribute
 
@@ -27,6 +28,19 @@ _CODE = re.compile(r"0[0-9]+|[+-]?[0-9]{19,}")
 _INT64 = 2**63
 
 
+ID_COLUMNS = frozenset({"file", "id"})
+RESERVED_COLUMNS = ID_COLUMNS | {"product_id", "title", "category"}
+
+
+def column_name(name: str) -> str:
+    """The form in which column names are compared: trimmed, in lower case and NFC.
+
+    Readers and writers of metadata both use it. Otherwise a column that a writer takes for an attribute could
+    name the item for a reader.
+    """
+    return normalise(name.strip()).lower()
+
+
 def typed_column(
     name: str, rows: Sequence[int], cells: Sequence[object], problems: list[RowProblem]
 ) -> list[Attribute]:
@@ -36,7 +50,7 @@ def typed_column(
         name: of the column, for messages.
         rows: row number of each cell.
         cells: str (type inferred from the text), int, float, bool, or None for an empty one.
-        problems: is added to.
+        problems: gets the cells that were left out.
     """
     plain = [_plain(name, row, cell, problems) for row, cell in zip(rows, cells, strict=True)]
     kinds = [None if cell is None else _kind(cell) for cell in plain]
@@ -98,7 +112,7 @@ def _kind_of_text(cell: str) -> Kind:
         return "int"
     if _CODE.fullmatch(cell):
         return "code"
-    # The pattern admits ".", "e5" and "" too; float() has the last word, and overflow is no number.
+    # The pattern also matches ".", "e5" and ""; float() decides, and overflow is not a number.
     if _FLOAT.fullmatch(cell):
         try:
             return "float" if math.isfinite(float(cell)) else "text"

@@ -1,25 +1,38 @@
 """A metadata file → `MetadataTable`.
 
-A file needs a column `file` (or `id`): the image's path below `images/`. `product_id`, `title` and
-`category` are always text; every further column is an attribute of one type (see `columns`). Column names
-are kept as given, trimmed; the five reserved ones are recognised in any case of letters.
+A file needs a column `file` (or `id`): the image's path below `images/`. A path that can be read in more than
+one way describes each of these items. `product_id`, `title` and `category` are always text; every further
+column is an attribute of one type (see `columns`). Column names are kept as given, trimmed; the five reserved
+ones are recognised in any case of letters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from lookalike.errors import MetadataError
-from lookalike.metadata.columns import MAX_CELL_CHARACTERS, text, typed_column
+from lookalike.layout import (
+    IMAGES_FOLDER,
+    METADATA_SUFFIXES,
+    is_upload_metadata,
+    item_id_problem,
+    normalise,
+)
+from lookalike.metadata.columns import (
+    MAX_CELL_CHARACTERS,
+    RESERVED_COLUMNS,
+    column_name,
+    text,
+    typed_column,
+)
 from lookalike.metadata.readers import Record, read_csv, read_jsonl, read_parquet
 from lookalike.metadata.table import MetadataRow, MetadataTable, RowProblem, bounded
 from lookalike.types import Attribute
 
 MAX_METADATA_BYTES = 256 * 1024 * 1024
-MAX_ID_CHARACTERS = 1_024  # Amazon S3's limit for a key
 MAX_COLUMNS = 500
-_NAMES = ("file", "id", "product_id", "title", "category")
 
 _READERS: dict[str, Callable[[bytes, list[RowProblem]], list[Record]]] = {
     ".csv": read_csv,
@@ -28,22 +41,17 @@ _READERS: dict[str, Callable[[bytes, list[RowProblem]], list[Record]]] = {
     ".ndjson": read_jsonl,
     ".parquet": read_parquet,
 }
-SUFFIXES: tuple[str, ...] = tuple(_READERS)
-
-
-def is_metadata(name: str) -> bool:
-    """Whether a file of this name is read as metadata."""
-    return PurePosixPath(name).suffix.lower() in _READERS
+SUFFIXES = METADATA_SUFFIXES
 
 
 def read_metadata(name: str, data: bytes) -> MetadataTable:
     """Read the metadata file `name` with content `data`.
 
-    A bad row is skipped, a bad cell left out, and either reported; the rest is kept. Of two rows with the
-    same id the last wins.
+    A bad row is skipped, a bad cell left out, and both are reported; the rest is kept. Of two rows with the
+    same id the last one is used.
 
     Raises:
-        MetadataError: the whole cannot be read: unknown suffix, too large, no `file` or `id` column.
+        MetadataError: the file as a whole cannot be read: unknown suffix, too large, no column `file`.
     """
     suffix = PurePosixPath(name).suffix.lower()
     if suffix not in _READERS:
@@ -68,12 +76,12 @@ def read_metadata(name: str, data: bytes) -> MetadataTable:
     reserved = _reserved_columns(names)
     if records and not reserved.keys() & {"file", "id"}:
         raise MetadataError(
-            "no column says which image a row is about",
+            "no column says which image a row describes",
             got="columns " + ", ".join(names[:20]),
             expected="a column file or id",
             fix="Name the column that holds the image's path below images/ `file`.",
         )
-    kept = _last_of_each_id(records, reserved, problems)
+    kept = _described(name, records, reserved, problems)
     return MetadataTable(_rows(kept, names, reserved, problems), bounded(problems))
 
 
@@ -81,70 +89,102 @@ def _reserved_columns(names: list[str]) -> dict[str, str]:
     """Reserved name → the column's name in the file. The first spelling wins."""
     found: dict[str, str] = {}
     for name in names:
-        if name.lower() in _NAMES:
-            found.setdefault(name.lower(), name)
+        if column_name(name) in RESERVED_COLUMNS:
+            found.setdefault(column_name(name), name)
     return found
 
 
-def _last_of_each_id(
-    records: list[Record], reserved: dict[str, str], problems: list[RowProblem]
-) -> dict[str, Record]:
+class _Described(NamedTuple):
+    """A record, and the ids of the items that it describes."""
+
+    record: Record
+    ids: tuple[str, ...]
+
+
+def _described(
+    file: str, records: list[Record], reserved: dict[str, str], problems: list[RowProblem]
+) -> list[_Described]:
+    """The records with their ids. A row that names an id exactly has it; else the last row has it."""
     column = reserved.get("file") or reserved.get("id") or ""
-    kept: dict[str, Record] = {}
+    readings: list[_Described] = []
+    rows: dict[str, tuple[bool, int]] = {}
     for record in records:
-        given = record.cells.get(column)
-        item_id = _item_id("" if given is None else text(given))
-        if not item_id:
+        cell = record.cells.get(column)
+        given = "" if cell is None else text(cell)
+        ids = _ids_of_upload(given) if is_upload_metadata(file) else _ids(given)
+        if not ids:
             problems.append(RowProblem(record.row, f"no usable {column or 'file'}; skipped"))
             continue
-        if item_id in kept:
+        for item_id in ids:
+            claim = (item_id == normalise(_below_images(given)), record.row)
+            rows[item_id] = max(claim, rows.get(item_id, claim))
+        readings.append(_Described(record, ids))
+    kept = []
+    for record, ids in readings:
+        own = tuple(item_id for item_id in ids if rows[item_id][1] == record.row)
+        if own:
+            kept.append(_Described(record, own))
+        else:
             problems.append(
-                RowProblem(kept[item_id].row, f"{item_id} comes again in row {record.row}; that is used")
+                RowProblem(record.row, f"{ids[0]} comes again in row {rows[ids[0]][1]}; that is used")
             )
-            del kept[item_id]
-        kept[item_id] = record
     return kept
 
 
-def _item_id(given: str) -> str:
-    """The id that a cell of `file` means; "" if it cannot be one."""
-    path = given.replace("\\", "/").lstrip("/")
+def _ids_of_upload(given: str) -> tuple[str, ...]:
+    item_id = given.removeprefix(f"{IMAGES_FOLDER}/")
+    return () if item_id_problem(item_id) else (normalise(item_id),)
+
+
+def _ids(given: str) -> tuple[str, ...]:
+    """The ids that a cell of `file` can mean, the likeliest first; none if it cannot be an id.
+
+    People write `images\\red\\1.jpg ` for `red/1.jpg`. But names with a backslash or a space at their end
+    exist too, and so do folders that are named `images`.
+    """
+    found: dict[str, None] = {}
+    trimmed = given.strip()
+    if not trimmed:
+        return ()
+    for path in (trimmed.replace("\\", "/"), trimmed, given.replace("\\", "/"), given):
+        below = _below_images(path)
+        for item_id in (below.removeprefix(f"{IMAGES_FOLDER}/"), below):
+            if not item_id_problem(item_id):
+                found[normalise(item_id)] = None
+    return tuple(found)
+
+
+def _below_images(path: str) -> str:
+    path = path.lstrip("/")
     while path.startswith("./"):
         path = path[2:].lstrip("/")
-    path = path.removeprefix("images/")
-    parts = path.split("/")
-    if (
-        len(path) > MAX_ID_CHARACTERS
-        or not path.isprintable()
-        or any(part in {"", ".", ".."} for part in parts)
-    ):
-        return ""
     return path
 
 
 def _rows(
-    kept: dict[str, Record], names: list[str], reserved: dict[str, str], problems: list[RowProblem]
+    kept: list[_Described], names: list[str], reserved: dict[str, str], problems: list[RowProblem]
 ) -> list[MetadataRow]:
-    numbers = [record.row for record in kept.values()]
+    numbers = [record.row for record, _ in kept]
     attributes: list[dict[str, Attribute]] = [{} for _ in kept]
     for name in names:
-        if name.lower() in _NAMES:
+        if column_name(name) in RESERVED_COLUMNS:
             continue
-        cells = [record.cells.get(name) for record in kept.values()]
+        cells = [record.cells.get(name) for record, _ in kept]
         for found, value in zip(attributes, typed_column(name, numbers, cells, problems), strict=True):
             if value is not None:
                 found[name] = value
     if {"file", "id"} <= reserved.keys():
-        problems.append(RowProblem(0, "both file and id are given; file says the image, id is left out"))
+        problems.append(RowProblem(0, "both file and id are given; file is used, id is left out"))
     return [
         MetadataRow(
-            item_id,
+            ids[0],
             category=_text_cell(record, "category", reserved, problems),
             product_id=_text_cell(record, "product_id", reserved, problems),
             title=_text_cell(record, "title", reserved, problems),
             attributes=found,
+            other_ids=ids[1:],
         )
-        for (item_id, record), found in zip(kept.items(), attributes, strict=True)
+        for (record, ids), found in zip(kept, attributes, strict=True)
     ]
 
 

@@ -8,6 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 from lookalike.errors import MetadataError
+from lookalike.metadata.columns import ID_COLUMNS, column_name
 from lookalike.metadata.table import RowProblem
 
 DELIMITERS = ",;\t|"
@@ -36,7 +37,7 @@ def read_csv(data: bytes, problems: list[RowProblem]) -> list[Record]:
     """RFC 4180, with comma, semicolon, tab or bar.
 
     The delimiter is the one that splits the header into most columns, `file` or `id` among them. csv.Sniffer
-    is not asked: it judges by the statistics of the whole text, and takes a letter of the titles at times.
+    is not used: it goes by statistics of the whole text, and sometimes chooses a letter of the titles.
 
     Raises:
         MetadataError: there is no header.
@@ -51,12 +52,13 @@ def read_csv(data: bytes, problems: list[RowProblem]) -> list[Record]:
     while True:
         row = reader.line_num + 1
         try:
-            cells = [cell.strip() for cell in next(reader)]
+            given = next(reader)
         except StopIteration:
             return records
-        except csv.Error as error:  # a field over csv's own limit; the reader goes on with the next line
+        except csv.Error as error:  # a field over csv's own limit; the reader continues with the next line
             problems.append(RowProblem(row, f"unreadable: {error}; is a quote missing?"))
             continue
+        cells = [cell.strip() for cell in given]
         if not any(cells):
             continue
         if header is None:
@@ -64,8 +66,8 @@ def read_csv(data: bytes, problems: list[RowProblem]) -> list[Record]:
         elif (problem := _ragged(cells, len(header), reader.line_num - row)) is not None:
             problems.append(RowProblem(row, problem))
         else:
-            pairs = zip(header, cells[: len(header)], strict=True)
-            records.append(Record(row, {name: cell for name, cell in pairs if name}))
+            pairs = zip(header, given[: len(header)], strict=True)
+            records.append(Record(row, {name: _cell(name, cell) for name, cell in pairs if name}))
 
 
 def read_jsonl(data: bytes, problems: list[RowProblem]) -> list[Record]:
@@ -80,7 +82,7 @@ def read_jsonl(data: bytes, problems: list[RowProblem]) -> list[Record]:
             problems.append(RowProblem(row, f"not JSON: {str(error)[:120]}"))
             continue
         if isinstance(found, dict):
-            records.append(Record(row, {str(name).strip(): _trimmed(cell) for name, cell in found.items()}))
+            records.append(Record(row, {name.strip(): _cell(name, cell) for name, cell in found.items()}))
         else:
             problems.append(RowProblem(row, f"a JSON {type(found).__name__}, not an object"))
     return records
@@ -117,7 +119,7 @@ def read_parquet(data: bytes, problems: list[RowProblem]) -> list[Record]:
         else:
             columns.append((name.strip(), flat.to_pylist()))
     return [
-        Record(row, {name: _trimmed(cells[row - 1]) for name, cells in columns})
+        Record(row, {name: _cell(name, cells[row - 1]) for name, cells in columns})
         for row in range(1, table.num_rows + 1)
     ]
 
@@ -140,7 +142,7 @@ def _flat(column: Any) -> Any:
 
 def _delimiter(header_line: str) -> str:
     def promise(delimiter: str) -> tuple[bool, int]:
-        names = [name.strip().lower() for name in next(csv.reader([header_line], delimiter=delimiter))]
+        names = [column_name(name) for name in next(csv.reader([header_line], delimiter=delimiter))]
         return ("file" in names or "id" in names, len(names))
 
     return max(DELIMITERS, key=promise)
@@ -173,5 +175,6 @@ def _without_nul(content: str, problems: list[RowProblem]) -> str:
     return content
 
 
-def _trimmed(cell: object) -> object:
-    return cell.strip() if isinstance(cell, str) else cell
+def _cell(name: str, cell: object) -> object:
+    """The cell, trimmed unless it names an item: file names may start or end with a space."""
+    return cell.strip() if isinstance(cell, str) and column_name(name) not in ID_COLUMNS else cell

@@ -1,4 +1,4 @@
-"""What a metadata file says, and what was wrong with it."""
+"""The rows of a metadata file, and its problems."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class RowProblem:
 
 @dataclass(frozen=True, slots=True)
 class MetadataRow:
-    """What one file says of one image; None or absent where it says nothing.
+    """The metadata of one image in one file; None or absent where there is none.
 
     `attributes` holds the further columns: each value a str, int, float or bool, one type per column.
+    `other_ids` are the other items that the row's path can mean, such as `a\\b.jpg` for `a/b.jpg`.
     """
 
     id: str
@@ -33,6 +34,7 @@ class MetadataRow:
     product_id: str | None = None
     title: str | None = None
     attributes: Attributes = field(default_factory=dict)
+    other_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class MetadataTable:
 
 
 def bounded(problems: list[RowProblem]) -> list[RowProblem]:
-    """The first problems by row; what is left out is counted in a last one, so that nothing is hidden."""
+    """The first problems by row. A last one counts those that are left out."""
     ordered = sorted(problems, key=lambda problem: problem.row)
     if len(ordered) <= MAX_PROBLEMS:
         return ordered

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from lookalike.catalogue import ItemRow
 from lookalike.encoders import Encoder
 from lookalike.errors import LookalikeError, StoreUnavailable
-from lookalike.ingest import Ingestor, IngestReport, item_key
+from lookalike.ingest import Ingestor, IngestReport
+from lookalike.layout import image_key
 from lookalike.progress import Progress
 from lookalike.types import ObjectEvent
 
@@ -103,7 +104,7 @@ class Encoding:
 
     def _encode(self, rows: Sequence[ItemRow]) -> None:
         events = [
-            ObjectEvent(self._collection, item_key(self._collection, row.id), "created", row.sequencer)
+            ObjectEvent(self._collection, image_key(self._collection, row.id), "created", row.sequencer)
             for row in rows
         ]
         report: IngestReport = self._ingestor.apply(events)

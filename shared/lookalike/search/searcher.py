@@ -12,6 +12,7 @@ from pathlib import Path
 from lookalike.encoders import Encoders
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.images import ImageLimits
+from lookalike.layout import normalise
 from lookalike.search.find import Found, Request, find
 from lookalike.search.loader import Loader, State
 from lookalike.search.query import Query, SearcherStatus, SearchResult
@@ -213,7 +214,7 @@ class Searcher:
 def _request(query: Query, state: State) -> Request:
     view = state.view
     allowed = view.alive if query.filter is None else view.fulfilling(query.filter)
-    own = [row for row in map(view.row_of, query.own_ids) if row is not None]
+    own = [row for id_ in query.own_ids if (row := view.row_of(normalise(id_))) is not None]
     if own:
         allowed = allowed.copy()
         allowed[own] = False

@@ -9,6 +9,7 @@ import numpy as np
 from lookalike.encoders import Encoder
 from lookalike.errors import InvalidInput, ItemNotFound
 from lookalike.images import ImageLimits, read_image
+from lookalike.layout import normalise, other_spellings
 from lookalike.search.query import Query, QueryPart
 from lookalike.search.view import View
 from lookalike.timing import span
@@ -82,7 +83,9 @@ def stored_vector(view: View, item_id: str) -> Vector:
 
 def row_or_raise(view: View, item_id: str) -> int:
     """The row of an item of the view. Raises ItemNotFound, with the nearest ids."""
-    row = view.row_of(item_id)
+    # Snapshots of earlier versions may have ids that are not in NFC.
+    spelled = (normalise(item_id), item_id, *other_spellings(item_id))
+    row = next((row for one in spelled if (row := view.row_of(one)) is not None), None)
     if row is None:
         near = view.near_ids(item_id)
         raise ItemNotFound(

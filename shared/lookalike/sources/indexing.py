@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookalike.collections import CollectionConfig, check_name
+from lookalike.collections import CollectionConfig
 from lookalike.default_encoder import default_encoder
 from lookalike.errors import CollectionNotFound, Conflict, InvalidInput
 from lookalike.ingest import IngestReport
+from lookalike.layout import check_collection_name, is_image_key
 from lookalike.progress import Progress, as_notes
 from lookalike.snapshots.staleness import staleness_of
 from lookalike.sources.folder import Source
@@ -46,6 +47,7 @@ class IndexReport:
         metadata_rows: rows read from new or changed metadata files.
         metadata_problems: rows of them that were skipped: file, row, message.
         ignored: files of the folder that were left out.
+        skipped: of these, files whose name cannot be an id: name and reason.
         failed: what could not be read or written now: key and reason. Running again tries these again.
         seconds: from the first file to the last commit.
         snapshot: id of the snapshot that is in use afterwards; None before the first.
@@ -64,6 +66,7 @@ class IndexReport:
     metadata_rows: int = 0
     metadata_problems: list[dict[str, Any]] = field(default_factory=list)
     ignored: int = 0
+    skipped: list[dict[str, str]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     seconds: float = 0.0
     snapshot: str | None = None
@@ -108,11 +111,11 @@ def index_folder(
         InvalidInput: the folder, the name or an option cannot be used; or the collection exists and was
             created with another option.
     """
-    check_name(collection)
+    check_collection_name(collection)
     own = [root for store in (library.images, library.artifacts) if (root := store.local_path(""))]
-    source = Source.scan(folder, without=tuple(own))
+    source = Source.scan(folder, without=tuple(own), collection=collection)
     config = _collection(library, collection, options, source, progress)
-    report = IndexReport(collection, config.encoder_id, len(source.pictures), ignored=source.ignored)
+    report = _new_report(config, [source])
     return _index(library, [source], report, progress, snapshot=snapshot, batch=batch)
 
 
@@ -140,15 +143,22 @@ def index_paths(
     config = library.collections.get(collection)
     own = [root for store in (library.images, library.artifacts) if (root := store.local_path(""))]
     sources = [
-        Source.scan(path, without=tuple(own)) if path.is_dir() else Source.of_file(path) for path in paths
+        Source.scan(path, without=tuple(own), collection=collection)
+        if path.is_dir()
+        else Source.of_file(path, collection)
+        for path in paths
     ]
-    report = IndexReport(
-        collection,
+    return _index(library, sources, _new_report(config, sources), progress, category=category)
+
+
+def _new_report(config: CollectionConfig, sources: Sequence[Source]) -> IndexReport:
+    return IndexReport(
+        config.name,
         config.encoder_id,
         sum(len(source.pictures) for source in sources),
         ignored=sum(source.ignored for source in sources),
+        skipped=[{"name": name, "reason": reason} for source in sources for name, reason in source.skipped],
     )
-    return _index(library, sources, report, progress, below=category)
 
 
 def _index(
@@ -159,7 +169,7 @@ def _index(
     *,
     snapshot: bool = True,
     batch: int = BATCH_FILES,
-    below: str | None = None,
+    category: str | None = None,
 ) -> IndexReport:
     started = time.monotonic()
     done = 0
@@ -172,9 +182,9 @@ def _index(
 
     step(0)
     for source in sources:
-        _ingest(library, source, report, step, batch, below)
+        _ingest(library, source, report, step, batch, category)
     report.unchanged = report.pictures - report.encoded - report.reused - report.rejected
-    report.unchanged -= sum("/images/" in failure["key"] for failure in report.failed)
+    report.unchanged -= sum(is_image_key(failure["key"]) for failure in report.failed)
     report.seconds = round(time.monotonic() - started, 3)
     state = staleness_of(library, report.collection)
     serving = state.serving
@@ -219,15 +229,14 @@ def _create(
 
 
 def _ingest(
-    library: Library, source: Source, report: IndexReport, step: Step, batch: int, below: str | None
+    library: Library, source: Source, report: IndexReport, step: Step, batch: int, category: str | None
 ) -> None:
-    intake = Intake(library.images, report.collection, source.folder)
-    images = f"images/{below}" if below else "images"
+    intake = Intake(library.images, report.collection, source.folder, category=category)
     try:
         # Metadata first, so that even the first images are found with their fields.
         for arrivals in _arrivals(intake, source.metadata, "metadata", batch):
             _apply(library, arrivals, report)
-        for arrivals in _arrivals(intake, source.pictures, images, batch):
+        for arrivals in _arrivals(intake, source.pictures, "images", batch):
             _apply(library, arrivals, report, step)
     finally:
         intake.close()
@@ -259,7 +268,7 @@ def _apply(
 
     report.failed += [{"key": a.key, "reason": a.problem} for a in arrivals if a.problem]
     arrived = [arrival for arrival in arrivals if not arrival.problem]
-    report.copied += sum(arrival.written for arrival in arrived if "/images/" in arrival.key)
+    report.copied += sum(arrival.written for arrival in arrived if is_image_key(arrival.key))
     keys = [arrival.key for arrival in arrived]
     report.add(library.ingestor.observe(report.collection, keys, progress=count_up))
     if step:

@@ -1,8 +1,8 @@
-"""Intake: the files of a source become objects of the images root, each with the event that tells of it.
+"""Intake: copies the files of a source into the images root.
 
-A file that is there already is not written again. In a folder that is judged as rsync does, by size and time
-of change (a copy keeps the time of its original); on S3 as `aws s3 sync` does: same size, and uploaded after
-the original last changed.
+A file that was copied before is not written again. A folder store compares size and modification time, as
+rsync does (a copy keeps the time of its original). S3 compares as `aws s3 sync` does: same size, and uploaded
+after the original last changed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookalike.errors import LookalikeError
+from lookalike.layout import IMAGES_FOLDER, image_key, metadata_key, normalise, staging_prefix, temporary_name
 from lookalike.storage import Store
 
 WORKERS = 8
-STAGING_FOLDER = ".staging"
 LEFTOVER_SECONDS = 3_600
-# Coarser than what file systems keep, and what an object's listing tells.
+# Coarser than the times that file systems and listings keep.
 SAME_TIME_NANOSECONDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One file after its intake: `written` tells whether it was new; `problem` why it could not be taken."""
+    """One file after its intake. `written`: whether it was new; `problem`: why it could not be copied."""
 
     key: str
     written: bool = False
@@ -37,16 +37,20 @@ class Arrival:
 
 
 class Intake:
-    """Takes files of one folder into one collection. Several processes may do so at once."""
+    """Copies files of one folder into one collection, below `category` if given. Several may run at once."""
 
-    def __init__(self, images: Store, collection: str, folder: Path) -> None:
+    def __init__(self, images: Store, collection: str, folder: Path, *, category: str | None = None) -> None:
         self._images = images
         self._collection = collection
         self._folder = folder
-        self._staging = images.local_path(f"{collection}/{STAGING_FOLDER}")
+        self._category = category
+        self._staging = images.local_path(staging_prefix(collection))
         if self._staging:
             _remove_leftovers(self._staging)
-        self._uploaded = {} if self._staging else {info.path: info for info in images.list(collection)}
+        # By NFC: an object in another spelling is the same object.
+        self._uploaded = (
+            {} if self._staging else {normalise(info.path): info for info in images.list(collection)}
+        )
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="intake")
 
     def take(self, names: Sequence[str], below: str) -> list[Arrival]:
@@ -66,7 +70,7 @@ class Intake:
                 self._staging.rmdir()
 
     def _take(self, name: str, below: str) -> Arrival:
-        key = f"{self._collection}/{below}/{name}"
+        key = self._key(name, below)
         file = self._folder / name
         try:
             target = self._images.local_path(key)
@@ -75,25 +79,30 @@ class Intake:
             return Arrival(key, problem=str(error))
         return Arrival(key, written)
 
+    def _key(self, name: str, below: str) -> str:
+        if below != IMAGES_FOLDER:
+            return metadata_key(self._collection, name)
+        return image_key(self._collection, f"{self._category}/{name}" if self._category else name)
+
     def _copy(self, file: Path, target: Path) -> bool:
         status = file.stat()
         if _is_same(status, target):
             return False
         assert self._staging is not None
         self._staging.mkdir(parents=True, exist_ok=True)
-        staged = self._staging / f"{uuid.uuid4().hex}.part"
+        staged = self._staging / temporary_name(uuid.uuid4().hex)
         try:
             shutil.copyfile(file, staged)
             os.utime(staged, ns=(status.st_atime_ns, status.st_mtime_ns))
             target.parent.mkdir(parents=True, exist_ok=True)
-            staged.replace(target)  # appears whole, whoever else copies the same file now
+            staged.replace(target)  # appears whole, even if another process copies the same file now
         finally:
             staged.unlink(missing_ok=True)
         return True
 
     def _upload(self, file: Path, key: str) -> bool:
         status = file.stat()
-        there = self._uploaded.get(key)
+        there = self._uploaded.get(normalise(key))
         if there and there.size == status.st_size and there.modified.timestamp() >= status.st_mtime:
             return False
         self._images.put(key, file)
@@ -105,12 +114,12 @@ def _is_same(status: os.stat_result, target: Path) -> bool:
         there = target.stat()
     except FileNotFoundError:
         return False
-    apart = abs(there.st_mtime_ns - status.st_mtime_ns)
-    return there.st_size == status.st_size and apart < SAME_TIME_NANOSECONDS
+    difference = abs(there.st_mtime_ns - status.st_mtime_ns)
+    return there.st_size == status.st_size and difference < SAME_TIME_NANOSECONDS
 
 
 def _remove_leftovers(staging: Path) -> None:
-    """Files that a killed process left behind; a copy under way is never an hour old."""
+    """Remove files that a killed process left; no copy takes an hour."""
     for file in staging.glob("*.part"):
         with suppress(FileNotFoundError):
             if time.time() - file.stat().st_ctime > LEFTOVER_SECONDS:

@@ -1,4 +1,4 @@
-"""What a store says of its objects, and obstore's errors as ours."""
+"""What a store says about its objects, which paths it takes, and obstore's errors as ours."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from lookalike.errors import InvalidInput, ObjectNotFound, StoreUnavailable
+from lookalike.layout import shown, text_problem
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a listing says of an object. `path` is relative to the store."""
+    """Facts of one object. `path` is relative to the store."""
 
     path: str
     size: int
@@ -23,7 +24,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """An object's bytes with the ETag that they had."""
+    """An object's bytes and their ETag."""
 
     data: bytes
     etag: str
@@ -51,12 +52,25 @@ def store_errors(path: str) -> Iterator[None]:
 
 
 def info_of(meta: Any) -> ObjectInfo:
-    """What obstore says of an object, as ours."""
+    """obstore's facts of an object, as ours."""
     return ObjectInfo(str(meta["path"]), int(meta["size"]), str(meta["e_tag"]), meta["last_modified"])
 
 
-def check_name(path: str) -> None:
-    """Refuse the empty name. Raises InvalidInput."""
-    # obstore refuses the others; an empty one would be the prefix itself on S3.
-    if not path.strip("/"):
+def checked(path: str) -> str:
+    """`path` without slashes at its ends. Raises InvalidInput: no object can have it."""
+    trimmed = path.strip("/")
+    if text_problem(trimmed) or (trimmed and {"", ".", ".."} & set(trimmed.split("/"))):
+        raise InvalidInput(
+            "the store cannot hold an object of this name",
+            got=shown(path),
+            expected="no control characters, no empty part, no '.' and no '..'",
+        )
+    return trimmed
+
+
+def checked_name(path: str) -> str:
+    """The same for one object, whose path is not empty. Raises InvalidInput."""
+    trimmed = checked(path)
+    if not trimmed:
         raise InvalidInput("an object needs a name", got=repr(path))
+    return trimmed

@@ -16,10 +16,11 @@ from typing import IO
 
 from lookalike.collections import Collections
 from lookalike.errors import LookalikeError, NotFound
+from lookalike.layout import zip_key
 from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.training_jobs.record import Training
-from lookalike.training_jobs.records import Trainings, zip_key
+from lookalike.training_jobs.records import Trainings
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import Conflict, Incompatible, ObjectNotFound, TrainingNotFound
+from lookalike.layout import collection_of, parse_key
 from lookalike.storage import Store
 from lookalike.training_jobs.record import Status, Training, now_text
 
@@ -177,14 +178,9 @@ class Trainings:
         return f"{self._folder}/{training_id}/{name}"
 
 
-def zip_key(collection: str, training_id: str) -> str:
-    """The key of the zip file of a training, in the images root."""
-    return f"{collection}/training/{training_id}.zip"
-
-
 def training_of(key: str) -> tuple[str, str] | None:
     """Collection and training whose zip file the object `key` is; None: it is no such file."""
-    collection, _, rest = key.partition("/")
-    training_id = rest.removeprefix("training/").removesuffix(".zip")
-    named = key == zip_key(collection, training_id) and _ID.fullmatch(training_id)
-    return (collection, training_id) if named else None
+    collection = collection_of(key)
+    parsed = parse_key(collection, key)
+    named = parsed and parsed.kind == "training" and _ID.fullmatch(parsed.name)
+    return (collection, parsed.name) if parsed and named else None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Path
 
-from lookalike.api.names import MAX_KEY_BYTES
+from lookalike.layout import MAX_KEY_BYTES
 
 CollectionName = Annotated[
     str, Path(pattern="^[a-z0-9][a-z0-9-]{0,62}$", examples=["fashion"], description="A collection's name.")

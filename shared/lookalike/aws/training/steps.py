@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from lookalike.aws.training.artefact import Artefact
 from lookalike.aws.training.failures import explain
 from lookalike.errors import NotFound, TrainingCancelled
-from lookalike.ingest.keys import place_of
+from lookalike.layout import parse_key, zip_key
 from lookalike.progress import TrainingProgress
 from lookalike.publishing import Comparison, Encoding, Publication, judge_collection
 from lookalike.training_jobs.progress import RecordSink, finite
 from lookalike.training_jobs.record import Status, Training
-from lookalike.training_jobs.records import Trainings, zip_key
+from lookalike.training_jobs.records import Trainings
 from lookalike.training_jobs.workflow import publish_trained, reason_not_to_publish
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Pipeline:
             StoreUnavailable: it may succeed when it is called again.
         """
         self._active()
-        places = [place_of(self._collection, key) for key in keys]
+        places = [parse_key(self._collection, key) for key in keys]
         ids = [place.name for place in places if place and place.kind == "image"]
         return Encoding(self._library, self._collection, encoder_id).encode(ids) if ids else 0
 

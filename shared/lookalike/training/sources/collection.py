@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookalike.errors import InvalidInput, ObjectNotFound
+from lookalike.layout import image_key
 from lookalike.storage import Store
 from lookalike.text import counted, listed
 from lookalike.training.sources.dataset import Dataset, Example, trainable
@@ -78,7 +79,7 @@ class _Pictures:
             yield from pool.map(self._file, ids)
 
     def _file(self, item_id: str) -> Path | None:
-        key = f"{self._collection}/images/{item_id}"
+        key = image_key(self._collection, item_id)
         in_place = self._images.local_path(key)
         if in_place is not None:
             return in_place if in_place.is_file() else None
