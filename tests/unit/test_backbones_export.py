@@ -153,6 +153,75 @@ def test_int8_that_departs_too_far_is_refused_and_fp32_kept(tmp_path):
         encoders.load(manifest.id, "int8")
 
 
+def save_overflowing_model(folder) -> str:
+    """A feature that never fires has a weight of a billion: no int8 kernel can scale its product back."""
+    import tensorflow as tf
+
+    kernel = np.random.default_rng(0).standard_normal((96, 16)).astype(np.float32)
+    kernel[:, 3] = 0  # else rounding shows, and the layer stays in float32
+    kernel[60, 3] = 1e9
+
+    class Overflowing(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3), tf.float32)])
+        def __call__(self, images):
+            pooled = tf.reshape(tf.nn.avg_pool2d(images, 2, 2, "VALID"), (-1, 48))
+            return tf.matmul(tf.nn.relu(tf.concat([pooled, -pooled], 1)), tf.constant(kernel))
+
+    tf.saved_model.save(Overflowing(), str(folder))
+    return str(folder)
+
+
+def check_fp32_only(folder, told, reason):
+    manifest = EncoderManifest.read(folder)
+    assert list(manifest.precisions) == ["fp32"]
+    assert manifest.default_precision == "fp32"
+    assert manifest.details["int8_refused"].startswith(reason)
+    assert sorted(path.name for path in folder.iterdir()) == ["encoder.json", "encoder.tflite"]
+    assert any(text.startswith(f"int8 refused: {reason}") for text in told)
+    with pytest.raises(EncoderRejected, match="has no int8 file, because it cannot be"):
+        manifest.precision("int8")
+    assert np.isfinite(opened(folder).encode(np.zeros((1, 8, 8, 3), np.uint8))).all()
+
+
+def test_int8_that_xnnpack_refuses_leaves_fp32_and_a_note(tmp_path):
+    """XNNPACK ends the process that opens such a file, or raises; here neither reaches the export."""
+    model = save_overflowing_model(tmp_path / "model")
+    rows = [np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8) for seed in range(20)]
+    told: list[str] = []
+    build(model, tmp_path / "encoder", calibration=rows, progress=told.append)
+    check_fp32_only(tmp_path / "encoder", told, "it cannot be run: LiteRT cannot run the int8 model")
+    with pytest.raises(EncoderRejected, match="because it cannot be run"):
+        build(model, tmp_path / "required", calibration=rows, require_int8=True)
+    assert not (tmp_path / "required").exists()
+
+
+def test_int8_that_cannot_be_made_leaves_fp32_and_a_note(tmp_path, monkeypatch):
+    from lookalike.training.backbones import export
+
+    def fail(*_):
+        raise Incompatible("LiteRT cannot express the model in int8", got="no such operation")
+
+    monkeypatch.setattr(export, "to_int8", fail)
+    model = save_reciprocal_model(tmp_path / "model")
+    rows = [np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8) for seed in range(20)]
+    told: list[str] = []
+    build(model, tmp_path / "encoder", calibration=rows, progress=told.append)
+    check_fp32_only(tmp_path / "encoder", told, "it cannot be made: LiteRT cannot express the model in int8")
+
+
+def test_a_damaged_model_file_is_an_error_and_not_the_end_of_the_process(model, pictures, tmp_path):
+    from lookalike.training.backbones.trial import encode_in_child
+
+    manifest = build(model, tmp_path / "encoder", calibration=pictures)
+    file = tmp_path / "encoder" / "encoder.int8.tflite"
+    expected = opened(tmp_path / "encoder", "int8").encode(pictures[:3])
+    found = encode_in_child(manifest, tmp_path / "encoder", "int8", pictures[:3])
+    np.testing.assert_array_equal(found, expected)
+    file.write_bytes(b"\0" * file.stat().st_size)
+    with pytest.raises(Incompatible, match=r"LiteRT cannot run the int8 model; got exit code"):
+        encode_in_child(manifest, tmp_path / "encoder", "int8", pictures[:3])
+
+
 def test_calibration_pictures_may_have_any_size(model, tmp_path):
     pictures = [draw_scene(seed, 60)[: 40 + seed] for seed in range(15)]
     manifest = build(model, tmp_path / "encoder", calibration=pictures)

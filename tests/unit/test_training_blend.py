@@ -34,6 +34,26 @@ def test_a_feature_that_never_changes_does_no_harm() -> None:
     assert np.isfinite(Frozen.fit(features)(features)).all()
 
 
+def test_few_images_leave_out_the_components_that_have_no_variance() -> None:
+    """n images span n − 1 directions; the rest of the eigenvectors are chosen by rounding."""
+    features = np.maximum(RNG.standard_normal((16, 40)), 0).astype(np.float32)
+    features[:, 5] = 0  # never fires
+    features[:, 6] = 0
+    features[3, 6] = 3e-6  # fires once, hardly
+    frozen = Frozen.fit(features)
+    assert frozen.kernel.shape == (40, 15)
+    assert np.abs(frozen.kernel).max() < 1e4
+    assert np.abs(frozen.kernel[5]).max() < 1e-6
+    standard = unit((features - features.mean(0)) / np.maximum(features.std(0), 1e-3))
+    found = frozen(features)
+    np.testing.assert_allclose(found @ found.T, standard @ standard.T, atol=1e-3)
+
+
+def test_features_without_any_variance_still_have_one_component() -> None:
+    features = np.full((4, 6), 2.0, np.float32)
+    assert Frozen.fit(features)(features).shape == (4, 1)
+
+
 def line(share: float, map_at_r: float, detail: float) -> Trade:
     return Trade(share, 0.5, map_at_r, detail)
 

@@ -28,10 +28,11 @@ from lookalike.encoders.manifest import (
     file_sha256,
 )
 from lookalike.encoders.runtime import Encoder, unit_length
-from lookalike.errors import Conflict, InvalidInput
+from lookalike.errors import Conflict, Incompatible, InvalidInput
 from lookalike.images import DecodedImage, Preprocess, model_input
 from lookalike.training.backbones.load import Backbone, load_backbone
 from lookalike.training.backbones.quantise import to_fp32, to_int8
+from lookalike.training.backbones.trial import encode_in_child
 from lookalike.types import Pixels, Precision
 
 MIN_MEAN_COSINE = 0.98
@@ -40,6 +41,8 @@ MIN_MEAN_COSINE = 0.98
 MAX_CALIBRATION_PICTURES = 250
 MIN_CALIBRATION_PICTURES = 10
 HELD_OUT_EVERY = 5
+REFUSAL = "int8_refused"
+"""Key of a manifest's details: why the encoder has no int8 file."""
 
 Progress = Callable[[str], None]
 
@@ -66,8 +69,8 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         name: of the encoder; None takes the backbone's.
         calibration: pictures, uint8 (height, width, 3) of any size, like those that will be encoded. The
             first 250 are used: four fifths to quantise, one fifth to measure. None: no int8 file is made.
-        bound: least mean cosine of int8 to fp32 vectors. Below it only fp32 is kept, and the manifest's
-            `details["int8_refused"]` says why.
+        bound: least mean cosine of int8 to fp32 vectors. Below it, or if the int8 file cannot be made or run,
+            only fp32 is kept, and the manifest's `details["int8_refused"]` says why.
         require_int8: raise in place of keeping fp32 only.
         size: input side in pixels, where the backbone leaves it open.
         pixel_range: the backbone's input for a black and a white pixel; None knows it for presets.
@@ -76,8 +79,8 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         progress: is told what is being done, in a few words.
 
     Raises:
-        BackboneNotFound, Incompatible: from `load_backbone`, or LiteRT cannot express the model.
-        EncoderRejected: int8 is below `bound`, and was required.
+        BackboneNotFound, Incompatible: from `load_backbone`, or LiteRT cannot express the model in fp32.
+        EncoderRejected: int8 was required, and is below `bound` or cannot be made or run.
         InvalidInput: a name, picture or preprocessing that cannot be used, or too few pictures.
         Conflict: `target` holds something.
     """
@@ -172,7 +175,10 @@ def _export_int8(
     held_out = pictures[::HELD_OUT_EVERY]
     seen = [picture for number, picture in enumerate(pictures) if number % HELD_OUT_EVERY]
     tell(f"quantising to int8 on {len(seen)} pictures")
-    model, float_layers = to_int8(source.features, source.size, seen)
+    try:
+        model, float_layers = to_int8(source.features, source.size, seen)
+    except Incompatible as error:
+        return _without_int8(fp32, folder, f"it cannot be made: {error}", tell)
     info = _write_model(folder, "int8", model)
     both = _identified(
         replace(
@@ -187,23 +193,35 @@ def _export_int8(
             },
         )
     )
-    cosine = _mean_cosine(both, folder, held_out)
+    try:
+        cosine = _mean_cosine(both, folder, held_out)
+    except Incompatible as error:
+        return _without_int8(fp32, folder, f"it cannot be run: {error}", tell)
     tell(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other pictures")
     if cosine >= bound:
         kept = replace(info, mean_cosine_to_fp32=round(cosine, 5))
         return replace(both, precisions={**fp32.precisions, "int8": kept})
     refusal = f"its mean cosine to fp32 is {cosine:.4f}, and {bound:.4f} or more is wanted"
-    tell(f"int8 refused: {refusal}; only fp32 is kept. More, and more typical, pictures may help")
-    (folder / info.file).unlink()
-    return replace(fp32, details={**fp32.details, "int8_refused": refusal})
+    return _without_int8(fp32, folder, refusal, tell, "More, and more typical, images may help")
+
+
+def _without_int8(
+    fp32: EncoderManifest, folder: Path, reason: str, tell: Progress, advice: str = ""
+) -> EncoderManifest:
+    """The fp32 encoder, with a note why it has no int8 file. A failed quantisation never fails the export."""
+    tell(f"int8 refused: {reason}; only fp32 is kept. {advice}".rstrip(". "))
+    (folder / MODEL_FILES["int8"]).unlink(missing_ok=True)
+    return replace(fp32, details={**fp32.details, REFUSAL: reason})
 
 
 def _mean_cosine(manifest: EncoderManifest, folder: Path, pictures: Sequence[Pixels]) -> float:
-    fp32, int8 = (
-        unit_length(Encoder(manifest, folder / MODEL_FILES[precision], precision).encode(pictures))
-        for precision in ("fp32", "int8")
-    )
-    return float(np.mean(np.sum(fp32 * int8, axis=1)))
+    """Mean cosine of the int8 vectors to the fp32 vectors. Raises Incompatible if int8 cannot be run."""
+    fp32 = Encoder(manifest, folder / MODEL_FILES["fp32"], "fp32").encode(pictures)
+    int8 = encode_in_child(manifest, folder, "int8", pictures)
+    cosine = float(np.mean(np.sum(unit_length(fp32) * unit_length(int8), axis=1)))
+    if not np.isfinite(cosine):
+        raise Incompatible("its vectors are not finite", got=cosine)
+    return cosine
 
 
 def _calibration_inputs(pictures: Iterable[Pixels], preprocess: Preprocess) -> list[Pixels]:

@@ -31,6 +31,13 @@ COST_SHARE = 0.1
 """The same, as a part of what the best share lacks to 1."""
 COMPONENTS = 256
 SMALLEST = 1e-6
+SMALLEST_DEVIATION = 1e-3
+"""Least deviation by which a feature is divided, as a share of the features' root mean square deviation. A
+feature that hardly ever fires would get a weight of a million; int8 cannot express such a weight (XNNPACK
+refuses a layer in which one step of the input moves the output by 256 of its steps or more)."""
+SMALLEST_VARIANCE = float(np.finfo(np.float32).eps)
+"""Least variance of a component that is kept, as a share of the largest. What is below is rounding of the
+features. n images have at most n − 1 components; the others point anywhere, and differ by processor."""
 SAMPLE = 5_000
 
 
@@ -76,10 +83,13 @@ class Frozen:
             features: (n, d) float32, of training pictures; at most 5,000 of them, evenly taken, are used.
         """
         sample = features[:: max(1, -(-len(features) // SAMPLE))].astype(np.float64)
-        mean, deviation = sample.mean(axis=0), np.maximum(sample.std(axis=0), SMALLEST)
+        mean, deviation = sample.mean(axis=0), sample.std(axis=0)
+        floor = SMALLEST_DEVIATION * float(np.sqrt(np.mean(deviation**2)))
+        deviation = np.maximum(deviation, max(floor, SMALLEST))
         standard = (sample - mean) / deviation
-        _, vectors = np.linalg.eigh(standard.T @ standard)
-        count = min(COMPONENTS, len(sample), len(mean))
+        variances, vectors = np.linalg.eigh(standard.T @ standard)
+        kept = int(np.sum(variances > SMALLEST_VARIANCE * variances[-1]))
+        count = max(1, min(COMPONENTS, kept))
         directions = vectors[:, ::-1][:, :count]
         kernel = directions / deviation[:, np.newaxis]
         return cls(kernel.astype(np.float32), (-mean @ kernel).astype(np.float32))

@@ -18,7 +18,7 @@ from lookalike.encoders import EncoderManifest
 from lookalike.images import ImageLimits, read_image
 from lookalike.settings import Settings
 from lookalike.training.backbones.efficientnet_lite import VARIANTS
-from lookalike.training.backbones.export import MIN_CALIBRATION_PICTURES, export_backbone
+from lookalike.training.backbones.export import MIN_CALIBRATION_PICTURES, REFUSAL, export_backbone
 from lookalike.training.backbones.load import Backbone, load_backbone
 from lookalike.training.fit.blend import Frozen, Side, Trade, choose, trades
 from lookalike.training.fit.cache import ActivationCache
@@ -107,7 +107,7 @@ class Trainer:
             "options": self.options.to_json(),
             "pictures": {"train": len(material.train), "validation": len(material.validation)},
             "classes": len(material.names),
-            "notes": list(filter(None, [*material.notes, _too_few_for_int8(material)])),
+            "notes": [*material.notes, *_int8_notes(manifest)],
             "views_computed": computed,
             "epochs": history,
             "blend": {"share": share, "trades": [line.to_json() for line in lines]},
@@ -207,7 +207,7 @@ class Trainer:
                 name=name,
                 calibration=None if few else _calibration(material, backbone),
                 progress=lambda text: self.report({"phase": text}),
-                details=details | ({"int8_refused": few} if few else {}),
+                details=details | ({REFUSAL: few} if few else {}),
             )
 
     # Progress
@@ -261,8 +261,15 @@ def _too_few_for_int8(material: Material) -> str:
     count = len(material.train)
     if count >= MIN_CALIBRATION_PICTURES:
         return ""
-    wanted = f"{MIN_CALIBRATION_PICTURES} or more are wanted to calibrate int8"
-    return f"the encoder is in fp32 only: {count} pictures to learn from, and {wanted}"
+    return (
+        f"{count} pictures to learn from, and {MIN_CALIBRATION_PICTURES} or more are wanted to calibrate int8"
+    )
+
+
+def _int8_notes(manifest: EncoderManifest) -> list[str]:
+    """One note if the encoder has no int8 file; none if it has."""
+    refusal = manifest.details.get(REFUSAL)
+    return [f"the encoder is in fp32 only: {refusal}"] if refusal else []
 
 
 def _calibration(material: Material, backbone: Backbone) -> Iterator[Pixels]:
