@@ -1,4 +1,4 @@
-"""Encoders that many tests share. They are built once and kept in the repository's ignored `.cache/`."""
+"""Fixtures that many tests share. Encoders are built once and kept in the repository's ignored `.cache/`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from lookalike.encoders import Encoder, EncoderManifest
+from tests.aws_emulator.moto_server import moto_server
 
 REPOSITORY = Path(__file__).parents[1]
 LIBRARY = REPOSITORY / "shared" / "lookalike"
@@ -55,6 +57,16 @@ def default_encoder_folder() -> Path:
 def default_encoder(default_encoder_folder: Path) -> Encoder:
     """The encoder of `default_encoder_folder`, ready to run in its default precision."""
     return _opened(default_encoder_folder)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """URL of an S3 server that runs until the end of the session. Every test makes buckets of its own."""
+    with moto_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield endpoint
 
 
 def _opened(folder: Path) -> Encoder:

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fixtures.cloud import Cloud, cloud
-from fixtures.cloud_shop import CloudShop, picture
-from fixtures.event_source import EventSource, batch_of
-from fixtures.faulty_proxy import Fault, FaultyProxy, Request, paths
-from fixtures.lambda_runtime import LambdaProcess
 from fixtures.server import eventually
 
 from lookalike.aws.ingest_worker import SLICE_CHANGES
 from lookalike.snapshots import current
+from tests.aws_emulator.cloud_collection import CloudCollection, picture
+from tests.aws_emulator.deployment import Cloud, cloud
+from tests.aws_emulator.event_source_mapping import EventSource, batch_of
+from tests.aws_emulator.faulty_proxy import Fault, FaultyProxy, Request, paths
+from tests.aws_emulator.lambda_process import LambdaProcess
 
 DONE = {"batchItemFailures": []}
 _numbers = itertools.count()
@@ -39,8 +39,8 @@ class Scene:
     shaky: LambdaProcess
     folder: Path
 
-    def shop(self) -> CloudShop:
-        return CloudShop(self.cloud, f"shop{next(_numbers)}", self.folder)
+    def shop(self) -> CloudCollection:
+        return CloudCollection(self.cloud, f"shop{next(_numbers)}", self.folder)
 
     def bodies(self) -> list[str]:
         """What the bucket has told since the last time, in order."""
@@ -67,7 +67,7 @@ def scene(tiny_encoder_folder):
         yield found
 
 
-def _change_much(shop: CloudShop) -> None:
+def _change_much(shop: CloudCollection) -> None:
     """Create, replace and delete, so that the order of events matters."""
     for number in range(6):
         shop.put(f"hat/{number}.jpg", picture(number))
@@ -84,7 +84,7 @@ def _change_much(shop: CloudShop) -> None:
     shop.cloud.put(f"{shop.name}/metadata/p.csv", b"file,price\nhat/0.jpg,3\n")
 
 
-def _prices(shop: CloudShop) -> dict[str, object]:
+def _prices(shop: CloudCollection) -> dict[str, object]:
     return {
         item.id: item.attributes["price"]
         for batch in shop.catalogue.scan()
@@ -149,7 +149,7 @@ def test_keys_of_all_kinds_and_what_can_never_be_taken_in(scene):
     _all_can_be_fetched(scene, shop, odd)
 
 
-def _all_can_be_fetched(scene: Scene, shop: CloudShop, names: list[str]) -> None:
+def _all_can_be_fetched(scene: Scene, shop: CloudCollection, names: list[str]) -> None:
     query = scene.cloud.process("query")
     client = shop.client(query)
     answer = client.json("POST", f"/collections/{shop.name}/search", {"id": names[0], "limit": 100})

@@ -10,15 +10,15 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from fixtures.cloud import Cloud, cloud
-from fixtures.cloud_shop import CloudShop, picture
-from fixtures.event_source import batch_of
-from fixtures.faulty_proxy import FaultyProxy
-from fixtures.lambda_runtime import FunctionError, LambdaProcess
 
 from lookalike.encoders import Encoders
 from lookalike.search import Query, QueryPart, Searcher
 from lookalike.snapshots import current, list_snapshots, open_snapshot
+from tests.aws_emulator.cloud_collection import CloudCollection, picture
+from tests.aws_emulator.deployment import Cloud, cloud
+from tests.aws_emulator.event_source_mapping import batch_of
+from tests.aws_emulator.faulty_proxy import FaultyProxy
+from tests.aws_emulator.lambda_process import FunctionError, LambdaProcess
 
 MOST_WRITES = 80
 DONE = {"batchItemFailures": []}
@@ -34,8 +34,8 @@ class Scene:
     builder: LambdaProcess
     folder: object
 
-    def shop(self, name: str) -> CloudShop:
-        return CloudShop(self.cloud, name, self.folder)
+    def shop(self, name: str) -> CloudCollection:
+        return CloudCollection(self.cloud, name, self.folder)
 
     def victim(self, function: str) -> LambdaProcess:
         """A process of a function that reaches AWS through the proxy."""
@@ -111,7 +111,7 @@ def test_builder_is_killed_after_each_write(scene, tmp_path):
     assert writes > 4, "the writes were not seen"
 
 
-def _nothing_is_half_done(shop: CloudShop) -> None:
+def _nothing_is_half_done(shop: CloudCollection) -> None:
     """What can be found already is as it is in the bucket."""
     bucket = shop.bucket()
     found = [item.id for batch in shop.catalogue.scan() for item in batch.items]
@@ -119,7 +119,7 @@ def _nothing_is_half_done(shop: CloudShop) -> None:
     assert {id_: rows[id_].content_hash for id_ in found} == {id_: bucket[id_] for id_ in found}
 
 
-def _what_serves_is_whole(shop: CloudShop, scratch) -> int:
+def _what_serves_is_whole(shop: CloudCollection, scratch) -> int:
     """A search works, whether or not there is a snapshot yet. Returns the snapshot's size."""
     cache = scratch / shop.name
     searcher = Searcher(shop.artifacts, shop.name, shop.cloud.settings(), Encoders(shop.artifacts), cache)
