@@ -1,1 +1,1 @@
-"""Tests. This is a package so that `tests.aws_emulator` is found before any `tests` that a dependency installs."""
+"""Tests. A package, so that `tests.aws_emulator` is found before a `tests` that some dependency installs."""

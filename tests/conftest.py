@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from fixtures import repetition, tiers
 
 from lookalike.encoders import Encoder, EncoderManifest
 from tests.aws_emulator.moto_server import moto_server
@@ -30,6 +31,30 @@ SOURCES = (
     FIXTURES / "pictures.py",
 )
 PACKAGES = ("ai-edge-litert", "keras", "numpy", "pillow", "tensorflow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, mark what `make check` leaves out and what `make soak` repeats."""
+    items.sort(key=lambda item: tiers.rank(item.path))
+    for item in items:
+        if tiers.is_slow(item.path):
+            item.add_marker("slow")
+        if repetition.is_soaked(item):
+            item.add_marker("soak")
+            if repetition.SOAK_SEED is not None:
+                repetition.soak_examples(item)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import slow test files for `make check`: some import TensorFlow."""
+    fast_only = config.option.markexpr == "not slow"
+    return True if fast_only and collection_path.is_file() and tiers.is_slow(collection_path) else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """End a soak in time: tests that are left over are not run."""
+    if repetition.is_over():
+        pytest.skip("the time for this soak is over")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fixtures.repetition import seeded
 from fixtures.server import eventually
 
 from lookalike.aws.ingest_worker import SLICE_CHANGES
@@ -105,7 +106,7 @@ def test_events_in_any_order_and_number(scene, order):
     elif order == "reversed":
         scene.ingest_all(bodies[::-1])  # each deletion before its creation
     else:
-        for body in random.Random(0).sample(bodies, len(bodies)):
+        for body in random.Random(seeded(0)).sample(bodies, len(bodies)):
             assert scene.ingest.invoke(batch_of([body])) == DONE
     shop.check()
     assert _prices(shop) == {"hat/0.jpg": 3}
@@ -165,7 +166,7 @@ def _all_can_be_fetched(scene: Scene, shop: CloudCollection, names: list[str]) -
 def test_four_workers_at_once(scene):
     shop = scene.shop()
     workers = [scene.ingest, *(scene.cloud.process("ingest") for _ in range(3))]
-    chance = random.Random(3)
+    chance = random.Random(seeded(3))
     with (
         EventSource(scene.cloud, "uploads", workers, visibility_seconds=1, batch_size=5, window_seconds=0),
         EventSource(scene.cloud, "builds.fifo", [scene.builder], visibility_seconds=1) as builds,
@@ -190,7 +191,7 @@ def test_four_workers_at_once(scene):
 
 def _some(share: float, *faults: Fault, seed: int = 0):
     """A plan: this share of all requests comes to one of `faults`."""
-    chance = random.Random(seed)
+    chance = random.Random(seeded(seed))
 
     def plan(_: Request) -> Fault | None:
         return chance.choice(faults) if chance.random() < share else None

@@ -1,7 +1,8 @@
 """`kill -9` of a handler after each of its writes: the message comes again, and the same end is reached.
 
-A proxy counts what the process writes to S3 and SQS, and ends it when the n-th write is done and before it
-hears of that: for n = 1, 2, … until it gets through. That is every state between two writes.
+A proxy counts the process's writes to S3 and SQS, and kills it after the n-th one is done and before its
+response arrives: for n = 1, 1 + STEP, … until the process completes. `make soak` covers every state between
+two writes, `make test` every third.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from fixtures.repetition import times
 
 from lookalike.encoders import Encoders
 from lookalike.search import Query, QueryPart, Searcher
@@ -21,6 +23,7 @@ from tests.aws_emulator.faulty_proxy import FaultyProxy
 from tests.aws_emulator.lambda_process import FunctionError, LambdaProcess
 
 MOST_WRITES = 80
+STEP = times(3, soak=1)
 DONE = {"batchItemFailures": []}
 
 
@@ -66,10 +69,10 @@ def scene(tiny_encoder_folder):
 
 def test_ingest_is_killed_after_each_write(scene):
     victim = scene.victim("ingest")
-    writes = 0
+    writes = 1 - STEP
     through = False
     while not through:
-        writes += 1
+        writes += STEP
         assert writes < MOST_WRITES
         shop = scene.shop(f"ingest{writes}")
         shop.put("hat/1.jpg", picture(1))
@@ -92,10 +95,10 @@ def test_ingest_is_killed_after_each_write(scene):
 
 def test_builder_is_killed_after_each_write(scene, tmp_path):
     victim = scene.victim("builder")
-    writes = 0
+    writes = 1 - STEP
     through = False
     while not through:
-        writes += 1
+        writes += STEP
         assert writes < MOST_WRITES
         shop = scene.shop(f"build{writes}")
         for number in range(3):
