@@ -273,6 +273,7 @@ def test_what_does_not_fit_into_the_time_is_given_back_unbegun(scene):
         shop.put(f"hat/{number}.jpg", picture(number))
     bodies = scene.bodies()
     assert len(bodies) == count
+    assert scene.shaky.invoke(batch_of([])) == DONE  # the start of the process does not count
     scene.proxy.plan = paths("hat", Fault("slow", seconds=0.6), methods="GET")
     try:
         answer = scene.shaky.invoke(batch_of(bodies), timeout=12)
