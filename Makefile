@@ -1,4 +1,4 @@
-# Two commands for a new machine: `make demo` and `make test`. Each sets up what it needs.
+# Two commands for a new machine: `make demo` and `make test`. Each sets up what it needs. `make help` lists all.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,22 +10,44 @@ CDK := PATH="$(CURDIR)/$(BIN):$$PATH" BUILDX_NO_DEFAULT_ATTESTATIONS=1 npx --yes
 # What cdk.json does not say: make deploy OPTIONS="-c stage=prod -c auth=iam"
 OPTIONS ?=
 
-.PHONY: demo test lint fix bench lock clean synth bootstrap deploy seed destroy images
+# make soak MINUTES=10 SEED=1
+MINUTES ?= 10
+SEED ?= 1
+UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Annoy is compiled here; portable flags, because the result may be copied to another machine.
+.PHONY: help demo check test soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images
+.DEFAULT_GOAL := help
+
+# uv installs in parallel. It does not read pip's configuration, so infra/package_index.py translates it; where
+# uv cannot be had or cannot resolve what pip can, pip installs. Bytecode is compiled now, because each process
+# would compile anew where the environment forbids to write it later. annoy and pdqhash are compiled from source.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "lookalike needs Python 3.11 or newer; got $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	{ $(BIN)/python -m pip install --quiet uv==$(UV_VERSION) && \
+	  settings=$$($(BIN)/python infra/package_index.py) && eval "$$settings" && \
+	  $(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode --requirement requirements.lock; } || \
+	  { echo "uv failed; installing with pip, which takes minutes"; \
+	    $(BIN)/python -m pip install --no-deps --requirement requirements.lock; }
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(READY)  ## set up, build two collections, search them, draw the answers, serve
 	$(BIN)/python -m lookalike.demo
 
+check: $(READY)  ## format, lint, types, layers and the fast tests, in about two minutes
+	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint fast
+
 test: $(READY)  ## set up and run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+soak: $(READY)  ## repeat kills, faults and fuzzing with new seeds: make soak MINUTES=10 SEED=1
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
+
+fast: $(READY)  ## the tests of the library that start no training, server or command
+	$(PYTEST) -q -m "not slow" tests/unit
 
 lint: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -62,6 +84,9 @@ destroy: $(READY)  ## take everything down; buckets stay unless removal=destroy
 
 images: $(READY)  ## build the three container images, boot each, print what it adds to its base
 	$(BIN)/python -m infra.container_images $(IMAGES)
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-store build dist cdk.out

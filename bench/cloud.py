@@ -1,6 +1,6 @@
 """The cloud path in seconds: `python -m bench.cloud [latency|cold] [--uploads 100] [--runs 7]`.
 
-A deployment on this machine, made of the synthesised templates (see `tests/fixtures/cloud.py`): functions run
+A deployment on this machine, made of the synthesised templates (see `tests/aws_emulator`): functions run
 under awslambdaric in processes of their own, and a moto server stands in for AWS. Photos are those of the
 clothing set, or drawn.
 
@@ -27,13 +27,6 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the deployment is that of the tests
-
-from fixtures.cloud import Cloud, cloud
-from fixtures.cloud_shop import CloudClient, CloudShop
-from fixtures.event_source import EventSource
-from fixtures.gateway_events import json_of
-
 from bench.coldquery import COMMAND, STEPS, measure
 from bench.stage import add_default_encoder, photos, query_jpeg
 from lookalike.api.keys import Keys
@@ -41,6 +34,10 @@ from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.snapshots import current
 from lookalike.storage import Store
+from tests.aws_emulator.api_gateway import json_of
+from tests.aws_emulator.cloud_collection import CloudClient, CloudCollection
+from tests.aws_emulator.deployment import Cloud, cloud
+from tests.aws_emulator.event_source_mapping import EventSource
 
 NAME = "clothing"
 REFRESH_SECONDS = 1.0
@@ -55,7 +52,7 @@ class Stage:
     """A deployment whose collection has photos, in a snapshot; `uploads` are pictures to put beside them."""
 
     cloud: Cloud
-    shop: CloudShop
+    shop: CloudCollection
     uploads: list[bytes]
 
 
@@ -67,7 +64,7 @@ def staged(uploads: int, items: int | None) -> Iterator[Stage]:
         found = photos(scratch / "photos")
         local = Settings(store=str(scratch / "store"))
         encoder_id = add_default_encoder(local, found).id
-        shop = CloudShop(made, NAME, Path(local.artifacts_url) / "encoders" / encoder_id)
+        shop = CloudCollection(made, NAME, Path(local.artifacts_url) / "encoders" / encoder_id)
         index(local.store, chosen(found[:items], scratch / "chosen"))
         to_s3(Store.artifacts(local), shop.artifacts)
         # Copies have other ETags than the snapshot remembers, and would look changed to each cold start.

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fixtures.daemon import TraceDaemon
-from fixtures.gateway_events import form_request, json_of
-from fixtures.lambda_runtime import LambdaProcess
+from tests.aws_emulator.api_gateway import form_request, json_of
+from tests.aws_emulator.lambda_process import LambdaProcess
+from tests.aws_emulator.xray_daemon import TraceDaemon
 
 HANDLER = "lambdas.query.handler.handler"
 COMMAND = (sys.executable, "-m", "awslambdaric")

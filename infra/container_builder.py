@@ -129,7 +129,7 @@ class Buildah:
 
     def build(self, context: Path, dockerfile: str, name: str) -> None:
         """See `Builder`."""
-        with PackageIndex.of_this_machine(self.folder / "pip") as index:
+        with PackageIndex.of_this_machine(self.folder / "pip" / name) as index:
             arguments = ["--layers=false", "--build-arg", f"BASE={BASE}", "--build-arg", f"BUILDER={BUILDER}"]
             arguments += ["--secret", f"id=pip,src={index.file}"]
             for path in index.folders:

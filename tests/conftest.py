@@ -1,4 +1,4 @@
-"""Encoders that many tests share. They are built once and kept in the repository's ignored `.cache/`."""
+"""Fixtures that many tests share. Encoders are built once and kept in the repository's ignored `.cache/`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from fixtures import repetition, tiers
 
 from lookalike.encoders import Encoder, EncoderManifest
+from tests.aws_emulator.moto_server import moto_server
 
 REPOSITORY = Path(__file__).parents[1]
 LIBRARY = REPOSITORY / "shared" / "lookalike"
@@ -28,6 +31,30 @@ SOURCES = (
     FIXTURES / "pictures.py",
 )
 PACKAGES = ("ai-edge-litert", "keras", "numpy", "pillow", "tensorflow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, mark what `make check` leaves out and what `make soak` repeats."""
+    items.sort(key=lambda item: tiers.rank(item.path))
+    for item in items:
+        if tiers.is_slow(item.path):
+            item.add_marker("slow")
+        if repetition.is_soaked(item):
+            item.add_marker("soak")
+            if repetition.SOAK_SEED is not None:
+                repetition.soak_examples(item)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import slow test files for `make check`: some import TensorFlow."""
+    fast_only = config.option.markexpr == "not slow"
+    return True if fast_only and collection_path.is_file() and tiers.is_slow(collection_path) else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """End a soak in time: tests that are left over are not run."""
+    if repetition.is_over():
+        pytest.skip("the time for this soak is over")
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +82,16 @@ def default_encoder_folder() -> Path:
 def default_encoder(default_encoder_folder: Path) -> Encoder:
     """The encoder of `default_encoder_folder`, ready to run in its default precision."""
     return _opened(default_encoder_folder)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """URL of an S3 server that runs until the end of the session. Every test makes buckets of its own."""
+    with moto_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield endpoint
 
 
 def _opened(folder: Path) -> Encoder:

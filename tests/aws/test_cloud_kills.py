@@ -1,7 +1,8 @@
 """`kill -9` of a handler after each of its writes: the message comes again, and the same end is reached.
 
-A proxy counts what the process writes to S3 and SQS, and ends it when the n-th write is done and before it
-hears of that: for n = 1, 2, … until it gets through. That is every state between two writes.
+A proxy counts the process's writes to S3 and SQS, and kills it after the n-th one is done and before its
+response arrives: for n = 1, 1 + STEP, … until the process completes. `make soak` covers every state between
+two writes, `make test` every third.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from fixtures.cloud import Cloud, cloud
-from fixtures.cloud_shop import CloudShop, picture
-from fixtures.event_source import batch_of
-from fixtures.faulty_proxy import FaultyProxy
-from fixtures.lambda_runtime import FunctionError, LambdaProcess
+from fixtures.repetition import times
 
 from lookalike.encoders import Encoders
 from lookalike.search import Query, QueryPart, Searcher
 from lookalike.snapshots import current, list_snapshots, open_snapshot
+from tests.aws_emulator.cloud_collection import CloudCollection, picture
+from tests.aws_emulator.deployment import Cloud, cloud
+from tests.aws_emulator.event_source_mapping import batch_of
+from tests.aws_emulator.faulty_proxy import FaultyProxy
+from tests.aws_emulator.lambda_process import FunctionError, LambdaProcess
 
 MOST_WRITES = 80
+STEP = times(3, soak=1)
 DONE = {"batchItemFailures": []}
 
 
@@ -34,8 +37,8 @@ class Scene:
     builder: LambdaProcess
     folder: object
 
-    def shop(self, name: str) -> CloudShop:
-        return CloudShop(self.cloud, name, self.folder)
+    def shop(self, name: str) -> CloudCollection:
+        return CloudCollection(self.cloud, name, self.folder)
 
     def victim(self, function: str) -> LambdaProcess:
         """A process of a function that reaches AWS through the proxy."""
@@ -66,10 +69,10 @@ def scene(tiny_encoder_folder):
 
 def test_ingest_is_killed_after_each_write(scene):
     victim = scene.victim("ingest")
-    writes = 0
+    writes = 1 - STEP
     through = False
     while not through:
-        writes += 1
+        writes += STEP
         assert writes < MOST_WRITES
         shop = scene.shop(f"ingest{writes}")
         shop.put("hat/1.jpg", picture(1))
@@ -92,10 +95,10 @@ def test_ingest_is_killed_after_each_write(scene):
 
 def test_builder_is_killed_after_each_write(scene, tmp_path):
     victim = scene.victim("builder")
-    writes = 0
+    writes = 1 - STEP
     through = False
     while not through:
-        writes += 1
+        writes += STEP
         assert writes < MOST_WRITES
         shop = scene.shop(f"build{writes}")
         for number in range(3):
@@ -111,7 +114,7 @@ def test_builder_is_killed_after_each_write(scene, tmp_path):
     assert writes > 4, "the writes were not seen"
 
 
-def _nothing_is_half_done(shop: CloudShop) -> None:
+def _nothing_is_half_done(shop: CloudCollection) -> None:
     """What can be found already is as it is in the bucket."""
     bucket = shop.bucket()
     found = [item.id for batch in shop.catalogue.scan() for item in batch.items]
@@ -119,7 +122,7 @@ def _nothing_is_half_done(shop: CloudShop) -> None:
     assert {id_: rows[id_].content_hash for id_ in found} == {id_: bucket[id_] for id_ in found}
 
 
-def _what_serves_is_whole(shop: CloudShop, scratch) -> int:
+def _what_serves_is_whole(shop: CloudCollection, scratch) -> int:
     """A search works, whether or not there is a snapshot yet. Returns the snapshot's size."""
     cache = scratch / shop.name
     searcher = Searcher(shop.artifacts, shop.name, shop.cloud.settings(), Encoders(shop.artifacts), cache)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from fixtures.cloud import Cloud, cloud
-from fixtures.cloud_shop import CloudClient, CloudShop, picture
-from fixtures.event_source import EventSource
-from fixtures.lambda_runtime import LambdaProcess
 from fixtures.server import eventually
 
 from lookalike.snapshots import current
+from tests.aws_emulator.cloud_collection import CloudClient, CloudCollection, picture
+from tests.aws_emulator.deployment import Cloud, cloud
+from tests.aws_emulator.event_source_mapping import EventSource
+from tests.aws_emulator.lambda_process import LambdaProcess
 
 ODD = "a b+c/100%25 ü&=#.jpg"
 PICTURES = {
@@ -29,7 +29,7 @@ class Path:
     """A deployment with one collection, its queues being read, and a client of its API."""
 
     cloud: Cloud
-    shop: CloudShop
+    shop: CloudCollection
     uploads: EventSource
     builds: EventSource
     client: CloudClient
@@ -53,7 +53,7 @@ class Path:
 @pytest.fixture(scope="module")
 def path(tiny_encoder_folder):
     with cloud(refresh_seconds=0.1) as made:
-        shop = CloudShop(made, "shop", tiny_encoder_folder)
+        shop = CloudCollection(made, "shop", tiny_encoder_folder)
         ingest, builder, query = (made.process(name) for name in ("ingest", "builder", "query"))
         with (
             EventSource(made, "uploads", [ingest], visibility_seconds=1) as uploads,

@@ -15,7 +15,7 @@ from infra.booting import boot
 from infra.constructs.image import CONTEXTS, DOCKERFILES, excludes
 from infra.container_builder import MissingTool, base_of
 from infra.container_images import IMAGES, main
-from infra.package_index import PackageIndex
+from infra.package_index import UV_NAMES, PackageIndex, uv_environment
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("query", "ingest")
@@ -112,6 +112,22 @@ def test_settings_of_pip_are_handed_over_and_nothing_stays(
         assert {index.parent, tmp_path / "cache"} <= set(found.folders)
         kept = found.file
     assert not kept.exists()
+
+
+def test_uv_gets_the_settings_of_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in UV_NAMES.values():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://packages.test/simple")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/wheels /more")
+    monkeypatch.setenv("PIP_TIMEOUT", "77")
+    monkeypatch.setenv("SSL_CERT_FILE", "/mine.pem")
+    monkeypatch.setenv("PIP_CERT", "/pips.pem")
+    found = uv_environment()
+    assert found["UV_DEFAULT_INDEX"] == "https://packages.test/simple"
+    assert found["UV_FIND_LINKS"] == "/wheels,/more"
+    assert found["UV_HTTP_TIMEOUT"] == "77"
+    assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert "SSL_CERT_FILE" not in found, "the caller's own setting is kept"
 
 
 # Booting

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from fixtures.classes import drawn_classes, zipped
-from fixtures.cloud import Cloud
-from fixtures.cloud_shop import CloudClient, CloudShop
-from fixtures.event_source import EventSource
-from fixtures.state_machines import Services, executing_cloud
+
+from tests.aws_emulator.cloud_collection import CloudClient, CloudCollection
+from tests.aws_emulator.deployment import Cloud
+from tests.aws_emulator.event_source_mapping import EventSource
+from tests.aws_emulator.step_functions import Services, executing_cloud
 
 EACH = 6
 OPTIONS = {"views": 2, "epochs": 3, "dimension": 32}
@@ -40,7 +41,7 @@ class Shapes:
 
     cloud: Cloud
     services: Services
-    shop: CloudShop
+    shop: CloudCollection
     client: CloudClient
     uploads: EventSource
 
@@ -110,7 +111,7 @@ class Shapes:
 @pytest.fixture(scope="module")
 def shapes(tiny_encoder_folder):
     with executing_cloud() as (made, services):
-        shop = CloudShop(made, "shapes", tiny_encoder_folder)
+        shop = CloudCollection(made, "shapes", tiny_encoder_folder)
         ingest, builder, query = (made.process(name) for name in ("ingest", "builder", "query"))
         with (
             EventSource(made, "uploads", [ingest], visibility_seconds=30) as uploads,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
-from fixtures.state_machines import executable
-from fixtures.templates import templates
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from infra.training_state_machine import Pipeline, definition
+from tests.aws_emulator.step_functions import executable
+from tests.aws_emulator.templates import templates
 
 ROLE = "arn:aws:iam::123456789012:role/x"
 FUNCTIONS = {

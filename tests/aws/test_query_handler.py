@@ -12,12 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fixtures import gateway_events
-from fixtures.cloud import Cloud, cloud
-from fixtures.cloud_shop import CloudClient, CloudShop, picture
-from fixtures.daemon import TraceDaemon
-from fixtures.gateway_events import json_of
-from fixtures.lambda_runtime import LambdaProcess
 from fixtures.server import eventually
 
 from lookalike.aws.build_queue import BuildQueue
@@ -27,6 +21,12 @@ from lookalike.ingest import Ingestor
 from lookalike.library import Library
 from lookalike.snapshots import current
 from lookalike.storage import Store
+from tests.aws_emulator import api_gateway
+from tests.aws_emulator.api_gateway import json_of
+from tests.aws_emulator.cloud_collection import CloudClient, CloudCollection, picture
+from tests.aws_emulator.deployment import Cloud, cloud
+from tests.aws_emulator.lambda_process import LambdaProcess
+from tests.aws_emulator.xray_daemon import TraceDaemon
 
 HEAVY = ("tensorflow", "keras", "boto3", "botocore.session", "aws_xray_sdk", "lance", "pandas")
 SEARCH = "/collections/shop/search"
@@ -37,7 +37,7 @@ class Scene:
     """A deployment with a small collection in a snapshot, a query process and a client of it."""
 
     cloud: Cloud
-    shop: CloudShop
+    shop: CloudCollection
     query: LambdaProcess
     client: CloudClient
 
@@ -76,7 +76,7 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tiny_encoder_folder):
     with cloud(refresh_seconds=0.1) as made:
-        shop = CloudShop(made, "shop", tiny_encoder_folder)
+        shop = CloudCollection(made, "shop", tiny_encoder_folder)
         for number in range(6):
             shop.put(f"hat/{number}.jpg", picture(number))
         query = made.process("query")
@@ -100,7 +100,7 @@ def test_nothing_heavy_is_imported_on_the_search_path(scene):
 
 
 def test_a_request_has_one_id_in_answer_error_and_log(scene):
-    event = gateway_events.json_request("POST", SEARCH, {"id": "hat/1.jpg"})
+    event = api_gateway.json_request("POST", SEARCH, {"id": "hat/1.jpg"})
     gateway_id = event["requestContext"]["requestId"]
     refused = scene.query.invoke(event)
     problem = json_of(refused, 401)
@@ -114,9 +114,9 @@ def test_a_request_has_one_id_in_answer_error_and_log(scene):
 
 def test_what_nobody_foresaw_is_logged_under_the_id_of_the_request(scene):
     path = "collections/broken/current.json"
-    CloudShop(scene.cloud, "broken", Path(scene.shop.encoder_folder))
+    CloudCollection(scene.cloud, "broken", Path(scene.shop.encoder_folder))
     scene.shop.artifacts.put(path, b"{")
-    event = gateway_events.json_request("POST", "/collections/broken/search", {"id": "x"})
+    event = api_gateway.json_request("POST", "/collections/broken/search", {"id": "x"})
     answer = scene.query.invoke(event | {"headers": event["headers"] | scene.client.headers})
     problem = json_of(answer, 500)
     logged = [line for line in scene.query.records if line.get("request_id") == problem["request_id"]]
@@ -128,7 +128,7 @@ def test_api_gateway_may_have_let_the_caller_in(scene):
     with scene.cloud.process("query", LOOKALIKE_AUTH="jwt") as process:
 
         def ask(method: str, path: str, said: dict | None, content: object = None) -> int:
-            event = gateway_events.json_request(method, path, content, authorizer=said)
+            event = api_gateway.json_request(method, path, content, authorizer=said)
             return process.invoke(event)["statusCode"]
 
         def token(scope: str) -> dict:
@@ -146,15 +146,15 @@ def test_api_gateway_may_have_let_the_caller_in(scene):
         caller = {
             "iam": {"accessKey": "AKIA", "accountId": "123456789012", "userArn": "arn:aws:iam::1:user/x"}
         }
-        event = gateway_events.json_request("POST", SEARCH, {"id": "hat/1.jpg"})
+        event = api_gateway.json_request("POST", SEARCH, {"id": "hat/1.jpg"})
         assert process.invoke(event)["statusCode"] == 401
-        event = gateway_events.json_request("POST", SEARCH, {"id": "hat/1.jpg"}, authorizer=caller)
+        event = api_gateway.json_request("POST", SEARCH, {"id": "hat/1.jpg"}, authorizer=caller)
         assert process.invoke(event)["statusCode"] == 200
 
 
 def test_a_picture_that_does_not_fit_is_refused_with_the_way_round(scene):
     large = b"\xff\xd8\xff" + os.urandom(MAX_PICTURE_BYTES + 80_000)
-    event = gateway_events.form_request(SEARCH, large, {}, headers=scene.client.headers)
+    event = api_gateway.form_request(SEARCH, large, {}, headers=scene.client.headers)
     assert len(json.dumps(event)) <= MAX_PAYLOAD_BYTES, "Lambda itself would have refused it"
     problem = json_of(scene.query.invoke(event), 413)
     assert "POST /collections/{collection}/uploads" in problem["fix"]
@@ -216,7 +216,7 @@ def test_frozen_between_two_requests_it_wakes_up_with_the_news(scene):
 def test_a_trace_tells_where_the_time_went(scene):
     with TraceDaemon() as daemon:
         with scene.cloud.process("query", AWS_XRAY_DAEMON_ADDRESS=daemon.address) as process:
-            event = gateway_events.form_request(SEARCH, picture(3), {}, headers=scene.client.headers)
+            event = api_gateway.form_request(SEARCH, picture(3), {}, headers=scene.client.headers)
             assert process.invoke(event)["statusCode"] == 200
         time.sleep(0.5)
         spans = {span["name"]: span for span in daemon.spans}

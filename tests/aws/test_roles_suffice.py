@@ -1,6 +1,6 @@
 """Every function does its work with the role that its template gives it: nothing is missing, or left over.
 
-Functions run under awslambdaric behind a gatekeeper that knows their roles (see `fixtures/gatekeeper.py`).
+Functions run under awslambdaric behind a proxy that enforces their roles (see `aws_emulator/iam_proxy.py`).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 
 import httpx
 import pytest
-from fixtures.cloud import Cloud, cloud
-from fixtures.cloud_shop import CloudClient, CloudShop, picture
-from fixtures.event_source import EventSource
-from fixtures.gatekeeper import Gatekeeper, gatekeeper
 
 from infra.config import FUNCTIONS
 from lookalike.encoders import EncoderManifest
 from lookalike.encoders.manifest import content_id
 from lookalike.snapshots import current
+from tests.aws_emulator.cloud_collection import CloudClient, CloudCollection, picture
+from tests.aws_emulator.deployment import Cloud, cloud
+from tests.aws_emulator.event_source_mapping import EventSource
+from tests.aws_emulator.iam_proxy import IamProxy
 
 PICTURES = {
     f"{kind}/{number}.jpg": 10 * number + len(kind) for kind in ("hat", "shoe") for number in range(4)
@@ -57,8 +57,8 @@ class Guarded:
     """A deployment whose functions have their roles and no more."""
 
     cloud: Cloud
-    keeper: Gatekeeper
-    shop: CloudShop
+    proxy: IamProxy
+    shop: CloudCollection
     client: CloudClient
     uploads: EventSource
     builds: EventSource
@@ -70,14 +70,14 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(tiny_encoder_folder: Path):
-    with cloud(refresh_seconds=0.1) as made, gatekeeper(made) as keeper:
-        shop = CloudShop(made, "shop", tiny_encoder_folder)
-        ingest, builder, query = (keeper.process(name) for name in ("ingest", "builder", "query"))
+    with cloud(refresh_seconds=0.1) as made, IamProxy(made) as proxy:
+        shop = CloudCollection(made, "shop", tiny_encoder_folder)
+        ingest, builder, query = (proxy.process(name) for name in ("ingest", "builder", "query"))
         with (
             EventSource(made, "uploads", [ingest], visibility_seconds=1) as uploads,
             EventSource(made, "builds.fifo", [builder], visibility_seconds=1) as builds,
         ):
-            found = Guarded(made, keeper, shop, shop.client(query), uploads, builds)
+            found = Guarded(made, proxy, shop, shop.client(query), uploads, builds)
             for name, seed in PICTURES.items():
                 shop.put(name, picture(seed))
             found.drain()
@@ -92,7 +92,7 @@ def test_uploads_and_builds(guarded: Guarded) -> None:
     guarded.shop.check(rejected={"hat/broken.jpg": "unsupported_format"})
     assert current(guarded.shop.artifacts, "shop") is not None
     assert guarded.cloud.bodies("uploads-dead") == []
-    assert guarded.keeper.refused == []
+    assert guarded.proxy.refused == []
 
 
 def test_the_very_version_is_read(guarded: Guarded) -> None:
@@ -102,7 +102,7 @@ def test_the_very_version_is_read(guarded: Guarded) -> None:
     guarded.cloud.sqs.send_message(QueueUrl=guarded.cloud.queue("uploads"), MessageBody=told)
     guarded.drain()
     guarded.shop.check(rejected={"hat/broken.jpg": "unsupported_format"})
-    assert guarded.keeper.refused == []
+    assert guarded.proxy.refused == []
 
 
 def notification(guarded: Guarded, item_id: str, sequencer: str, **more: str) -> str:
@@ -125,7 +125,7 @@ def test_searches(guarded: Guarded) -> None:
         guarded.client.json("GET", path)
     guarded.client.json("GET", "/collections/nowhere", status=404)
     guarded.client.json("GET", f"{HERE}/items/no/such.jpg", status=404)
-    assert guarded.keeper.refused == []
+    assert guarded.proxy.refused == []
 
 
 def test_uploads_through_the_api(guarded: Guarded) -> None:
@@ -142,7 +142,7 @@ def test_uploads_through_the_api(guarded: Guarded) -> None:
     answer = guarded.client.request("DELETE", f"{HERE}/items/hat/new.jpg")
     assert answer["statusCode"] == 204, answer
     guarded.drain()
-    assert guarded.keeper.refused == []
+    assert guarded.proxy.refused == []
 
 
 def test_collections_come_and_go(guarded: Guarded) -> None:
@@ -153,7 +153,7 @@ def test_collections_come_and_go(guarded: Guarded) -> None:
     guarded.drain()
     # What is told of a collection that is gone with all its objects is no reason for an alarm.
     assert guarded.cloud.bodies("uploads-dead") == []
-    assert guarded.keeper.refused == []
+    assert guarded.proxy.refused == []
 
 
 def test_trainings_are_asked_for_and_cancelled(guarded: Guarded) -> None:
@@ -174,7 +174,7 @@ def test_trainings_are_asked_for_and_cancelled(guarded: Guarded) -> None:
     guarded.drain()
     assert guarded.cloud.s3.list_objects_v2(Bucket=guarded.cloud.images, Prefix=key)["KeyCount"] == 0
     assert guarded.cloud.bodies("uploads-dead") == []
-    assert guarded.keeper.refused == []
+    assert guarded.proxy.refused == []
 
 
 def test_the_steps_of_a_training(guarded: Guarded, tiny_encoder_folder: Path, tmp_path: Path) -> None:
@@ -183,20 +183,20 @@ def test_the_steps_of_a_training(guarded: Guarded, tiny_encoder_folder: Path, tm
     )
     known: dict[str, Any] = {"collection": "shop", "training_id": asked["training"]["id"]}
     known["train"] = {"artefact": _artefact(guarded, _another(tiny_encoder_folder, tmp_path), tmp_path)}
-    known["register"] = guarded.keeper.process("register").invoke(known)
+    known["register"] = guarded.proxy.process("register").invoke(known)
     assert known["register"]["publish"] is True
     batch = {**known, "encoder_id": known["register"]["encoder_id"]}
     keys = [{"key": guarded.shop.key(name)} for name in guarded.shop.bucket()]
-    encoded = guarded.keeper.process("encode").invoke({"BatchInput": batch, "Items": keys})
+    encoded = guarded.proxy.process("encode").invoke({"BatchInput": batch, "Items": keys})
     assert encoded["encoded"] == known["register"]["missing"] > 0
-    published = guarded.keeper.process("publish").invoke(known)
+    published = guarded.proxy.process("publish").invoke(known)
     assert published["published"] is True, published
-    concluded = guarded.keeper.process("conclude").invoke(known)
+    concluded = guarded.proxy.process("conclude").invoke(known)
     assert concluded["alarm"] is False
     serving = current(guarded.shop.artifacts, "shop")
     assert serving is not None
     assert serving.encoder_id == known["register"]["encoder_id"]
-    assert guarded.keeper.refused == []
+    assert guarded.proxy.refused == []
 
 
 def _another(folder: Path, below: Path) -> Path:
@@ -223,22 +223,20 @@ def test_what_is_granted_is_used(guarded: Guarded) -> None:
     """Runs last: after all of the above, an action that no function needed is one too many."""
     unused = {}
     for function in FUNCTIONS:
-        granted = {action for actions, _ in guarded.keeper.statements[function] for action in actions}
-        used = {action for action, _ in guarded.keeper.used[function]}
+        granted = {action for actions, _ in guarded.proxy.statements[function] for action in actions}
+        used = {action for action, _ in guarded.proxy.used[function]}
         unused[function] = granted - used - set(RARELY) - LATER.get(function, set())
     assert {function: actions for function, actions in unused.items() if actions} == {}
 
 
-def test_the_gatekeeper_does_refuse(guarded: Guarded) -> None:
+def test_the_proxy_refuses_what_a_role_does_not_allow(guarded: Guarded) -> None:
     """With the builder's role, ingest cannot read pictures, and gives its messages back."""
-    stranger = guarded.keeper.process("ingest", role="builder")
+    stranger = guarded.proxy.process("ingest", role="builder")
     body = notification(guarded, "hat/1.jpg", "00FF" + 12 * "F")
     message = {"messageId": "1", "body": body, "attributes": {}}
     answer = stranger.invoke({"Records": [message]})
     assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
-    refused = [
-        each for each in guarded.keeper.refused if each.startswith("builder may not s3:GetObject arn:")
-    ]
-    guarded.keeper.refused.clear()
+    refused = [each for each in guarded.proxy.refused if each.startswith("builder may not s3:GetObject arn:")]
+    guarded.proxy.refused.clear()
     assert refused
     assert "images/hat/1.jpg" in refused[0]

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from fixtures.classes import write_classes
 from fixtures.encoders import save_tiny_model
-from fixtures.opt_ml import OptMl
 from fixtures.sources import fill, raw_zip, zipped
 
 from lookalike.aws.training.artefact import unpack_artefact
 from lookalike.aws.training.failures import REFUSED
 from lookalike.aws.training.job_log import metric_definitions
 from lookalike.encoders import Encoder, EncoderManifest
+from tests.aws_emulator.sagemaker_job import OptMl
 
 EACH = 8
 QUICK = {"views": "2", "epochs": "3", "dimension": "16", "name": "shapes"}

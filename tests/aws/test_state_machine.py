@@ -10,7 +10,6 @@ from typing import Any
 
 import boto3
 import pytest
-from fixtures.s3_server import s3_server
 
 from lookalike.api.context import Context
 from lookalike.api.training_models import TrainingRequest
@@ -23,6 +22,7 @@ from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.training_jobs import Training, Trainings, zip_key
+from tests.aws_emulator.moto_server import moto_server
 
 REGION = "us-east-1"
 ARN = f"arn:aws:states:{REGION}:123456789012:stateMachine:lookalike-dev-training"
@@ -31,7 +31,7 @@ WAITS = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with s3_server() as url:
+    with moto_server() as url:
         made = boto3.client(
             "stepfunctions",
             endpoint_url=url,

@@ -1,25 +1,13 @@
-"""The two places that a store can be: a folder, and a bucket on a real S3 server (moto) of this machine."""
+"""Stores of both kinds: in a folder, and in a bucket of an S3 server (moto) on this machine."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fixtures.s3_server import s3_server
 
 from lookalike.storage import Store
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """URL of an S3 server that lives as long as the tests."""
-    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        yield endpoint
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from fixtures.faulty_proxy import FaultyProxy
 
 from lookalike.catalogue import Catalogue, CatalogueVersion, ItemRow, normalise_sequencer
 from lookalike.metadata import MetadataRow, MetadataTable
 from lookalike.storage import Store
+from tests.aws_emulator.faulty_proxy import FaultyProxy
 
 DIMENSION = 8
 WRITERS = 4

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.server import eventually, running
+from lookalike.publishing.parts import StoreParts
 from PIL import Image
 
 from lookalike.api.keys import Keys
 from lookalike.errors import Unauthenticated
 from lookalike.ingest import Ingestor, item_key
 from lookalike.publishing import rollback
-from lookalike.publishing.parts import StoreParts
 from lookalike.search import Query, QueryPart, Searcher
 from lookalike.settings import Settings
 from lookalike.snapshots import read_switches

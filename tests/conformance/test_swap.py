@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.pictures import draw_scene
+from fixtures.repetition import seeded
 from fixtures.shelf import AT, NAME, Shelf
 from PIL import Image
 
@@ -111,7 +112,7 @@ def searching(world: World, searcher: Searcher, known: int) -> Iterator[list[Sea
     errors: list[BaseException] = []
 
     def search(seed: int) -> None:
-        chance = random.Random(seed)
+        chance = random.Random(seeded(seed))
         while not stop.is_set() and not errors:
             number = chance.randrange(known)
             by_image = QueryPart("image", world.pictures[number])

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from fixtures.command import Command
 from fixtures.frames import NAME, Frames
+from fixtures.repetition import seeded, times
 
 from lookalike.library import Library
 from lookalike.search import Query, QueryPart
 from lookalike.settings import Settings
 from lookalike.snapshots import current, open_snapshot, read_pointer, read_switches
 
-KILLS = 8
+KILLS = times(4, soak=16)
 QUESTION = Query((QueryPart("id", "red/0.jpg"),), limit=100)
 
 
@@ -51,7 +52,7 @@ def test_killed_while_publishing_and_going_back(frames: Frames, tmp_path: Path) 
     command = Command(tmp_path / "store", tmp_path)
     publish, rollback = ("publish", NAME, frames.good), ("rollback", NAME)
     expected = dict([answer(frames)])
-    chance = random.Random(0)
+    chance = random.Random(seeded(0))
     started = time.monotonic()
     command.run(*publish)
     whole = time.monotonic() - started

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fixtures.classes import write_classes
 from fixtures.encoders import save_tiny_model
+from fixtures.repetition import times
 
 from lookalike.errors import LookalikeError, TrainingCancelled
 from lookalike.progress import TrainingProgress
@@ -22,7 +23,7 @@ from lookalike.training.sources.reading import read_source
 
 EACH = 16
 EPOCHS = 30
-KILLS = 3
+KILLS = times(2, soak=5)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures.templates import EVERYTHING, Templates, of_type, only, templates, text
 
 from infra.names import NAMESPACE, SNAPSHOT_AGE
 from lookalike.aws.telemetry import Telemetry
+from tests.aws_emulator.templates import EVERYTHING, Templates, of_type, only, templates, text
 
 ALARM = "AWS::CloudWatch::Alarm"
 RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"

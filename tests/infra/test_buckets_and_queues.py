@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fixtures.templates import EVERYTHING, Templates, of_type, templates, text, texts
+
+from tests.aws_emulator.templates import EVERYTHING, Templates, of_type, templates, text, texts
 
 Template = dict[str, Any]
 

@@ -14,7 +14,6 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore import xform_name
-from fixtures.templates import REPOSITORY, of_type, templates, text
 
 from infra.config import Config
 from infra.context import read_context
@@ -23,6 +22,7 @@ from lookalike.api.http.access import GatewayAccess
 from lookalike.api.http.app import create_app
 from lookalike.library import Library
 from lookalike.settings import Settings
+from tests.aws_emulator.templates import REPOSITORY, of_type, templates, text
 
 PAGES = ("deploy", "runbook", "threat-model", "cost")
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fixtures.templates import EVERYTHING, PRODUCTION, Templates, of_type, templates, text
 
 from infra.config import FUNCTIONS
 from infra.constructs.function import HANDLERS
 from lookalike.aws.settings import AwsSettings
 from lookalike.settings import Settings
+from tests.aws_emulator.templates import EVERYTHING, PRODUCTION, Templates, of_type, templates, text
 
 ACCOUNT_REGION = "123456789012-us-east-1"
 

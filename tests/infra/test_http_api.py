@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from fixtures.templates import EVERYTHING, PRODUCTION, of_type, only, templates, text
+
+from tests.aws_emulator.templates import EVERYTHING, PRODUCTION, of_type, only, templates, text
 
 Template = dict[str, Any]
 ROUTE = "AWS::ApiGatewayV2::Route"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fixtures.templates import EVERYTHING, Templates, of_type, templates, text, texts
+
+from tests.aws_emulator.templates import EVERYTHING, Templates, of_type, templates, text, texts
 
 VARIANTS = {
     "as it is": (),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fixtures.templates import ACCOUNT, EVERYTHING, PRODUCTION, REGION
 
 import infra.constructs.acknowledge as acknowledging
 from infra.config import Config
 from infra.context import read_context
 from infra.nag import findings
+from tests.aws_emulator.templates import ACCOUNT, EVERYTHING, PRODUCTION, REGION
 
 
 def config(*options: str) -> Config:

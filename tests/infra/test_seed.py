@@ -15,12 +15,12 @@ import boto3
 import httpx
 import pytest
 from fixtures.classes import draw_shape
-from fixtures.s3_server import s3_server
-from fixtures.templates import REGION, REPOSITORY, templates
 
 from lookalike.collections import Collections
 from lookalike.encoders import Encoders
 from lookalike.storage import Store
+from tests.aws_emulator.moto_server import moto_server
+from tests.aws_emulator.templates import REGION, REPOSITORY, templates
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Tried to parse"
@@ -30,17 +30,20 @@ BUCKETS = [f"lookalike-dev-{role}-123456789012-us-east-1" for role in ("images",
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 
 
-@pytest.fixture
-def cloud() -> Iterator[str]:
-    """URL of a server on which the data stack was deployed from its own template."""
-    with s3_server() as url:
-        # Servers of one process share what they hold.
-        httpx.post(f"{url}/moto-api/reset").raise_for_status()
-        client("cloudformation", url).create_stack(
-            StackName="lookalike-dev-data", TemplateBody=json.dumps(templates()["data"])
-        )
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with moto_server() as url:
         yield url
-        httpx.post(f"{url}/moto-api/reset").raise_for_status()
+
+
+@pytest.fixture
+def cloud(server: str) -> str:
+    """URL of a server on which the data stack was deployed from its own template."""
+    httpx.post(f"{server}/moto-api/reset").raise_for_status()
+    client("cloudformation", server).create_stack(
+        StackName="lookalike-dev-data", TemplateBody=json.dumps(templates()["data"])
+    )
+    return server
 
 
 def client(service: str, url: str) -> Any:

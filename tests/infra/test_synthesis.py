@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from cfnlint import api as cfnlint
 from cfnlint.config import ManualArgs
-from fixtures.templates import (
+
+from infra.constructs.image import CONTEXTS, DOCKERFILES, ROOT
+from tests.aws_emulator.templates import (
     EVERYTHING,
     PRODUCTION,
     STACKS,
@@ -21,8 +23,6 @@ from fixtures.templates import (
     templates,
     text,
 )
-
-from infra.constructs.image import CONTEXTS, DOCKERFILES, ROOT
 
 NAMES = {
     "AWS::S3::Bucket": "BucketName",

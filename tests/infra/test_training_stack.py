@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from fixtures.templates import EVERYTHING, of_type, only, templates, text
+
+from tests.aws_emulator.templates import EVERYTHING, of_type, only, templates, text
 
 MACHINE = "AWS::StepFunctions::StateMachine"
 

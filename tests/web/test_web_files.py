@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-from fixtures import gateway_events
-
 from lookalike.api.http.access import KeyAccess
 from lookalike.api.http.app import create_app
 from lookalike.api.keys import Keys
 from lookalike.api.page import page_files, security_policy
 from lookalike.aws.gateway import Gateway
 from lookalike.storage import Store
+from tests.aws_emulator import api_gateway
 
 BUDGET_BYTES = 120_000
 
@@ -74,13 +73,13 @@ def test_the_query_function_serves_it_as_well(server):
     gateway = Gateway(
         create_app(server.local.library, access=KeyAccess(Keys(server.local.library.artifacts)))
     )
-    start = gateway.answer(gateway_events.request("GET", "/"), None)
+    start = gateway.answer(api_gateway.request("GET", "/"), None)
     assert start["statusCode"] == 200
     assert not start["isBase64Encoded"]
     script = re.search(r'src="(web/[^"]+)"', start["body"])
     assert script is not None
-    answer = gateway.answer(gateway_events.request("GET", f"/{script[1]}"), None)
+    answer = gateway.answer(api_gateway.request("GET", f"/{script[1]}"), None)
     assert answer["headers"]["content-type"].startswith("text/javascript")
     assert "import" in answer["body"]
-    refused = gateway.answer(gateway_events.request("GET", "/collections"), None)
+    refused = gateway.answer(api_gateway.request("GET", "/collections"), None)
     assert refused["statusCode"] == 401

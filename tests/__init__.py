@@ -1,0 +1,1 @@
+"""Tests. A package, so that `tests.aws_emulator` is found before a `tests` that some dependency installs."""
