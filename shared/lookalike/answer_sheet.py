@@ -22,7 +22,7 @@ MAX_COLUMNS = 12
 
 
 class AnswerSheet:
-    """Draws items of one collection, whose pictures are read from the images root."""
+    """Draws items of one collection, whose images are read from the images root."""
 
     def __init__(self, images: Store, settings: Settings, collection: str) -> None:
         self._images = images

@@ -127,8 +127,8 @@ def calibrate(
             learned from what users will be shown.
         metric: turns distances into scores.
         held_out: shape (n,): items that stand for queries to come. If enough of them have a label, only they
-            ask, and only the others answer. An encoder finds the pictures that it was trained on too well,
-            and pictures taken in one go find each other: without this, confidence learned from them would
+            ask, and only the others answer. An encoder finds the images that it was trained on too well,
+            and images taken in one go find each other: without this, confidence learned from them would
             promise too much (0.21 more than is true on groceries from other shops).
         sample: at most so many items are queries.
         seed: of their choice, and of the halves that measure the error.
@@ -159,8 +159,8 @@ def learn(pairs: Pairs, unrelated: tuple[float, float]) -> Calibration | None:
     """The calibration that fits `pairs`.
 
     Args:
-        pairs: queries with their nearest; pictures that are not among what they search.
-        unrelated: score of two pictures drawn at random, and how often they are of one class.
+        pairs: queries with their nearest; images that are not among what they search.
+        unrelated: score of two images drawn at random, and how often they are of one class.
 
     Returns:
         None with fewer than 50 pairs, or without one of the same class.

@@ -1,4 +1,4 @@
-"""A picture of an answer: the query, then its matches with their scores, one row per search."""
+"""An image of an answer: the query, then its matches with their scores, one row per search."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ TRACK = (232, 234, 238)
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture of a sheet.
+    """One image of a sheet.
 
     Attributes:
         pixels: (height, width, 3) uint8 sRGB of any size; it is shown whole. None draws an empty card.
-        title: first line below the picture; cut with an ellipsis when it is too long.
+        title: first line below the image; cut with an ellipsis when it is too long.
         detail: second line, for example scores.
         bar: part of a bar to fill, in [0, 1], for example a confidence; None draws no bar.
         badge: a word on a coloured frame, for example `query`; empty draws a plain frame.
@@ -62,9 +62,9 @@ class SheetRow:
 
 
 def write_sheet(path: Path, title: str, rows: Sequence[SheetRow]) -> Path:
-    """Draw `rows` below `title` and write the picture as PNG; the file appears whole or not at all.
+    """Draw `rows` below `title` and write the image as PNG; the file appears whole or not at all.
 
-    Only the first 200 rows are drawn: viewers refuse taller pictures.
+    Only the first 200 rows are drawn: viewers refuse taller images.
     """
     sheet = draw_sheet(title, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def _draw_bar(pen: ImageDraw.ImageDraw, part: float, left: int, top: int) -> Non
 
 
 def _thumbnail(pixels: Pixels) -> Image.Image:
-    """The whole picture, fitted into the tile inside its frame; small ones are enlarged up to four times."""
+    """The whole image, fitted into the tile inside its frame; small ones are enlarged up to four times."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)

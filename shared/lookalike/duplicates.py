@@ -1,4 +1,4 @@
-"""Pairs of like pictures → groups, each with the member that should be kept."""
+"""Pairs of like images → groups, each with the member that should be kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ photos. Of copies made 25 % brighter it links 93–98 %, with a label stuck on 9
 side 52–72 %. Other clothing photos never reach it; other grocery photos do in 1 of 38,000 pairs, all of them
 shots of the same shelf. Smaller and recompressed copies move farther; hashes find those, every one."""
 NEIGHBOURS = 8
-"""Asked for each picture. Larger groups are found too: their members are linked through one another."""
+"""Asked for each image. Larger groups are found too: their members are linked through one another."""
 
 Reason = Literal["vector", "hash"]
 Flags = NDArray[np.bool_]
@@ -30,7 +30,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class DuplicateMember:
-    """One picture of a group.
+    """One image of a group.
 
     Attributes:
         id: of the item.
@@ -120,7 +120,7 @@ class _Links:
 
 
 def _hashes(view: View) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Perceptual hashes, (n, 32) uint8, and the rows that they belong to; featureless pictures have none."""
+    """Perceptual hashes, (n, 32) uint8, and the rows that they belong to; featureless images have none."""
     found, rows = [], []
     for row, value in _perceptual_hashes(view):
         if value is not None and len(value) == HASH_BYTES:

@@ -24,7 +24,7 @@ class Settings:
         s3_endpoint: another S3 endpoint than Amazon's, for example a local one.
         s3_region: region of the buckets.
         max_image_bytes: larger uploads are rejected.
-        max_image_pixels: larger pictures are rejected, judged from their header.
+        max_image_pixels: larger images are rejected, judged from their header.
         max_image_side: longer sides are rejected, in pixels.
         max_zip_bytes: larger zip files to train on are refused.
         refresh_seconds: how often a searcher looks for a new snapshot and new rows.

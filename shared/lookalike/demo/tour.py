@@ -31,7 +31,7 @@ QUERIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One collection of the demo: where its pictures lie, and which of them are asked for."""
+    """One collection of the demo: where its images lie, and which of them are asked for."""
 
     collection: str
     folder: Path
@@ -86,7 +86,7 @@ def _scenes(own_folder: str | None, console: Console) -> list[Scene]:
         raise PackageUnavailable(
             error.problem,
             got=error.got,
-            fix="Show the demo on a folder of your own pictures: DEMO_IMAGES=path/to/photos make demo",
+            fix="Show the demo on a folder of your own images: DEMO_IMAGES=path/to/photos make demo",
         ) from error
     return [_emoji_scene(chapter, pictures) for chapter in CHAPTERS]
 
@@ -103,14 +103,14 @@ def _own_scene(folder: Path) -> Scene:
     found = Source.scan(folder).pictures
     if not found:
         raise InvalidInput(
-            "DEMO_IMAGES has no pictures", got=folder, expected="a folder with JPEG, PNG, WebP …"
+            "DEMO_IMAGES has no images", got=folder, expected="a folder with JPEG, PNG, WebP …"
         )
     return Scene("mine", folder, tuple(found[:: max(1, len(found) // QUERIES)][:QUERIES]))
 
 
 def _play(workspace: Workspace, scene: Scene, console: Console) -> None:
     report = index_folder(workspace, scene.folder, scene.collection, console)
-    console.say(f"\n{scene.collection}: {report.pictures:,} pictures, {report.encoded:,} encoded now")
+    console.say(f"\n{scene.collection}: {report.pictures:,} images, {report.encoded:,} encoded now")
     searcher = workspace.searcher(scene.collection)
     answers = []
     for item_id in scene.queries:

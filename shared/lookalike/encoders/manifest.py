@@ -35,7 +35,7 @@ class VectorSpec:
 class PrecisionInfo:
     """One model file of the encoder.
 
-    `mean_cosine_to_fp32` is measured on pictures that took no part in the calibration.
+    `mean_cosine_to_fp32` is measured on images that took no part in the calibration.
     """
 
     file: str
@@ -52,7 +52,7 @@ class EncoderManifest:
         id: `<name>-<12 hex digits>`; see `content_id`.
         name: what people call it.
         backbone: where it came from (preset name, handle or folder); for reading only.
-        preprocess: how a picture becomes the model's input.
+        preprocess: how an image becomes the model's input.
         vectors: the vectors it gives; the one named `image` is searched.
         precisions: model files by precision; `fp32` is always there.
         default_precision: used on both sides, gallery and query, unless somebody asks otherwise.
@@ -80,7 +80,7 @@ class EncoderManifest:
 
     @property
     def held_out(self) -> frozenset[str]:
-        """Ids of the pictures that its training was judged on and did not learn from; none if untrained."""
+        """Ids of the images that its training was judged on and did not learn from; none if untrained."""
         return frozenset(self.details.get("held_out", ()))
 
     def vector(self, name: str) -> VectorSpec:
@@ -110,7 +110,7 @@ class EncoderManifest:
             f"encoder {self.id} was not exported in this precision",
             got=precision,
             expected=" or ".join(self.precisions),
-            fix="Build it with calibration pictures to get int8.",
+            fix="Build it with calibration images to get int8.",
         )
 
     def to_json(self) -> dict[str, Any]:

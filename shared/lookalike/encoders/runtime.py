@@ -45,7 +45,7 @@ class Encoder:
             manifest: what the file must agree with.
             model_path: the `.tflite` file.
             precision: which of the manifest's files it is; None is the manifest's default.
-            threads: threads within one call (latency of one picture).
+            threads: threads within one call (latency of one image).
             parallel: calls side by side (throughput); None is the number of CPUs.
 
         Raises:
@@ -63,16 +63,16 @@ class Encoder:
         return f"Encoder({self.manifest.id}, {self.precision})"
 
     def encode(self, images: Sequence[Pixels] | NDArray[np.uint8]) -> Vectors:
-        """Vectors of many pictures.
+        """Vectors of many images.
 
         Args:
-            images: n pictures as `images.model_input` makes them: (size, size, 3), uint8, sRGB.
+            images: n images as `images.model_input` makes them: (size, size, 3), uint8, sRGB.
 
         Returns:
             (n, dimension), float32, each row of unit length (unless the manifest says `normalized: false`).
 
         Raises:
-            InvalidInput: a picture has another shape or dtype.
+            InvalidInput: an image has another shape or dtype.
         """
         vectors = np.empty((len(images), self.manifest.dimension), np.float32)
         with self._interpreter() as interpreter:
@@ -82,7 +82,7 @@ class Encoder:
         return unit_length(vectors) if self.manifest.vector("image").normalized else vectors
 
     def encode_one(self, image: Pixels) -> Vector:
-        """The vector of one picture: (dimension,), float32. See `encode`."""
+        """The vector of one image: (dimension,), float32. See `encode`."""
         vector: Vector = self.encode([image])[0]
         return vector
 
@@ -118,7 +118,7 @@ class Encoder:
         size = self.manifest.preprocess.size
         if image.shape != (size, size, 3) or image.dtype != np.uint8:
             raise InvalidInput(
-                f"encoder {self.manifest.id} cannot take this picture",
+                f"encoder {self.manifest.id} cannot take this image",
                 got=f"{image.dtype} {image.shape}",
                 expected=f"uint8 ({size}, {size}, 3)",
                 fix="Prepare it with lookalike.images.model_input.",

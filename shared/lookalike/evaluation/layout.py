@@ -1,4 +1,4 @@
-"""A map of pictures in two dimensions, on which neighbours are near each other."""
+"""Lay out images on a two-dimensional map that keeps neighbours close."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ FEWEST = 5
 def map_of(
     vectors: Vectors, labels: Sequence[str], *, most: int = LARGEST, seed: int = 0
 ) -> tuple[MapPoint, ...]:
-    """Places of at most `most` pictures: principal components, then t-SNE.
+    """Map positions of at most `most` images: principal components, then t-SNE.
 
-    van der Maaten & Hinton 2008, "Visualizing data using t-SNE". Distances between far groups mean nothing.
+    van der Maaten & Hinton 2008, "Visualizing data using t-SNE". Distances between groups mean nothing.
 
     Args:
         vectors: (n, d) float32, unit length.
         labels: (n,).
-        most: pictures on the map, drawn at random.
-        seed: of the draw and of the map.
+        most: sample size.
+        seed: of the sample and of t-SNE.
 
     Raises:
         Incompatible: scikit-learn is not installed.
@@ -44,10 +44,10 @@ def map_of(
         return ()
     rows = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:most])
     sample = np.asarray(vectors[rows], np.float32)
-    if not np.ptp(sample, axis=0).any():  # all alike: there is nothing to lay out
+    if not np.ptp(sample, axis=0).any():  # all vectors are equal
         return tuple(MapPoint(0.5, 0.5, labels[row]) for row in rows.tolist())
     perplexity = min(30.0, (len(sample) - 1) / 3)
-    # One thread: where there is other work, threads that wait for each other take ten times as long.
+    # One thread: on a busy machine, threads that wait for each other take ten times as long.
     with threadpool_limits(1):
         sample = PCA(min(COMPONENTS, *sample.shape), random_state=seed).fit_transform(sample)
         mapping = TSNE(2, perplexity=perplexity, init="pca", max_iter=ITERATIONS, random_state=seed)

@@ -1,4 +1,4 @@
-"""Bytes → checked sRGB picture → model input. The only preprocessing in the project.
+"""Bytes → checked sRGB image → model input. The only preprocessing in the project.
 
 Whatever the bytes are, only `ImageRejected` and its kinds leave `decode`. Sizes are judged from the header,
 before a decoder runs; and decoders see only the parts of a file that carry pixels, so that metadata cannot

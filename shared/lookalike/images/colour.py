@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
 STRIP_PIXELS = 1_000_000
-"""Conversions run strip by strip, so that they need little memory beside the decoded picture."""
+"""Conversions run strip by strip, so that they need little memory beside the decoded image."""
 
 _PLAIN = frozenset({"L", "RGB", "CMYK"})
 _GREY = frozenset({"1", "L", "LA", "La"})
@@ -25,7 +25,7 @@ _PROFILE_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
 
 
 def flatten(image: Image, factor: int, frame: tuple[int, int, int, int] | None = None) -> Image:
-    """The picture over white, reduced by the whole `factor`, in mode L, RGB or CMYK.
+    """The image over white, reduced by the whole `factor`, in mode L, RGB or CMYK.
 
     Reducing averages whole cells of factor × factor pixels, after transparency is gone: transparent pixels
     have colours that must not show. `frame` is the part that the file paints; the rest becomes white.
@@ -130,9 +130,9 @@ def to_srgb(image: Image, profile: bytes | None) -> Image:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """The conversion from `profile` to sRGB; None if the profile is damaged, or for another kind of picture.
+    """The conversion from `profile` to sRGB; None if the profile is damaged, or for another kind of image.
 
-    Kept, because one camera's pictures share their profile, and large ones take 30 ms to prepare. Transforms
+    Kept, because one camera's images share their profile, and large ones take 30 ms to prepare. Transforms
     may be used by several threads at once (Little CMS, "cmsDoTransform").
     """
     if len(profile) > MAX_PROFILE_BYTES or profile[16:20] != _PROFILE_SPACES[mode]:
@@ -149,7 +149,7 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
 def _is_srgb(profile: bytes) -> bool:
     """Whether a profile calls itself sRGB in its description tag (ICC.1:2022, 9.2.41), whatever its numbers.
 
-    Spares most pictures that have a profile the import and the work of colour management.
+    Spares most images that have a profile the import and the work of colour management.
     """
     if profile[16:20] != b"RGB ":
         return False

@@ -1,4 +1,4 @@
-"""Bytes → an upright sRGB picture, whatever the bytes are."""
+"""Bytes → an upright sRGB image, whatever the bytes are."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _JPEG_SCALES = (8, 4, 2)
 
 
 def decode(data: bytes, limits: ImageLimits, *, min_side: int | None = None) -> DecodedImage:
-    """Decode a picture: first frame or page, upright, over white, in sRGB.
+    """Decode an image: first frame or page, upright, over white, in sRGB.
 
     A file that ends too early, or whose checksums are wrong, is rejected and not patched up: half a
-    picture would be found as something that it is not. (Where a format has no checksum, as in JPEG, a
+    image would be found as something that it is not. (Where a format has no checksum, as in JPEG, a
     flipped bit may go unnoticed.) A damaged colour profile or EXIF block is ignored.
 
     Args:
         data: the whole file; its name plays no part.
         limits: judged from the header, before anything is decoded.
-        min_side: if given, the picture may be reduced by a whole factor, as far as its shorter side keeps
+        min_side: if given, the image may be reduced by a whole factor, as far as its shorter side keeps
             this many pixels. JPEG then is decoded at reduced scale, which saves time and memory.
 
     Raises:
@@ -63,7 +63,7 @@ def decode(data: bytes, limits: ImageLimits, *, min_side: int | None = None) -> 
         if (
             type(error).__name__ == "DecompressionBombError"
         ):  # Pillow's own limit, when ours was raised above it
-            raise ImageTooLarge("too_many_pixels", "Pillow refuses a picture of so many pixels") from error
+            raise ImageTooLarge("too_many_pixels", "Pillow refuses an image of so many pixels") from error
         raise damaged(kind, error or type(error).__name__) from error
 
 

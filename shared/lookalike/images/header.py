@@ -1,4 +1,4 @@
-"""What is known of a picture before it is decoded."""
+"""What is known of an image before it is decoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_PROFILE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A picture's header, and the bytes that its decoder may see.
+    """An image's header, and the bytes that its decoder may see.
 
     Attributes:
         format: Pillow's name of the format.
@@ -26,7 +26,7 @@ class Header:
         stream: the file without what carries no pixels; the decoder gets this.
         orientation: EXIF orientation, 1 to 8.
         profile: ICC colour profile.
-        frame: the part of the picture that the file paints, if not the whole (GIF).
+        frame: the part of the image that the file paints, if not the whole (GIF).
         frames: width and height of all that is decoded, where that is more than one thing (AVIF).
     """
 

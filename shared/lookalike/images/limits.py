@@ -1,4 +1,4 @@
-"""How large a picture may be, and the errors when it is larger."""
+"""How large an image may be, and the errors when it is larger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FRAMES_PER_PICTURE = 3
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What a picture may cost. Judged from its header, before anything is decoded.
+    """What an image may cost. Judged from its header, before anything is decoded.
 
     Attributes:
         max_bytes: length of the file.
@@ -35,7 +35,7 @@ class ImageLimits:
     def check_bytes(self, count: int) -> None:
         """Raises ImageRejected (`empty`) or ImageTooLarge (`too_many_bytes`)."""
         if count == 0:
-            raise ImageRejected("empty", "the file is empty", got="0 bytes", fix="Send the picture itself.")
+            raise ImageRejected("empty", "the file is empty", got="0 bytes", fix="Send the image itself.")
         if count > self.max_bytes:
             raise ImageTooLarge(
                 "too_many_bytes",
@@ -46,7 +46,7 @@ class ImageLimits:
             )
 
     def check_header(self, header: Header) -> None:
-        """Judge a picture before its decoder runs. Raises as `check_size` does."""
+        """Judge an image before its decoder runs. Raises as `check_size` does."""
         for width, height in header.frames or [(header.width, header.height)]:
             self.check_size(width, height)
         total = sum(width * height for width, height in header.frames)
@@ -54,7 +54,7 @@ class ImageLimits:
         if total > allowed:
             raise ImageTooLarge(
                 "too_many_pixels",
-                "the frames of the picture have too many pixels together",
+                "the frames of the image have too many pixels together",
                 got=f"{total:,}",
                 expected=f"at most {allowed:,}",
                 fix="Save it again from an image editor, smaller.",
@@ -64,11 +64,11 @@ class ImageLimits:
         """Raises ImageTooLarge (`too_wide`, `too_many_pixels`), or ImageRejected without any pixels."""
         got = f"{width:,} × {height:,} pixels"
         if width <= 0 or height <= 0:
-            raise ImageRejected("undecodable", "the picture has no pixels", got=got)
+            raise ImageRejected("undecodable", "the image has no pixels", got=got)
         if max(width, height) > self.max_side:
             raise ImageTooLarge(
                 "too_wide",
-                "a side of the picture is too long",
+                "a side of the image is too long",
                 got=got,
                 expected=f"at most {self.max_side:,} pixels a side",
                 fix="Save it smaller, or raise LOOKALIKE_MAX_IMAGE_SIDE.",
@@ -76,7 +76,7 @@ class ImageLimits:
         if width * height > self.max_pixels:
             raise ImageTooLarge(
                 "too_many_pixels",
-                "the picture has too many pixels",
+                "the image has too many pixels",
                 got=got,
                 expected=f"at most {self.max_pixels:,} in all",
                 fix="Save it smaller, or raise LOOKALIKE_MAX_IMAGE_PIXELS.",

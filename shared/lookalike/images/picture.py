@@ -1,4 +1,4 @@
-"""A decoded picture."""
+"""A decoded image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """A picture in sRGB, upright, over white, perhaps at reduced scale.
+    """An image in sRGB, upright, over white, perhaps at reduced scale.
 
     Attributes:
         image: the pixels, as Pillow holds them; mode RGB. Not to be changed.
@@ -36,7 +36,7 @@ class DecodedImage:
 
     @classmethod
     def from_pixels(cls, pixels: Pixels) -> DecodedImage:
-        """A picture that never was a file. Raises InvalidInput unless (height, width, 3) uint8."""
+        """An image that never was a file. Raises InvalidInput unless (height, width, 3) uint8."""
         from PIL import Image
 
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:

@@ -1,4 +1,4 @@
-"""Picture → model input: the same for training, indexing and querying."""
+"""Image → model input: the same for training, indexing and querying."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSION = 1
 """Changes with anything here or in `decode` that changes the numbers an encoder sees."""
 
 HEADROOM = 1.25
-"""How many times larger than needed a reduced picture stays. Against full-size decoding (bicubic), on photos
+"""How many times larger than needed a reduced image stays. Against full-size decoding (bicubic), on photos
 whose half scale just suffices, 1.0 moves pixels by 1.6 of 255 on average, 1.25 by 1.4, 1.4 by 1.2, 2.0 by
 0.7; the default encoder's int8 vectors have cosines of 0.992, 0.993, 0.9945 and 0.996 to those of full size.
 1.25 is the most at which a 640-px query is decoded at half scale: a fifth off the whole query."""
@@ -36,11 +36,11 @@ REDUCING_GAP = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """How a picture becomes what an encoder sees. Kept in the encoder's manifest.
+    """How an image becomes what an encoder sees. Kept in the encoder's manifest.
 
     Attributes:
         size: side of the square model input, in pixels.
-        crop_fraction: part of the picture's sides that is kept, around its centre.
+        crop_fraction: part of the image's sides that is kept, around its centre.
         fit: `crop` keeps a square of the shorter side; `squash` ignores the proportions;
             `pad` puts the whole on a white square.
         interpolation: Pillow's filter, antialiased.
@@ -71,7 +71,7 @@ class Preprocess:
 
     @property
     def min_side(self) -> int:
-        """The shorter side, in pixels, that a reduced picture must keep: what `decode` takes."""
+        """The shorter side, in pixels, that a reduced image must keep: what `decode` takes."""
         return math.ceil(HEADROOM * self.size / self.crop_fraction)
 
     def to_json(self) -> dict[str, object]:
@@ -104,7 +104,7 @@ def read_image(data: bytes, limits: ImageLimits, preprocess: Preprocess) -> tupl
 def model_input(image: DecodedImage, preprocess: Preprocess) -> Pixels:
     """What the encoder sees: (size, size, 3) uint8, sRGB.
 
-    The same picture gives the same numbers in any thread or process. A picture decoded at reduced scale
+    The same image gives the same numbers in any thread or process. An image decoded at reduced scale
     differs from the full-size one by at most 2.5 of 255 on average, and by less than 1 on most photos.
     """
     box = _region(image, preprocess)
@@ -116,7 +116,7 @@ def model_input(image: DecodedImage, preprocess: Preprocess) -> Pixels:
 def resample(
     image: DecodedImage, box: Box, size: tuple[int, int], interpolation: Interpolation = "bicubic"
 ) -> Pixels:
-    """The part `box` of a picture, in pixels of the original, resized to `size` = (width, height).
+    """The part `box` of an image, in pixels of the original, resized to `size` = (width, height).
 
     Returns (height, width, 3) uint8. `model_input` is made of it; training's other views go through it too.
     """
@@ -136,7 +136,7 @@ def resample(
 
 
 def _region(image: DecodedImage, preprocess: Preprocess) -> tuple[int, int, int, int]:
-    """The part that is kept, in whole pixels of the original: a 256-px picture then is cut, not resampled."""
+    """The part that is kept, in whole pixels of the original: a 256-px image then is cut, not resampled."""
     width, height = image.width, image.height
     if preprocess.fit == "crop":
         width = height = min(width, height)

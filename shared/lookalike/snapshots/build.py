@@ -174,7 +174,7 @@ def _build_index(job: _Job, contents: Contents, folder: Path, say: Progress) -> 
 
 
 def _held_out(job: _Job) -> frozenset[str]:
-    """Ids of the pictures that the encoder's training held out."""
+    """Ids of the images that the encoder's training held out."""
     from lookalike.encoders import Encoders
 
     try:

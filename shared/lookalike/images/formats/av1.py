@@ -24,7 +24,7 @@ class _Sequence:
 
     width: int
     height: int
-    reduced: bool  # a header for still pictures only, which leaves no choice to the frame
+    reduced: bool  # a header for still images only, which leaves no choice to the frame
     screen_content: int = _SELECT
     integer_motion: int = _SELECT
     frame_id_bits: int = 0
@@ -51,7 +51,7 @@ class _Bits:
 
 
 def frame_sizes(units: bytes) -> Iterator[tuple[int, int]]:
-    """Width and height of each frame in a picture's bitstream; layered pictures have several.
+    """Width and height of each frame in an image's bitstream; layered images have several.
 
     Raises ImageRejected if a frame chooses a size other than its sequence's.
     """
@@ -60,11 +60,11 @@ def frame_sizes(units: bytes) -> Iterator[tuple[int, int]]:
         bits = _Bits(units[start : min(end, start + _LONGEST_HEADER_BYTES)])
         if kind == _SEQUENCE_HEADER:
             if sequence is not None:
-                raise damaged("AVIF", "two sequence headers in one picture")
+                raise damaged("AVIF", "two sequence headers in one image")
             sequence = _read_sequence(bits)
         elif kind in (_FRAME_HEADER, _FRAME):
             if sequence is None or not _keeps_size(bits, sequence):
-                raise damaged("AVIF", "a frame of another size than the picture's")
+                raise damaged("AVIF", "a frame of another size than the image's")
             yield sequence.width, sequence.height
 
 
@@ -97,7 +97,7 @@ def _read_size(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _read_sequence(bits: _Bits) -> _Sequence:
-    bits.take(4)  # profile, still picture
+    bits.take(4)  # profile, still image
     reduced = bool(bits.take(1))
     if reduced:
         bits.take(5)

@@ -24,11 +24,11 @@ def accepts(data: bytes) -> bool:
 
 
 def read(data: bytes) -> Header:
-    """The header of an AVIF file, without its size. Of an animation, the still picture beside it counts.
+    """The header of an AVIF file, without its size. Of an animation, the still image beside it counts.
 
     EXIF items are renamed in place, so that nobody parses them: AVIF's own rotation and mirror properties
-    say how to turn the picture, and win over EXIF (23008-12, 6.5.10). The major brand is set to that of
-    still pictures, by which libavif decides not to read tracks.
+    say how to turn the image, and win over EXIF (23008-12, 6.5.10). The major brand is set to that of
+    still images, by which libavif decides not to read tracks.
     """
     boxes = [box for box in _boxes(data, 0, len(data)) if box[0] == b"meta"]
     if len(boxes) != 1:
@@ -59,7 +59,7 @@ def _boxes(data: bytes, position: int, stop: int) -> Iterator[tuple[bytes, int, 
 
 
 def _frame_sizes(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Width and height of every coded frame: the picture, its tiles, its transparency, its thumbnails."""
+    """Width and height of every coded frame: the image, its tiles, its transparency, its thumbnails."""
     boxes = {kind: (body, stop) for kind, body, stop in _boxes(data, start + 4, end)}
     if b"iinf" not in boxes or b"iloc" not in boxes:
         raise damaged("AVIF", "no table of items")

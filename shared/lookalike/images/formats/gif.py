@@ -15,7 +15,7 @@ def accepts(data: bytes) -> bool:
 
 
 def read(data: bytes) -> Header:
-    """The header of a GIF file. The picture is the screen, with the first frame painted on it.
+    """The header of a GIF file. The image is the screen, with the first frame painted on it.
 
     A screen smaller than its frame is widened to hold it, as browsers do.
     """

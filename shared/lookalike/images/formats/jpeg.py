@@ -13,7 +13,7 @@ from lookalike.images.header import MAX_PARTS, Header, damaged
 from lookalike.images.ifd import EXIF_PREFIX, exif_orientation
 
 MAX_SCANS = 100
-"""A progressive picture has about ten. Each scan visits every block of the picture, however few bytes it has,
+"""A progressive image has about ten. Each scan visits every block of the image, however few bytes it has,
 so thousands of empty ones are an attack (libjpeg-turbo, "Two issues with the JPEG standard", 2017)."""
 
 _SOI, _EOI, _SOS, _APP1, _APP2, _COM = 0xD8, 0xD9, 0xDA, 0xE1, 0xE2, 0xFE
@@ -31,7 +31,7 @@ def accepts(data: bytes) -> bool:
 
 
 def read(data: bytes) -> Header:
-    """The header of a JPEG file. Of several pictures in one file (MPO), the first counts."""
+    """The header of a JPEG file. Of several images in one file (MPO), the first counts."""
     kept = [data[:2]]
     size: tuple[int, int] | None = None
     exif = b""
@@ -56,7 +56,7 @@ def read(data: bytes) -> Header:
             profile.setdefault(body[12], body[14:])
         elif body.startswith(_COLOUR_MODEL) or (marker not in _APPLICATION and marker != _COM):
             kept.append(data[start:end])
-    raise damaged("JPEG", "it ends before the picture starts")
+    raise damaged("JPEG", "it ends before the image starts")
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -76,7 +76,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _check_scans(data: bytes, start: int) -> None:
-    # A mark may also stand in a thumbnail or in a film behind the picture, so only many are worth a walk.
+    # A mark may also stand in a thumbnail or in a film behind the image, so only many are worth a walk.
     if data.count(b"\xff\xda", start) <= MAX_SCANS:
         return
     scans = sum(marker == _SOS for marker, _, _ in _segments(data))

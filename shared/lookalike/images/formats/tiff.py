@@ -1,7 +1,7 @@
 """TIFF: the first page, with a directory of the tags that carry pixels and no others.
 
 Structure: Adobe, "TIFF Revision 6.0", 1992. What a tag says of sizes is checked against the file and the
-picture first, because decoders allocate what tags ask for.
+image first, because decoders allocate what tags ask for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PIXEL_TAGS = frozenset(
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32_773, 32_946, 50_000, 50_001})
 """None, fax, LZW, JPEG, deflate, PackBits, Zstandard, WebP. Not LZMA, whose memory the file decides on."""
 _MAX_NUMBERS = 3 * 65_536
-"""Numbers in a tag: the palette of a 16-bit picture is the longest."""
+"""Numbers in a tag: the palette of a 16-bit image is the longest."""
 _MAX_TILE_PIXELS = 16_000_000
 
 
@@ -62,7 +62,7 @@ def _check_tags(directory: Directory) -> None:
 
 
 def _check_layout(directory: Directory, width: int, height: int) -> None:
-    """Refuse more strips, tiles or numbers than the picture can have, and tiles of absurd size."""
+    """Refuse more strips, tiles or numbers than the image can have, and tiles of absurd size."""
     compression = directory.integer(_COMPRESSION, 1)
     if compression not in _COMPRESSIONS:
         raise damaged("TIFF", f"compression {compression}")

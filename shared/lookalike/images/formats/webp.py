@@ -30,7 +30,7 @@ def read(data: bytes) -> Header:
         elif kind == b"ICCP":
             profile = data[start:end]
     if size is None:
-        raise damaged("WebP", "no picture")
+        raise damaged("WebP", "no image")
     return Header("WEBP", *size, data, exif_orientation(exif), profile)
 
 
