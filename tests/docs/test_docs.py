@@ -1,8 +1,8 @@
 """Every command in the documentation runs, every link resolves, and every table matches the code.
 
 In a fenced block marked `console`, lines that start with `$ ` run in order, in a new folder for each page. A
-page may use a folder `photos/` with images in category folders and a `metadata.csv`, an image `query.jpg`, and a
-store with the default encoder. Blocks marked `json filter` are parsed as filters.
+page may use a folder `photos/` with images in category folders and a `metadata.csv`, an image `query.jpg`,
+and a store with the default encoder. Blocks marked `json filter` are parsed as filters.
 """
 
 from __future__ import annotations
