@@ -1,4 +1,4 @@
-"""Which files are meant to be images, and which are what archives and desktops leave behind."""
+"""Which files are meant to be pictures, and which are what archives and desktops leave behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PICTURE_SUFFIXES = frozenset(
 LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 HEAD_BYTES = 16
 
-# An image under another name is taken too: the decoder goes by content, and so do users' intentions.
+# A picture under another name is taken too: the decoder goes by content, and so do users' intentions.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 
 
@@ -22,7 +22,7 @@ def is_leftover(name: str) -> bool:
 
 
 def begins_like_picture(head: bytes) -> bool:
-    """Whether a file whose first `HEAD_BYTES` are `head` is an image, whatever its name."""
+    """Whether a file whose first `HEAD_BYTES` are `head` is a picture, whatever its name."""
     container = head[4:12] in (b"ftypavif", b"ftypavis") or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
     return head.startswith(_SIGNATURES) or container
 

@@ -1,9 +1,8 @@
-"""Places of items on a map of two dimensions, on which neighbours are near each other.
+"""Positions of items on a two-dimensional map that keeps neighbors close.
 
 A few items, the anchors, are laid out by t-SNE (van der Maaten & Hinton 2008, "Visualizing data using
-t-SNE"); every other one lies among the anchors that it is most like. So the cost grows with the items no
-faster than that of reading them, and whatever comes later, an upload or a query, finds its place in the
-same way.
+t-SNE"). Every other item is placed near its most similar anchors. So the cost is linear in the number of
+items, and later uploads and queries are placed in the same way.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ Places = NDArray[np.float32]
 """Shape (n, 2), each coordinate in [0, 1]."""
 
 PLACES_FILE = "places.npy"
-FEWEST_ANCHORS = 300  # laid out in a tenth of a second
-MOST_ANCHORS = 600  # in a second, for collections whose build takes longer anyway
+FEWEST_ANCHORS = 300  # takes a tenth of a second
+MOST_ANCHORS = 600  # takes a second, for collections whose build takes longer anyway
 ITEMS_PER_ANCHOR = 16
 COMPONENTS = 32
 NEAREST = 4
@@ -36,7 +35,7 @@ TINY = 1e-12
 
 
 def places_of(vectors: Vectors, *, seed: int = 0) -> Places:
-    """A place for every row of `vectors`, shape (n, d); the same for the same vectors and seed."""
+    """A position for every row of `vectors`, shape (n, d). Deterministic for a seed."""
     count = len(vectors)
     if count < 3:
         return np.linspace((0.3, 0.5), (0.7, 0.5), count, dtype=np.float32).reshape(count, 2)
@@ -56,12 +55,12 @@ def places_of(vectors: Vectors, *, seed: int = 0) -> Places:
 
 
 def places_among(rows: Vectors, known: Vectors, places: Places) -> Places:
-    """Where `rows` lie: among the places of the nearest of `known`, nearer ones weighing more.
+    """Positions of `rows`: the mean position of their nearest `known` vectors, weighted by closeness.
 
     Args:
         rows: (n, d).
         known: (m, d), at least one.
-        places: (m, 2), of the known ones.
+        places: (m, 2), positions of `known`.
     """
     squares = np.maximum(
         (rows**2).sum(axis=1)[:, None] + (known**2).sum(axis=1) - 2 * (rows @ known.T), np.float32(0)
@@ -69,7 +68,7 @@ def places_among(rows: Vectors, known: Vectors, places: Places) -> Places:
     count = min(NEAREST, len(known))
     nearest = np.argpartition(squares, count - 1, axis=1)[:, :count]
     near = np.take_along_axis(squares, nearest, axis=1)
-    # Something known lies where it is: beside a distance of nothing all others weigh nothing.
+    # A known vector keeps its position: a distance of 0 outweighs all others.
     weights = 1 / np.maximum(near, 1e-6 * (squares.mean() + TINY)) ** 2
     weights /= weights.sum(axis=1, keepdims=True)
     return np.asarray((weights[:, :, None] * places[nearest]).sum(axis=1), np.float32)
@@ -87,7 +86,7 @@ def read_places(data: bytes) -> Places:
 
 
 def _principal_axes(centred: Vectors) -> Vectors:
-    """The first few, (d, k), of (n, d): through the small matrix of n × n, for d is larger."""
+    """The first principal components, (d, k), of (n, d), by the n × n matrix because d is larger."""
     strengths, sides = np.linalg.eigh(centred @ centred.T)
     first = np.argsort(-strengths)[: min(COMPONENTS, *centred.shape)]
     lengths = np.sqrt(np.maximum(strengths[first], TINY))
@@ -95,12 +94,12 @@ def _principal_axes(centred: Vectors) -> Vectors:
 
 
 def _laid_out(points: Vectors) -> Places:
-    """t-SNE of a few points, (n, 2), begun at their two principal components."""
+    """t-SNE of a few points, (n, 2), initialised with two principal components."""
     count = len(points)
     start = np.zeros((count, 2), np.float32)
     start[:, : points.shape[1]] = points[:, :2]
     spread = start.std(axis=0).max()
-    if spread < TINY:  # all alike: there is nothing to lay out
+    if spread < TINY:  # all vectors are equal
         return start
     likeness = _likeness(points)
     places = start * np.float32(1e-4 / spread)
@@ -124,7 +123,7 @@ def _force(places: Places, likeness: NDArray[np.float32]) -> Places:
 
 
 def _likeness(points: Vectors) -> NDArray[np.float32]:
-    """How alike points are, (n, n), all together 1; each has about as many neighbours as the others."""
+    """Pairwise similarities, (n, n), summing to 1, with equal perplexity for all points."""
     count = len(points)
     squares = (points**2).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares - 2 * (points @ points.T), 0)
