@@ -409,7 +409,7 @@ def test_builds_of_one_collection_do_not_overlap(shelf: Shelf) -> None:
             refused.append(refusal.value)
 
     shelf.build(progress=meanwhile)
-    assert "under way" in str(refused[0])
+    assert "is running" in str(refused[0])
     shelf.build(wait=False, force=True)
 
 
