@@ -69,7 +69,7 @@ def test_rejected_files_show_reasons_and_hostile_names_as_text(opened, fresh):
     assert "rejected" in row(page, hostile).first.inner_text()
     listed = page.get_by_role("region", name="List of rejected files")
     listed.get_by_text(hostile, exact=True).wait_for()
-    assert "not a supported image. Use JPEG, PNG" in listed.inner_text()
+    assert "not a supported image; got an unknown format. Use JPEG, PNG" in listed.inner_text()
     assert page.locator("img[onerror]").count() == 0
 
 

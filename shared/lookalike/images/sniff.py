@@ -51,7 +51,7 @@ def read_header(data: bytes) -> Header:
     )
 
 
-def _name(data: bytes) -> str | None:
+def _name(data: bytes) -> str:
     for prefix, name in _OTHERS:
         if data.startswith(prefix):
             return name
@@ -64,4 +64,4 @@ def _name(data: bytes) -> str | None:
         return "a web page"
     if start.startswith(b"<?xml"):
         return "an XML document"
-    return None
+    return "an unknown format"
