@@ -49,11 +49,11 @@ POLL_SECONDS = 20
 IMAGES_GB = 1.7
 """The three container images, compressed, as ECR keeps them."""
 INGEST_RATE = 50
-"""Pictures a second and function; 107 were measured on two whole cores with the files at hand."""
+"""Images a second and function; 107 were measured on two whole cores with the files at hand."""
 PICTURE_KB = 200
 DIMENSION = 1_280
 BUILDS = {100_000: 29}
-"""Of a collection that grows to so many pictures, each some 60 seconds long at most."""
+"""Of a collection that grows to so many images, each some 60 seconds long at most."""
 BUILD_SECONDS = 60
 S3_CALLS_A_BATCH = 40
 S3_CALLS_A_BUILD = 200
@@ -114,7 +114,7 @@ def queries(config: Config, count: int = QUERIES) -> list[Cost]:
 
 
 def ingest(config: Config, count: int = PICTURES) -> list[Cost]:
-    """So many pictures that arrive, once."""
+    """So many images that arrive, once."""
     batches = -(-count // config.ingest.batch_size)
     builds = BUILDS[count]
     return [
@@ -130,10 +130,10 @@ def ingest(config: Config, count: int = PICTURES) -> list[Cost]:
 
 
 def storage(count: int = PICTURES) -> list[Cost]:
-    """So many pictures, kept for a month."""
+    """So many images, kept for a month."""
     vectors = count * DIMENSION * 4 / 1e9
     return [
-        Cost(f"pictures of {PICTURE_KB} KB", count * PICTURE_KB / 1e6, "GB-months", S3_GB_MONTH),
+        Cost(f"images of {PICTURE_KB} KB", count * PICTURE_KB / 1e6, "GB-months", S3_GB_MONTH),
         Cost("vectors in the catalogue", vectors, "GB-months", S3_GB_MONTH),
         # The one that serves and the one before it.
         Cost("two snapshots", 2 * 1.3 * vectors, "GB-months", S3_GB_MONTH),
@@ -175,8 +175,8 @@ def report(config: Config) -> str:
         (
             table("Idle, a month", idle(config)),
             table(f"{QUERIES:,} queries", queries(config)),
-            table(f"{PICTURES:,} pictures ingested", ingest(config)),
-            table(f"{PICTURES:,} pictures kept, a month", storage()),
+            table(f"{PICTURES:,} images ingested", ingest(config)),
+            table(f"{PICTURES:,} images kept, a month", storage()),
             table("A busy collection's metrics, a month", metrics()),
         )
     )

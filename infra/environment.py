@@ -58,7 +58,7 @@ def _aws(config: Config, names: Names, function: FunctionName) -> dict[str, str]
 
 
 def job_environment(config: Config, names: Names) -> dict[str, str]:
-    """Variables of the training container: where pictures and artifacts are, and what a picture may be."""
+    """Variables of the training container: where images and artifacts are, and what an image may be."""
     settings = _settings(config, names, "encode")
     return {name: value for name, value in settings.items() if name not in _OF_SERVERS}
 

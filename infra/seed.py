@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Seed the deployment that the context describes; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m infra.seed", description=__doc__)
     parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--pictures", type=Path, help="folder of pictures to calibrate int8 on, 50 or more")
+    parser.add_argument("--pictures", type=Path, help="folder of images to calibrate int8 on, 50 or more")
     given = parser.parse_args(arguments)
     try:
         config = Config.from_context(read_context(os.environ, given.context))

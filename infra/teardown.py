@@ -65,7 +65,7 @@ def _teardown(config: Config, confirmed: str | None) -> None:
     if config.removal == "retain":
         _say(f"removal is `retain`: {', '.join(doomed)} stay, and a later `make deploy` takes them over.")
         return
-    _say(f"All pictures, encoders and catalogues go for good: {', '.join(doomed)}.")
+    _say(f"All images, encoders and catalogues go for good: {', '.join(doomed)}.")
     if confirmed is None:
         _say(f"Type the stage ({config.stage}) to agree:")
         confirmed = sys.stdin.readline().strip()

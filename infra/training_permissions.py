@@ -10,7 +10,7 @@ STEPS: tuple[TaskFunction, ...] = ("register", "encode", "publish", "conclude")
 JOB_LOGS = "/aws/sagemaker/TrainingJobs"
 _RULE = "rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
 _OBJECTS = (
-    "Pictures and files of jobs are named by users and by SageMaker; the prefix is as narrow as their kind."
+    "Images and files of jobs are named by users and by SageMaker; the prefix is as narrow as their kind."
 )
 
 

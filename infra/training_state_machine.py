@@ -98,7 +98,7 @@ class Pipeline:
         max_run_seconds: a training may run so long.
         max_wait_seconds: it may run, and wait for spot capacity, so long.
         spot: spot instances cost about a third; what was trained is kept when one is taken away.
-        batch_items: pictures that one call of `encode` encodes.
+        batch_items: images that one call of `encode` encodes.
         concurrency: calls of `encode` side by side. All of them commit to one table.
         partition: `aws`, or that of another kind of region.
     """

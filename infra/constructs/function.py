@@ -28,7 +28,7 @@ PURPOSES: dict[FunctionName, str] = {
     "ingest": "Takes changes of the images bucket into the catalogue",
     "builder": "Builds and publishes snapshots",
     "register": "Keeps what a training made, and decides whether to publish it",
-    "encode": "Encodes a batch of pictures with a new encoder",
+    "encode": "Encodes a batch of images with a new encoder",
     "publish": "Catches up, builds a snapshot of the new encoder and lets it serve",
     "conclude": "Writes down how a training ended",
 }

@@ -21,7 +21,7 @@ class DataStack(LookalikeStack):
     """Buckets and queues are in one stack: each has to name the other."""
 
     def __init__(self, scope: Construct, config: Config) -> None:
-        super().__init__(scope, "data", config, "lookalike: pictures, what is made of them, and queues")
+        super().__init__(scope, "data", config, "lookalike: images, what is made of them, and queues")
         self.access_logs = self._access_logs()
         self.artifacts = self._artifacts()
         self.uploads = QueueWithDeadLetters(

@@ -1,4 +1,4 @@
-"""Contact sheets of what lookalike finds: the answers to searches, and groups of duplicates."""
+"""Contact sheets of search results and of duplicate groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_COLUMNS = 12
 
 
 class AnswerSheet:
-    """Draws items of one collection, whose pictures are read from the images root."""
+    """Draws items of one collection. Reads their images from the images root."""
 
     def __init__(self, images: Store, settings: Settings, collection: str) -> None:
         self._images = images
@@ -33,7 +33,7 @@ class AnswerSheet:
     def write_answers(
         self, path: Path, title: str, answers: Sequence[tuple[str, Query, SearchResult]]
     ) -> Path:
-        """One row for each answer: its name and what was asked, then the matches with their scores."""
+        """One row per search: the query, then the matches with their scores."""
         rows = [
             SheetRow(
                 Tile(self._asked(query), title=name, badge="query"),
@@ -44,7 +44,7 @@ class AnswerSheet:
         return write_sheet(path, title, rows)
 
     def write_groups(self, path: Path, title: str, groups: Sequence[DuplicateGroup]) -> Path:
-        """One row for each group: the member that should be kept, then the others."""
+        """One row per group: the member to keep, then the others."""
         rows = [
             SheetRow(
                 self._member_tile(group.members[0], badge="keep"),

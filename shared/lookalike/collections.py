@@ -1,7 +1,7 @@
-"""Collections: one JSON file each in the artifacts store, `collections/<name>/collection.json`.
+"""Collection configurations: one JSON file each, `collections/<name>/collection.json` in the artifacts store.
 
-The file says which encoder and metric a collection lives by. It changes by compare-and-swap, so that two
-processes never overwrite each other's change.
+The file names the collection's encoder, metric and engine. It changes by compare-and-swap, so that
+processes never overwrite each other's changes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UPDATE_ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class CollectionConfig:
-    """What a collection is made of.
+    """The configuration of a collection.
 
     Attributes:
         name: `[a-z0-9][a-z0-9-]{0,62}`; it becomes part of paths, URLs and names in AWS.
@@ -33,10 +33,10 @@ class CollectionConfig:
         metric: how vectors are compared.
         engine: how a snapshot searches.
         n_trees: Annoy's number of trees; None: chosen by measurement.
-        search_k: how many nodes Annoy inspects for a query; None: chosen by measurement.
-        recall_target: part of the exact top 10 that a measured choice must find, in (0, 1].
+        search_k: nodes that Annoy inspects per query; None: chosen by measurement.
+        recall_target: share of the exact top 10 that a search must find, in (0, 1].
         format: version of this file's layout.
-        created_at: ISO 8601, UTC; filled in by `Collections.create`.
+        created_at: ISO 8601, UTC; set by `Collections.create`.
 
     Raises:
         InvalidInput: a value cannot be used.
@@ -55,7 +55,7 @@ class CollectionConfig:
     def __post_init__(self) -> None:
         check_collection_name(self.name)
         if not self.encoder_id:
-            raise InvalidInput("the collection names no encoder", fix="List them: `lookalike encoders list`.")
+            raise InvalidInput("the collection has no encoder", fix="List them: `lookalike encoders list`.")
         if self.metric not in METRICS:
             raise InvalidInput("unknown metric", got=repr(self.metric), expected=" | ".join(METRICS))
         if self.engine not in ENGINES:
@@ -78,11 +78,11 @@ class CollectionConfig:
         """Inverse of `to_json`.
 
         Raises:
-            Incompatible: written by a newer lookalike.
+            Incompatible: a newer version of lookalike wrote it.
         """
         if data.get("format") != FORMAT:
             raise Incompatible(
-                "the collection's file has another format", got=data.get("format"), expected=FORMAT
+                "the collection's file has another format version", got=data.get("format"), expected=FORMAT
             )
         return cls(**data)
 
@@ -97,20 +97,20 @@ class Collections:
         """Register a collection.
 
         Raises:
-            Conflict: one of this name exists.
+            Conflict: a collection of this name exists.
         """
         if not config.created_at:
             config = dataclasses.replace(config, created_at=datetime.now(UTC).isoformat(timespec="seconds"))
         if not self._artifacts.create(_path(config.name), _encode(config)):
             raise Conflict(
-                "the collection exists already", got=config.name, fix="Choose another name, or delete it."
+                "the collection already exists", got=config.name, fix="Choose another name, or delete it."
             )
 
     def get(self, name: str) -> CollectionConfig:
         """The collection `name`.
 
         Raises:
-            CollectionNotFound: there is none; the text offers the nearest names.
+            CollectionNotFound: it does not exist; the message suggests the nearest names.
         """
         return _decode(self._read(name))
 
@@ -120,23 +120,23 @@ class Collections:
         return [name for name in folders if is_collection_name(name) and self._artifacts.exists(_path(name))]
 
     def update(self, name: str, **changes: Any) -> CollectionConfig:
-        """Change fields of a collection; a concurrent change of other fields is kept.
+        """Change fields of a collection. Concurrent changes of other fields are kept.
 
         Raises:
             CollectionNotFound: there is no such collection.
-            Conflict: others kept changing it at the same time.
+            Conflict: other processes kept changing it.
         """
         for _ in range(UPDATE_ATTEMPTS):
             blob = self._read(name)
             config = dataclasses.replace(_decode(blob), **changes)
             if self._artifacts.replace(_path(name), _encode(config), etag=blob.etag):
                 return config
-        raise Conflict("the collection kept changing while it was updated", got=name, fix="Try again.")
+        raise Conflict("other processes kept changing the collection", got=name, fix="Try again.")
 
     def delete(self, name: str) -> None:
-        """Remove a collection and all that was made for it; the caller removes its images.
+        """Remove a collection and everything derived from it. The caller removes its images.
 
-        The configuration goes last: whoever crashes on the way can delete again.
+        The configuration goes last, so that a deletion can be repeated after a crash.
 
         Raises:
             CollectionNotFound: there is no such collection.
@@ -160,7 +160,7 @@ class Collections:
     def _suggest(self, name: str) -> str:
         names = self.names()
         if not names:
-            return "There is none yet: `lookalike index FOLDER --collection NAME` makes one."
+            return "There are no collections yet. Create one: `lookalike index FOLDER --collection NAME`."
         near = difflib.get_close_matches(name, names, n=3) or names[:3]
         return f"Did you mean {' or '.join(near)}?"
 

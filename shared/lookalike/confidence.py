@@ -1,8 +1,8 @@
-"""Confidence: the probability that a match is of the query's class, learned from a collection's own labels.
+"""Confidence: the probability that a match has the query's class, learned from a collection's own labels.
 
-A score says how near two vectors are, which means different things for different encoders and
+A score measures how close two vectors are, which means different things for different encoders and
 collections. Isotonic regression (pool adjacent violators; Barlow, Bartholomew, Bremner & Brunk 1972) turns
-it into a probability without assuming anything but that a higher score is no worse (Zadrozny & Elkan 2002).
+it into a probability and assumes only that a higher score is no worse (Zadrozny & Elkan 2002).
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ RANDOM_PAIRS = 1_000
 ERROR_BINS = 15
 FORMAT = 1
 HELD_OUT_SPLITS = frozenset({"validation", "valid", "val", "dev", "test", "testing"})
-"""Values of the attribute `split` that say so of an item."""
+"""Values of the attribute `split` that mark an item as held out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Queries and what they found, one entry per pair, those of one query together.
+    """Query/match pairs, grouped by query.
 
     Attributes:
         scores: (p,) float64.
-        same: (p,): whether both are of one class.
-        queries: (p,) int64: which query it is.
+        same: (p,): whether both have the same class.
+        queries: (p,) int64: the number of the query.
     """
 
     scores: NDArray[np.float64]
@@ -54,9 +54,9 @@ class Calibration:
     Attributes:
         scores: ascending knots; below the first and above the last the function is constant.
         probabilities: value at each knot, non-decreasing, inside (0, 1).
-        pairs: how many (query, match) pairs it was learned from.
-        expected_calibration_error: mean distance of confidence from truth on pairs that the fit did not
-            see, in 15 bins (Guo et al. 2017, §2), in [0, 1].
+        pairs: number of (query, match) pairs that it was learned from.
+        expected_calibration_error: mean distance of confidence from truth on pairs outside the fit, in 15
+            bins (Guo et al. 2017, §2), in [0, 1].
     """
 
     scores: tuple[float, ...]
@@ -65,7 +65,7 @@ class Calibration:
     expected_calibration_error: float
 
     def __call__(self, score: float) -> float:
-        """The probability that a match with `score` is of the query's class."""
+        """The probability that a match with `score` has the query's class."""
         right = bisect_right(self.scores, score)
         if right == 0:
             return self.probabilities[0]
@@ -73,7 +73,7 @@ class Calibration:
             return self.probabilities[-1]
         x0, x1 = self.scores[right - 1], self.scores[right]
         y0, y1 = self.probabilities[right - 1], self.probabilities[right]
-        # Bounded by y1, which the rounding of the slope may pass.
+        # Bounded by y1, because rounding of the slope may exceed it.
         return min(y1, y0 + (y1 - y0) * ((score - x0) / (x1 - x0)))
 
     def many(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -92,10 +92,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
-        """Inverse of `to_json`. Raises Incompatible for another format."""
+        """Inverse of `to_json`. Raises Incompatible for another format version."""
         if data.get("format") != FORMAT:
             raise Incompatible(
-                "the calibration was written in another format",
+                "the calibration has another format version",
                 got=data.get("format"),
                 expected=FORMAT,
                 fix="Build a new snapshot.",
@@ -123,28 +123,28 @@ def calibrate(
     Args:
         vectors: shape (n, d), float32; row i carries `labels[i]`.
         labels: class of each row, or None where it has none.
-        search: (query, limit) → rows and distances; the collection's own index, so that confidence is
-            learned from what users will be shown.
+        search: (query, limit) → rows and distances. Use the collection's own index, so that confidence
+            describes the matches that users see.
         metric: turns distances into scores.
-        held_out: shape (n,): items that stand for queries to come. If enough of them have a label, only they
-            ask, and only the others answer. An encoder finds the pictures that it was trained on too well,
-            and pictures taken in one go find each other: without this, confidence learned from them would
-            promise too much (0.21 more than is true on groceries from other shops).
-        sample: at most so many items are queries.
-        seed: of their choice, and of the halves that measure the error.
+        held_out: shape (n,): items that represent future queries. If enough of them have a label, only they
+            are queries, and only the others are the gallery. An encoder recognises its training images too
+            well, and photos of one session match each other: without this, confidence would be too high
+            (by 0.21 on groceries from other shops).
+        sample: maximum number of queries.
+        seed: of the sample, and of the halves that measure the error.
 
     Returns:
-        None where the labels cannot say: fewer than 50 labelled items or 50 pairs, fewer than 2 classes, or
+        None if there are too few labels: fewer than 50 labelled items or 50 pairs, fewer than 2 classes, or
         no pair of the same class.
     """
     labelled = np.array([i for i, label in enumerate(labels) if label is not None], dtype=np.int64)
     if len(labelled) < SMALLEST_LABELLED or len({labels[i] for i in labelled}) < 2:
         return None
-    asking, answering = _sides(labelled, held_out, len(labels))
+    asking, answering = _query_and_gallery(labelled, held_out, len(labels))
     rng = np.random.default_rng(seed)
     queries = rng.permutation(asking)[:sample]
     limit = NEIGHBOURS + 1
-    if not answering.all():  # twice as many as leave ten on average
+    if not answering.all():  # twice what leaves ten on average
         limit = 2 * limit * len(labels) // int(answering.sum())
     found = [_pairs_of(int(row), vectors, labels, search, limit, answering, metric) for row in queries]
     pairs = Pairs(
@@ -159,20 +159,20 @@ def learn(pairs: Pairs, unrelated: tuple[float, float]) -> Calibration | None:
     """The calibration that fits `pairs`.
 
     Args:
-        pairs: queries with their nearest; pictures that are not among what they search.
-        unrelated: score of two pictures drawn at random, and how often they are of one class.
+        pairs: queries outside the gallery, with their nearest neighbors.
+        unrelated: median score of random pairs, and how often their classes match.
 
     Returns:
         None with fewer than 50 pairs, or without one of the same class.
     """
     if len(pairs.scores) < SMALLEST_LABELLED or not pairs.same.any():
         return None
-    # Halves are cut between queries, not between pairs: pairs of one query resemble each other.
+    # Split by query, not by pair: pairs of one query are correlated.
     second_half = np.unique(pairs.queries, return_inverse=True)[1] % 2 == 1
     knots, values = fit_isotonic(pairs.scores, pairs.same)
     score, chance = unrelated
     if score < knots[0] and chance < values[0]:
-        # Below all that neighbours show, confidence falls to chance instead of staying where they end.
+        # Below the lowest neighbor score, confidence falls to chance instead of staying constant.
         knots, values = np.append(score, knots), np.append(chance, values)
     return Calibration(
         tuple(knots.tolist()),
@@ -182,10 +182,10 @@ def learn(pairs: Pairs, unrelated: tuple[float, float]) -> Calibration | None:
     )
 
 
-def _sides(
+def _query_and_gallery(
     labelled: NDArray[np.int64], held_out: NDArray[np.bool_] | None, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows that ask, and whether each of `count` rows may answer."""
+    """Query rows, and whether each of `count` rows is in the gallery."""
     if held_out is not None:
         asking = labelled[held_out[labelled]]
         if len(asking) >= SMALLEST_HELD_OUT and len(labelled) - len(asking) >= SMALLEST_LABELLED:
@@ -194,7 +194,7 @@ def _sides(
 
 
 def expected_calibration_error(confidence: NDArray[np.float64], same: NDArray[np.bool_]) -> float:
-    """Mean over pairs of |mean confidence − share of right ones| of their bin, 15 bins of equal width.
+    """Mean over pairs of |mean confidence − share of correct ones| in their bin; 15 equal bins.
 
     Guo, Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", equation 3.
     """
@@ -212,7 +212,7 @@ def _pairs_of(
     answering: NDArray[np.bool_],
     metric: Metric,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores of the row's nearest labelled others, and whether their label is its own."""
+    """Scores of the row's nearest labelled neighbors, and whether their labels match."""
     rows, distances = search(vectors[row], limit)
     others = [
         (score_from_distance(distance, metric), labels[found] == labels[row])
@@ -230,7 +230,7 @@ def _random_pairs(
     metric: Metric,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Median score of two labelled items drawn at random, and how often they are of one class."""
+    """Median score of random pairs of labelled items, and how often their classes match."""
     first, second = (rng.choice(labelled, RANDOM_PAIRS) for _ in range(2))
     first, second = first[first != second], second[first != second]
     left, right = vectors[first], vectors[second]
@@ -245,7 +245,7 @@ def _random_pairs(
 def _cross_fitted_error(
     scores: NDArray[np.float64], same: NDArray[np.bool_], second_half: NDArray[np.bool_]
 ) -> float:
-    """Error on each half of a fit on the other."""
+    """Calibration error by two-fold cross-fitting."""
     confidence = np.empty(len(scores))
     for held_out in (second_half, ~second_half):
         knots, values = fit_isotonic(scores[~held_out], same[~held_out])

@@ -1,4 +1,4 @@
-"""Where a command writes: results to standard output, and everything else to standard error.
+"""Output of a command: results to standard output, everything else to standard error.
 
 Rich is imported when the first line is written, so that `lookalike search --json` does not pay for it.
 """
@@ -25,30 +25,30 @@ Justify = Literal["left", "right"]
 
 
 stop_requested = threading.Event()
-"""Set by Ctrl-C, along with the KeyboardInterrupt that native code may swallow; long work checks it."""
+"""Set by Ctrl-C. Long loops check it, because native code may swallow the KeyboardInterrupt."""
 
 
 class Console:
-    """With `as_json`, standard output holds exactly one JSON document; without, it holds text for people."""
+    """With `as_json`, standard output is exactly one JSON document; otherwise it is text for people."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
 
     def note(self, text: str) -> None:
-        """A line about what happens, to standard error."""
+        """Write a progress line to standard error."""
         _rich(stderr=True).print(text, style="dim", markup=False, highlight=False)
 
     def warn(self, text: str) -> None:
-        """A line that the user should read, to standard error."""
+        """Write a warning to standard error."""
         _rich(stderr=True).print(text, style="yellow", markup=False, highlight=False)
 
     def say(self, text: str) -> None:
-        """A line of the result, to standard output, unless that holds JSON."""
+        """Write a line of the result to standard output, unless that is JSON."""
         if not self.as_json:
             _rich().print(text, markup=False, highlight=False, soft_wrap=True)
 
     def document(self, data: Mapping[str, Any]) -> None:
-        """The result for machines; nothing unless `as_json`."""
+        """Write the result as JSON; nothing unless `as_json`."""
         if self.as_json:
             sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
             sys.stdout.flush()
@@ -56,7 +56,7 @@ class Console:
     def table(
         self, columns: Mapping[str, Justify], rows: Sequence[Sequence[object]], title: str = ""
     ) -> None:
-        """The result for people; nothing when `as_json`."""
+        """Write the result for people; nothing if `as_json`."""
         if self.as_json:
             return
         from rich import box
@@ -72,12 +72,12 @@ class Console:
 
     @contextmanager
     def progress(self, task: str, total: int) -> Iterator[Advance]:
-        """A bar on standard error with rate and remaining time; call what it yields after each step."""
+        """A progress bar on standard error. Yields a function to call after each step."""
         with _progress() as progress:
             number = progress.add_task(task, total=total, rate="")
 
             def advance(count: int) -> None:
-                if stop_requested.is_set():  # Ctrl-C came while a library was not listening
+                if stop_requested.is_set():  # Ctrl-C arrived while native code ran
                     raise KeyboardInterrupt
                 progress.advance(number, count)
                 if speed := progress.tasks[0].finished_speed or progress.tasks[0].speed:
@@ -108,10 +108,10 @@ class Console:
 
     @contextmanager
     def phases(self) -> Iterator[Phase]:
-        """A bar on standard error for each of several phases, one after the other.
+        """A progress bar on standard error for each of several consecutive phases.
 
-        Call what it yields with the phase's name, how much of how much is done, a few words beside the bar,
-        and the seconds left, if known.
+        Yields a function to call with the phase's name, steps done, steps in total, a short text, and the
+        remaining seconds if known.
         """
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -1,4 +1,4 @@
-"""A picture of an answer: the query, then its matches with their scores, one row per search."""
+"""Draw search results as one image: a row per search with the query and its matches."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ TRACK = (232, 234, 238)
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture of a sheet.
+    """One image of a sheet.
 
     Attributes:
-        pixels: (height, width, 3) uint8 sRGB of any size; it is shown whole. None draws an empty card.
-        title: first line below the picture; cut with an ellipsis when it is too long.
+        pixels: (height, width, 3) uint8 sRGB of any size, not cropped. None draws an empty card.
+        title: first line below the image; shortened with an ellipsis.
         detail: second line, for example scores.
-        bar: part of a bar to fill, in [0, 1], for example a confidence; None draws no bar.
+        bar: filled share of a bar, in [0, 1], for example a confidence; None draws no bar.
         badge: a word on a coloured frame, for example `query`; empty draws a plain frame.
     """
 
@@ -55,16 +55,16 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """The first tile stands apart from the others: it is what they are compared with."""
+    """Tiles in a row. The first, the query, is set off from the others."""
 
     first: Tile
     others: Sequence[Tile]
 
 
 def write_sheet(path: Path, title: str, rows: Sequence[SheetRow]) -> Path:
-    """Draw `rows` below `title` and write the picture as PNG; the file appears whole or not at all.
+    """Draw `rows` below `title` and write a PNG file atomically.
 
-    Only the first 200 rows are drawn: viewers refuse taller pictures.
+    Only the first 200 rows are drawn, because viewers refuse taller images.
     """
     sheet = draw_sheet(title, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def draw_sheet(title: str, rows: Sequence[SheetRow]) -> Image.Image:
 
     drawn = list(rows[:MAX_ROWS])
     columns = max((1 + len(row.others) for row in drawn), default=1)
-    # The gap after the first tile is wider, so that it reads as the question and not as an answer.
+    # A wider gap after the first tile separates the query from the matches.
     width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP + (GAP if columns > 1 else 0)
     row_height = TILE + CAPTION_HEIGHT + GAP
     sheet = Image.new("RGB", (width, 2 * MARGIN + TITLE_HEIGHT + len(drawn) * row_height - GAP), PAPER)
@@ -128,7 +128,7 @@ def _draw_bar(pen: ImageDraw.ImageDraw, part: float, left: int, top: int) -> Non
 
 
 def _thumbnail(pixels: Pixels) -> Image.Image:
-    """The whole picture, fitted into the tile inside its frame; small ones are enlarged up to four times."""
+    """The image, fitted into the tile without cropping; small ones are enlarged up to four times."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)
@@ -141,7 +141,7 @@ def _thumbnail(pixels: Pixels) -> Image.Image:
 def _write(
     pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: Colour, width: int
 ) -> None:
-    """`text` on one line, cut with an ellipsis where it would pass `width` pixels."""
+    """`text` on one line, shortened with an ellipsis to `width` pixels."""
     text, font = _drawable(" ".join(text.split())[:400], size)
     if pen.textlength(text, font) > width:
         low, high = 0, len(text)
@@ -156,7 +156,7 @@ def _write(
 
 
 def _drawable(text: str, size: int) -> tuple[str, Font]:
-    """Pillow's own font where it has the letters, else one of the system, else letters without accents."""
+    """Pillow's own font if it has the glyphs, or else a system font, or else letters without accents."""
     from PIL import ImageFont
 
     plain = ImageFont.load_default(size=size)

@@ -1,4 +1,4 @@
-"""Pairs of like pictures → groups, each with the member that should be kept."""
+"""Find groups of duplicate images, each with the member to keep."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from lookalike.search.view import View
 from lookalike.types import Item
 
 MIN_SCORE = 0.95
-"""Least cosine similarity of duplicates, chosen for the default encoder on 3,409 clothing and 3,017 grocery
-photos. Of copies made 25 % brighter it links 93–98 %, with a label stuck on 98–100 %, cropped by 3 % on each
-side 52–72 %. Other clothing photos never reach it; other grocery photos do in 1 of 38,000 pairs, all of them
-shots of the same shelf. Smaller and recompressed copies move farther; hashes find those, every one."""
+"""Minimum cosine similarity of duplicates, chosen for the default encoder on 3,409 clothing and 3,017 grocery
+photos. It links 93–98 % of copies that are 25 % brighter, 98–100 % of those with a label on them, and 52–72 %
+of those cropped by 3 % on each side. Other clothing photos never reach it; other grocery photos do in 1 of
+38,000 pairs, all of them of the same shelf. Smaller and recompressed copies differ more; hashes find all of
+those."""
 NEIGHBOURS = 8
-"""Asked for each picture. Larger groups are found too: their members are linked through one another."""
+"""Neighbors per image. Larger groups are found too, because their members are linked transitively."""
 
 Reason = Literal["vector", "hash"]
 Flags = NDArray[np.bool_]
@@ -30,17 +31,17 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class DuplicateMember:
-    """One picture of a group.
+    """One image of a group.
 
     Attributes:
         id: of the item.
         product_id: of the item.
         width: in pixels.
         height: in pixels.
-        score: cosine similarity to the member that should be kept.
-        hash_distance: bits in which its perceptual hash differs from that member's, of 256; None where one
-            of them is featureless and has no hash.
-        reasons: by what it was linked to any other member.
+        score: cosine similarity to the member to keep.
+        hash_distance: differing bits of the perceptual hashes, of 256; None if one of the images is
+            featureless and has no hash.
+        reasons: what linked it to another member.
     """
 
     id: str
@@ -54,13 +55,13 @@ class DuplicateMember:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Two members or more; the first should be kept: it has the most pixels, or came first."""
+    """Two or more duplicates. Keep the first: it has the most pixels, or was added first."""
 
     members: tuple[DuplicateMember, ...]
 
     @property
     def keep(self) -> str:
-        """Id of the member that should be kept."""
+        """Id of the member to keep."""
         return self.members[0].id
 
 
@@ -71,22 +72,24 @@ def find_duplicates(
     max_hash_distance: int | None = MAX_DISTANCE,
     progress: Callable[[int], None] | None = None,
 ) -> list[DuplicateGroup]:
-    """Groups of items that are linked by like vectors or like perceptual hashes, the largest first.
+    """Groups of items with similar vectors or similar perceptual hashes, largest first.
 
-    The work is one search per item, and for hashes what `hashes.close_pairs` says; never all pairs.
+    Costs one search per item, plus `perceptual.close_pairs` for the hashes; never all pairs.
 
     Args:
         view: one state of a collection (`Searcher.state().view`).
-        min_score: least cosine similarity of two vectors to be linked; None does not look at vectors.
-        max_hash_distance: most bits, 0 to 31, in which two hashes may differ to be linked. 31 is what PDQ's
-            authors advise (https://github.com/facebook/ThreatExchange/tree/main/pdq). None does not look.
-        progress: is told how many items were looked at since it was last called.
+        min_score: minimum cosine similarity; None ignores vectors.
+        max_hash_distance: maximum number of differing hash bits, 0 to 31. PDQ's authors recommend 31
+            (https://github.com/facebook/ThreatExchange/tree/main/pdq). None ignores hashes.
+        progress: called with the number of items processed since the last call.
 
     Raises:
         InvalidInput: a limit is out of range, or both are None.
     """
     if min_score is None and max_hash_distance is None:
-        raise InvalidInput("nothing says what a duplicate is", fix="Give a least score or a hash distance.")
+        raise InvalidInput(
+            "no criterion for duplicates", fix="Set a minimum score or a maximum hash distance."
+        )
     if min_score is not None and not 0 < min_score <= 1:
         raise InvalidInput("min_score is out of range", got=min_score, expected="more than 0, at most 1")
     links = _Links(view.size)
@@ -104,7 +107,7 @@ def find_duplicates(
 
 
 class _Links:
-    """Which rows belong together, and why."""
+    """Rows that belong together, and why."""
 
     def __init__(self, size: int) -> None:
         self.union = Union(size)
@@ -120,7 +123,7 @@ class _Links:
 
 
 def _hashes(view: View) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Perceptual hashes, (n, 32) uint8, and the rows that they belong to; featureless pictures have none."""
+    """Perceptual hashes, (n, 32) uint8, and their rows. Featureless images have none."""
     found, rows = [], []
     for row, value in _perceptual_hashes(view):
         if value is not None and len(value) == HASH_BYTES:
@@ -142,7 +145,7 @@ def _perceptual_hashes(view: View) -> Iterable[tuple[int, bytes | None]]:
 def _near(
     view: View, min_score: float, progress: Callable[[int], None] | None
 ) -> Iterable[tuple[int, NDArray[np.int64]]]:
-    """Each row with those of its nearest rows whose cosine similarity is high enough."""
+    """Each row with its nearest rows above the minimum cosine similarity."""
     request = Request(NEIGHBOURS + 1, view.alive)
     for row in np.flatnonzero(view.alive).tolist():
         vector = view.vector_at(row)
@@ -156,7 +159,7 @@ def _near(
 
 
 def _cosine(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    """Whatever the collection's metric: a threshold then means the same everywhere."""
+    """Cosine for every metric, so that a threshold means the same for all collections."""
     lengths = float(np.linalg.norm(left)) * float(np.linalg.norm(right))
     return float(left @ right) / lengths if lengths else 0.0
 

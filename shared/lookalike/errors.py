@@ -1,16 +1,16 @@
-"""Every error that lookalike raises on purpose.
+"""The errors that lookalike raises on purpose.
 
 LookalikeError
-├── InvalidInput                what the caller sent cannot be right
+├── InvalidInput                the caller's input is invalid
 │   ├── SettingsError           an option or environment variable
 │   ├── FilterError             a search filter
-│   ├── MetadataError           a metadata file as a whole (a bad row is reported, not raised)
-│   ├── UnsupportedMetric       an engine was asked for a metric it does not compute
-│   ├── BodyTooLarge            a request body over its byte limit; refused before all of it is read
-│   ├── UnsupportedContentType  a request body of a media type that the operation does not take
-│   └── ImageRejected           bytes that will never become a vector; carries a `reason` code
+│   ├── MetadataError           a metadata file as a whole (a bad row is only reported)
+│   ├── UnsupportedMetric       the engine does not support the metric
+│   ├── BodyTooLarge            a request body over its limit; rejected before it is read completely
+│   ├── UnsupportedContentType  a media type that the operation does not accept
+│   └── ImageRejected           an image that can never be indexed; has a `reason` code
 │       ├── ImageTooLarge       over the byte or pixel limit
-│       └── UnsupportedFormat   not an image format that lookalike reads
+│       └── UnsupportedFormat   not a supported image format
 ├── NotFound
 │   ├── ObjectNotFound          a path in the object store
 │   ├── CollectionNotFound
@@ -19,12 +19,12 @@ LookalikeError
 │   ├── BackboneNotFound       cannot be loaded: unknown name, empty folder, failed download
 │   ├── SnapshotNotFound
 │   └── TrainingNotFound
-├── Conflict                    somebody else changed it first, or it exists already
-├── NotReady                    nothing published to search yet; try again later
-├── Busy                        too much work is waiting already; try again later
-├── Incompatible                two parts do not fit together; names both sides
-├── TrainingCancelled           somebody asked for it; what was computed is kept for the next run
-├── EncoderRejected             an exported encoder departs from its original too much
+├── Conflict                    another process changed it first, or it already exists
+├── NotReady                    nothing to search yet; try again later
+├── Busy                        too many requests are waiting; try again later
+├── Incompatible                two parts do not fit together; the message names both
+├── TrainingCancelled           a user cancelled it; computed features are kept for the next run
+├── EncoderRejected             an exported encoder differs too much from its original
 ├── AccessDenied
 │   ├── Unauthenticated         no key, or an unknown one
 │   └── Forbidden               a known key without the needed scope
@@ -35,12 +35,12 @@ from __future__ import annotations
 
 
 class LookalikeError(Exception):
-    """Base of all errors here. Its text says what was got, what was expected and what to do.
+    """Base of all errors. The message says what was wrong, what was expected and what to do.
 
     Args:
         problem: one sentence, no full stop.
-        got: the offending value, as the user would recognise it.
-        expected: what would have been accepted.
+        got: the invalid value, as the user knows it.
+        expected: what is valid.
         fix: what to do now.
     """
 
@@ -61,15 +61,15 @@ class LookalikeError(Exception):
 
 
 class InvalidInput(LookalikeError, ValueError):
-    """What the caller sent cannot be right."""
+    """The caller's input is invalid."""
 
 
 class SettingsError(InvalidInput):
-    """An option or environment variable has a value that cannot be used."""
+    """An option or environment variable has an invalid value."""
 
 
 class FilterError(InvalidInput):
-    """A search filter names an unknown field or operator, or compares unlike types."""
+    """A search filter names an unknown field or operator, or compares values of different types."""
 
 
 class MetadataError(InvalidInput):
@@ -77,7 +77,7 @@ class MetadataError(InvalidInput):
 
 
 class UnsupportedMetric(InvalidInput):
-    """An index engine was asked for a metric that it does not compute."""
+    """The engine does not support the metric."""
 
 
 class BodyTooLarge(InvalidInput):
@@ -85,11 +85,11 @@ class BodyTooLarge(InvalidInput):
 
 
 class UnsupportedContentType(InvalidInput):
-    """A request body has a media type that the operation does not take."""
+    """The operation does not accept the media type of the request body."""
 
 
 class ImageRejected(InvalidInput):
-    """Bytes that will never become a vector.
+    """An image that can never be indexed.
 
     `reason` is a stable code for machines: `empty`, `unsupported_format`, `undecodable`,
     `too_many_bytes`, `too_many_pixels`, `too_wide`.
@@ -113,11 +113,11 @@ class ImageTooLarge(ImageRejected):
 
 
 class UnsupportedFormat(ImageRejected):
-    """Not an image format that lookalike reads."""
+    """Not a supported image format."""
 
 
 class NotFound(LookalikeError, LookupError):
-    """What was named does not exist."""
+    """The named thing does not exist."""
 
 
 class ObjectNotFound(NotFound):
@@ -145,19 +145,19 @@ class SnapshotNotFound(NotFound):
 
 
 class TrainingNotFound(NotFound):
-    """No training of this id, or no such part of it."""
+    """No training of this id, or it has no log or report."""
 
 
 class Conflict(LookalikeError):
-    """Somebody else changed it first, or it exists already."""
+    """Another process changed it first, or it already exists."""
 
 
 class NotReady(LookalikeError):
-    """Nothing is published to search yet."""
+    """There is nothing to search yet."""
 
 
 class Busy(LookalikeError):
-    """Too much work is waiting already."""
+    """Too many requests are waiting."""
 
 
 class Incompatible(LookalikeError):
@@ -169,7 +169,7 @@ class TrainingCancelled(LookalikeError):
 
 
 class EncoderRejected(LookalikeError):
-    """An exported encoder departs from its original by more than the stated bound."""
+    """An exported encoder differs from its original by more than the bound."""
 
 
 class AccessDenied(LookalikeError):

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 def fit_isotonic(
     scores: NDArray[np.float64], same: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Knots and values of the non-decreasing probability that fits the pairs best, drawn away from 0 and 1.
+    """Knots and values of the best non-decreasing probability, shrunk away from 0 and 1.
 
-    Isotonic fits are wild at their ends, where a run of equal outcomes stands alone. Two remedies: pairs
-    enter in groups of neighbouring scores, √n groups of about √n; and every level of the fit gets one more
-    pair at the overall rate (Laplace's rule, with the rate in place of one half), because a few matches,
-    all right, are no proof of certainty. Fitting once more restores the order where that broke it.
+    Isotonic fits are unstable at their ends, where runs of equal outcomes are short. Two remedies: pairs are
+    pooled in √n groups of neighboring scores; and every level of the fit gets one more pair at the overall
+    rate (Laplace's rule, with the rate in place of one half), because a few correct matches do not prove
+    certainty. A second fit restores the order if that broke it.
 
     Args:
         scores: shape (n,), n ≥ 1, any order.
-        same: shape (n,): whether the pair is of one class.
+        same: shape (n,): whether the classes of the pair match.
 
     Returns:
         Ascending scores and non-decreasing probabilities: both ends of every level.
@@ -39,7 +39,7 @@ def fit_isotonic(
 
 
 def _group_starts(scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """First position of each of √n groups of the sorted `scores`; equal scores stay together."""
+    """Start of each of √n groups of the sorted `scores`. Equal scores stay together."""
     groups = max(1, int(np.sqrt(len(scores))))
     wanted = np.linspace(0, len(scores), groups, endpoint=False).astype(np.int64)
     return np.unique(np.searchsorted(scores, scores[wanted]))
@@ -48,7 +48,7 @@ def _group_starts(scores: NDArray[np.float64]) -> NDArray[np.int64]:
 def _merged(
     starts: NDArray[np.int64], pairs: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Starts and numbers of pairs of levels that pool `sizes` neighbouring entries each."""
+    """Starts and pair counts of levels that each pool `sizes` neighboring entries."""
     firsts = np.cumsum(sizes) - sizes
     return starts[firsts], np.add.reduceat(pairs, firsts)
 
@@ -63,7 +63,7 @@ def pool_adjacent_violators(
         weights: shape (n,), positive.
 
     Returns:
-        Value of each level, non-decreasing, and how many neighbouring entries it pools.
+        Value of each level, non-decreasing, and the number of entries that it pools.
     """
     means: list[float] = []
     masses: list[float] = []

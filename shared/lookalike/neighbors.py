@@ -1,4 +1,4 @@
-"""Neighbours of every item: all pairs top-K, one item at a time, so that memory does not grow with them."""
+"""The nearest neighbors of every item, one item at a time, in constant memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Label = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """One of an item's nearest; numbers as in `Match`."""
+    """A neighbor of an item; numbers as in `Match`."""
 
     id: str
     product_id: str | None
@@ -37,7 +37,7 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """An item and its nearest others, best first; fewer than K only when no more exist."""
+    """An item and its nearest neighbors, best first; fewer than K only if no more exist."""
 
     id: str
     product_id: str | None
@@ -45,13 +45,13 @@ class Neighbors:
 
 
 def iter_neighbors(state: State, k: int, *, offset: int = 0, limit: int | None = None) -> Iterator[Neighbors]:
-    """Every item of one state of a collection, in the order of rows, with its `k` nearest others.
+    """Every item of one state of a collection, in row order, with its `k` nearest neighbors.
 
     Args:
-        state: `Searcher.state()`; all answers come from it, whatever is published meanwhile.
+        state: `Searcher.state()`; later publications do not affect the result.
         k: 1 to 1,000.
-        offset: items to pass over.
-        limit: items at most; None is all.
+        offset: number of items to skip.
+        limit: maximum number of items; None for all.
 
     Raises:
         InvalidInput: `k`, `offset` or `limit` is out of range.
@@ -61,7 +61,7 @@ def iter_neighbors(state: State, k: int, *, offset: int = 0, limit: int | None =
     if offset < 0 or (limit is not None and limit < 0):
         raise InvalidInput("a page is out of range", got=f"offset {offset}, limit {limit}")
     rows = np.flatnonzero(state.view.alive)[offset:][:limit]
-    # Neighbours come up again and again; how many are remembered does not depend on the collection.
+    # The same neighbors recur; the cache size does not depend on the collection.
     label = lru_cache(REMEMBERED)(partial(_label, state.view))
     return (_neighbors_of(state, int(row), k, label) for row in rows)
 
@@ -69,11 +69,11 @@ def iter_neighbors(state: State, k: int, *, offset: int = 0, limit: int | None =
 def write_neighbors(
     path: Path, collection: str, state: State, k: int, *, progress: Callable[[int], None] | None = None
 ) -> int:
-    """Write the neighbours of all items to one JSON file, entry by entry; returns how many items it has.
+    """Write the neighbors of all items to one JSON file, entry by entry. Returns the number of items.
 
-    The file appears whole or not at all: it is written beside its place under another name, then renamed.
+    The write is atomic: a temporary file in the same folder is renamed at the end.
     `{"collection", "encoder", "snapshot", "metric", "k", "items": [{"id", "product_id", "neighbors": [{"id",
-    "product_id", "score", "distance", "confidence"}]}], "count"}`; one item a line.
+    "product_id", "score", "distance", "confidence"}]}], "count"}`; one item per line.
 
     Raises:
         InvalidInput: `k` is out of range.
@@ -120,7 +120,7 @@ def _label(view: View, row: int) -> Label:
 
 def _neighbors_of(state: State, row: int, k: int, label: Callable[[int], Label]) -> Neighbors:
     view = state.view
-    # One more than asked for, because the item itself is the nearest, unless others are equal to it.
+    # One more than requested, because the item itself is usually the nearest.
     found = find(view, view.vector_at(row), Request(k + 1, view.alive))
     near = [
         pair for pair in zip(found.rows.tolist(), found.distances.tolist(), strict=True) if pair[0] != row

@@ -86,7 +86,7 @@ def read_positions(data: bytes) -> Positions:
 
 
 def _principal_axes(centred: Vectors) -> Vectors:
-    """The first few, (d, k), of (n, d): through the small matrix of n × n, for d is larger."""
+    """The first principal components, (d, k), of (n, d), by the n × n matrix because d is larger."""
     strengths, sides = np.linalg.eigh(centred @ centred.T)
     first = np.argsort(-strengths)[: min(COMPONENTS, *centred.shape)]
     lengths = np.sqrt(np.maximum(strengths[first], TINY))

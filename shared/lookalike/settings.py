@@ -1,4 +1,4 @@
-"""All options of a process, read once at its entry point; core code reads no environment."""
+"""All options of a process. Entry points read them from the environment once; core code does not."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Settings:
     """Every option, with its default. The environment variable of `store` is `LOOKALIKE_STORE`, and so on.
 
     Attributes:
-        store: folder, or `s3://bucket/prefix`; holds both roots unless they are named apart.
-        images: the images root, when it is not `<store>/images`.
-        artifacts: the artifacts root, when it is not `<store>/artifacts`.
-        s3_endpoint: another S3 endpoint than Amazon's, for example a local one.
+        store: folder, or `s3://bucket/prefix`; has both roots unless they are set separately.
+        images: the images root, if it is not `<store>/images`.
+        artifacts: the artifacts root, if it is not `<store>/artifacts`.
+        s3_endpoint: URL of an S3-compatible service other than Amazon's.
         s3_region: region of the buckets.
         max_image_bytes: larger uploads are rejected.
-        max_image_pixels: larger pictures are rejected, judged from their header.
+        max_image_pixels: larger images are rejected by their header.
         max_image_side: longer sides are rejected, in pixels.
-        max_zip_bytes: larger zip files to train on are refused.
-        refresh_seconds: how often a searcher looks for a new snapshot and new rows.
-        delta_rows: a delta of fewer rows never asks for a build.
-        delta_fraction: a delta of more than this part of the snapshot asks for a build.
-        delta_age_seconds: an older delta asks for a build, however small.
-        snapshot_grace_seconds: how long a replaced snapshot is kept for readers in flight.
-        threads: encoders that run side by side in one process.
-        max_waiting: requests that may wait for a free encoder; more are told to try again.
-        url_seconds: life of presigned image and upload URLs.
+        max_zip_bytes: larger training zip files are rejected.
+        refresh_seconds: how often a searcher checks for a new snapshot and new rows.
+        delta_rows: a delta of fewer rows never triggers a build.
+        delta_fraction: a delta of more than this share of the snapshot triggers a build.
+        delta_age_seconds: an older delta triggers a build, however small.
+        snapshot_grace_seconds: how long a replaced snapshot is kept for running readers.
+        threads: encoders that run in parallel in one process.
+        max_waiting: requests that may wait for an encoder; further ones are rejected with 429.
+        url_seconds: lifetime of signed image and upload URLs.
     """
 
     store: str = "lookalike-store"
@@ -67,10 +67,10 @@ class Settings:
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str], **overrides: object) -> Settings:
-        """Read `LOOKALIKE_*` variables; `overrides` that are not None win.
+        """Read `LOOKALIKE_*` variables. `overrides` that are not None win.
 
         Raises:
-            SettingsError: a value does not parse, or is not positive where it must be.
+            SettingsError: a value cannot be parsed, or is not positive.
         """
         types = get_type_hints(cls)
         values: dict[str, object] = {}
@@ -83,7 +83,7 @@ class Settings:
         return cls(**values)  # type: ignore[arg-type]  # each value was parsed to its field's type
 
     def to_env(self) -> dict[str, str]:
-        """Inverse of `from_env`, for handing the same options to another process."""
+        """Inverse of `from_env`, to pass the same options to another process."""
         return {
             PREFIX + option.name.upper(): str(value)
             for option in dataclasses.fields(self)
@@ -92,7 +92,7 @@ class Settings:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Where files are kept that can be made again (XDG base directories)."""
+    """Folder for files that can be recreated (XDG base directories)."""
     base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "lookalike"
 

@@ -1,4 +1,4 @@
-"""Spans of time that whoever wants to can be told of: traces in the cloud, benchmarks."""
+"""Named time spans with listeners, for traces on AWS and for benchmarks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Listener = Callable[[str, float, float], None]
-"""Told of a span when it ends: its name, beginning and end (`time.time()`)."""
+"""Called when a span ends, with its name, start and end (`time.time()`)."""
 
 _listeners: list[Listener] = []
 
 
 def listen(listener: Listener) -> None:
-    """Tell `listener` of all spans of this process from now on."""
+    """Call `listener` for all later spans of this process."""
     _listeners.append(listener)
 
 
 @contextmanager
 def span(name: str) -> Iterator[None]:
-    """Tell the listeners, if there are any, how long the block took."""
+    """Report to the listeners how long the block took."""
     if not _listeners:
         yield
         return

@@ -1,4 +1,4 @@
-"""The words of lookalike as immutable values. No behaviour beyond trivial derivations."""
+"""Shared value types. Immutable, without behaviour beyond trivial derivations."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class ObjectEvent:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An uploaded object that can never become an item, and why."""
+    """An uploaded object that can never become an item, with the reason."""
 
     id: str
     reason: str
@@ -81,7 +81,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One answer to a search. `score` is always better when higher; `distance` is the metric's number."""
+    """One match of a search. A higher `score` is always better; `distance` is the metric's own number."""
 
     item: Item
     score: float
@@ -90,5 +90,5 @@ class Match:
 
 
 def score_from_distance(distance: float, metric: Metric) -> float:
-    """Better when higher, monotone: cosine → 1 − d, in [−1, 1]; l2 and l1 → 1 / (1 + d), in (0, 1]."""
+    """Monotone, higher is better: cosine → 1 − d, in [−1, 1]; l2 and l1 → 1 / (1 + d), in (0, 1]."""
     return 1.0 - distance if metric == "cosine" else 1.0 / (1.0 + distance)

@@ -1,13 +1,13 @@
-"""Every command in the documentation runs, and every link in it leads somewhere.
+"""Every command in the documentation runs, every link resolves, and every table matches the code.
 
-A fenced block marked `console` is a session: lines that start with `$ ` are run, in order, in one fresh
-folder per page. What a page may rely on: a folder `photos/` with pictures in category folders and a
-`metadata.csv`, a picture `query.jpg`, and a store that has the default encoder. Blocks marked `json filter`
-are parsed as filters.
+In a fenced block marked `console`, lines that start with `$ ` run in order, in a new folder for each page. A
+page may use a folder `photos/` with images in category folders and a `metadata.csv`, an image `query.jpg`,
+and a store with the default encoder. Blocks marked `json filter` are parsed as filters.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -23,12 +23,19 @@ from PIL import Image
 
 from lookalike.encoders import Encoders
 from lookalike.filters import parse_filter
+from lookalike.settings import PREFIX, Settings
 from lookalike.storage import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+LIBRARY = ROOT / "shared" / "lookalike"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+ANCHOR = re.compile(r"\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+VARIABLE = re.compile(r"\bLOOKALIKE_[A-Z][A-Z0-9_]*")
+ROW = re.compile(r"^\| `(LOOKALIKE_[A-Z0-9_]+)` \| (\S+) \|", re.MULTILINE)
 
 
 def blocks(page: Path, kind: str) -> list[str]:
@@ -41,13 +48,67 @@ def commands(page: Path) -> list[str]:
     return [line[2:] for line in lines if line.startswith("$ ")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).with_suffix("").as_posix()
+
+
+def anchors(page: Path) -> set[str]:
+    """What a heading's link is on GitHub."""
+    headings = HEADING.findall(FENCE.sub("", page.read_text("utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links_lead_somewhere(page: Path) -> None:
     targets = LINK.findall(page.read_text("utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_to_headings_lead_somewhere(page: Path) -> None:
+    for target, anchor in ANCHOR.findall(page.read_text("utf-8")):
+        assert anchor in anchors((page.parent / target).resolve() if target else page), f"{target}#{anchor}"
+
+
+def test_every_page_is_reachable_from_the_index() -> None:
+    index = DOCS / "README.md"
+    linked = {(DOCS / target).resolve() for target in LINK.findall(index.read_text("utf-8"))}
+    assert [page.name for page in sorted(DOCS.glob("*.md")) if page != index and page not in linked] == []
+    assert {ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"} <= linked
+    assert "(docs/README.md)" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_every_variable_is_documented_and_every_documented_one_is_read() -> None:
+    files = [
+        file
+        for folder in ("shared", "infra", "lambdas", "sagemaker", "bench")
+        for kind in ("*.py", "*.js")
+        for file in sorted((ROOT / folder).rglob(kind))
+    ]
+    named = {name for file in files for name in VARIABLE.findall(file.read_text("utf-8"))}
+    settings = {PREFIX + option.name.upper() for option in dataclasses.fields(Settings)}
+    documented = {name for name, _ in ROW.findall((DOCS / "configuration.md").read_text("utf-8"))}
+    assert documented == named | settings
+
+
+def test_documented_defaults_are_the_defaults() -> None:
+    documented = dict(ROW.findall((DOCS / "configuration.md").read_text("utf-8")))
+    for option in dataclasses.fields(Settings):
+        if option.default != "":
+            assert documented[PREFIX + option.name.upper()] == f"`{option.default}`"
+
+
+def test_the_module_map_lists_the_modules() -> None:
+    tree = re.search(r"^shared/lookalike/\n(.*?)^```", (DOCS / "modules.md").read_text("utf-8"), re.M | re.S)
+    assert tree is not None
+    listed = re.findall(r"^  (\w+(?:\.py|/)) +\S", tree[1], re.MULTILINE)
+    found = [f"{each.parent.name}/" for each in LIBRARY.glob("*/__init__.py")]
+    found += [each.name for each in LIBRARY.glob("*.py") if each.name != "__init__.py"]
+    assert sorted(listed) == sorted(found)
+    assert listed == sorted(listed)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=page_id)
 def test_commands_run(page: Path, documented_folder: Path) -> None:
     environment = {
         **os.environ,
@@ -85,7 +146,7 @@ def test_filters_in_the_documentation_are_filters() -> None:
 
 @pytest.fixture
 def documented_folder(tmp_path: Path, default_encoder_folder: Path) -> Path:
-    """What the pages say a reader has: pictures, their metadata, a picture to ask with, an encoder."""
+    """What the pages assume: images, their metadata, a query image and an encoder."""
     random = np.random.default_rng(0)
     rows = ["file,title,product_id,price,brand"]
     for category, colour in (("shoes", (180, 40, 40)), ("hats", (40, 60, 180))):

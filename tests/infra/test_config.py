@@ -43,7 +43,7 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"origins": "*"}, ("origins.0", "never *")),
     ({"origins": ["http://shop.example"]}, ("origins.0", "https://host")),
     ({"origins": ["https://shop.example/path"]}, ("origins.0", "https://host")),
-    ({"collections": {"My Shop": {}}}, ("cannot name a collection", "'My Shop'")),
+    ({"collections": {"My Shop": {}}}, ("invalid collection name", "'My Shop'")),
     ({"collections": {"shop": {"metric": "dot"}}}, ("collections.shop.metric", "'cosine'", "'dot'")),
     ({"collections": {"shop": {"encoder": ""}}}, ("collections.shop.encoder",)),
     ({"collections": {"shop": {"enc": "x"}}}, ("collections.shop.enc is no option", "encoder")),

@@ -73,7 +73,7 @@ def test_values_that_cannot_be_used(collections: Collections, change: dict[str, 
 
 
 def test_an_unknown_collection_is_named_with_its_neighbours(collections: Collections) -> None:
-    with pytest.raises(CollectionNotFound, match="There is none yet"):
+    with pytest.raises(CollectionNotFound, match="There are no collections yet"):
         collections.get("fashion")
     for name in ("fashion", "food"):
         collections.create(CollectionConfig(name, "encoder"))

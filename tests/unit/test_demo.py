@@ -86,14 +86,14 @@ def test_the_whole_demo_runs_and_runs_again(here: Path, capsys: pytest.CaptureFi
 def test_a_folder_of_the_users_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_photos(here / "photos", 12)
     assert tour.main({"DEMO_SERVE": "0", "DEMO_IMAGES": "photos"}) == 0
-    assert "mine: 12 pictures" in capsys.readouterr().out
+    assert "mine: 12 images" in capsys.readouterr().out
     assert (here / tour.STORE / "mine.png").is_file()
 
 
 def test_an_own_folder_without_pictures_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "empty").mkdir()
     assert tour.main({"DEMO_SERVE": "0", "DEMO_IMAGES": "empty"}) == 1
-    assert "DEMO_IMAGES has no pictures" in capsys.readouterr().err
+    assert "DEMO_IMAGES has no images" in capsys.readouterr().err
 
 
 def test_without_a_registry_the_demo_says_what_to_do(

@@ -74,7 +74,7 @@ def test_adding_twice_changes_nothing(encoders, artifacts, tiny_encoder_folder):
 
 def test_an_empty_store_says_what_to_do(encoders):
     assert encoders.list() == []
-    with pytest.raises(EncoderNotFound, match=r"no encoder yet.*encoders build"):
+    with pytest.raises(EncoderNotFound, match=r"no encoders yet.*encoders build"):
         encoders.get("tiny")
 
 

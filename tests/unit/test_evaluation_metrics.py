@@ -191,11 +191,11 @@ def test_what_cannot_be_evaluated_says_why():
         retrieval(good[:0], [], good, ["a", "b"])
     with pytest.raises(InvalidInput, match="every gallery vector needs a label; got 1; expected 2"):
         retrieval(good, ["a", "b"], good, ["a"])
-    with pytest.raises(InvalidInput, match="not of one encoder; got dimension 3; expected 4"):
+    with pytest.raises(InvalidInput, match="different dimensions; got dimension 3; expected 4"):
         retrieval(good, ["a", "b"], np.ones((1, 4), np.float32), ["a"])
     with pytest.raises(InvalidInput, match="not finite"):
         retrieval(good * np.nan, ["a", "b"], good, ["a", "b"])
-    with pytest.raises(InvalidInput, match="no queries to draw from"):
+    with pytest.raises(InvalidInput, match="no queries to resample"):
         Draws(0)
 
 

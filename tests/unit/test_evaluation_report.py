@@ -175,21 +175,19 @@ def test_what_cannot_be_evaluated_says_why():
     ids = [str(row) for row in range(40)]
     split = QuerySplit.leave_one_out(40)
     x = Candidate("x", vectors)
-    with pytest.raises(
-        InvalidInput, match="too few labelled pictures to evaluate; got 3; expected 10 or more"
-    ):
+    with pytest.raises(InvalidInput, match="too few labelled images to evaluate; got 3; expected 10 or more"):
         evaluate([x], ids[:3], names[:3], split)
-    with pytest.raises(InvalidInput, match=r"all pictures are of one category.*got 'a'; expected 2"):
+    with pytest.raises(InvalidInput, match=r"all images have the same category.*got 'a'; expected 2"):
         evaluate([x], ids, ["a"] * 40, split)
-    with pytest.raises(InvalidInput, match="no query has another picture of its category"):
+    with pytest.raises(InvalidInput, match="no query has a matching image in the gallery"):
         evaluate([x], ids, ids, split)
-    with pytest.raises(InvalidInput, match="wanted precision is out of range; got 92"):
+    with pytest.raises(InvalidInput, match="target precision is out of range; got 92"):
         evaluate([x], ids, names, split, wanted_precision=92)
-    with pytest.raises(InvalidInput, match="told apart by name; got x, x"):
+    with pytest.raises(InvalidInput, match="names must be unique; got x, x"):
         evaluate([x, x], ids, names, split)
-    with pytest.raises(InvalidInput, match="x has not one vector for each picture; got 39; expected 40"):
+    with pytest.raises(InvalidInput, match="x must have one vector per image; got 39; expected 40"):
         evaluate([Candidate("x", vectors[:39])], ids, names, split)
-    with pytest.raises(InvalidInput, match="leaves one side empty; got 0 queries and 40"):
+    with pytest.raises(InvalidInput, match="has no queries or no gallery; got 0 queries and 40"):
         QuerySplit.held_out(np.zeros(40, bool), "none")
 
 
@@ -388,7 +386,7 @@ def test_wrong_requests_say_what_to_do(run, photos, tmp_path):
     for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
         (few / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9)).save(few / name)
-    assert "too few labelled pictures" in run("evaluate", "--source", few, code=1)[1]
+    assert "too few labelled images" in run("evaluate", "--source", few, code=1)[1]
 
 
 def test_compare_prints_thresholds_and_writes_the_report(run, photos, tmp_path):

@@ -322,12 +322,12 @@ def encoded(encoder: Encoder, data: bytes) -> Vector:
     [
         ([("vector", [1.0] * 15)], ["15", "16"]),
         ([("vector", [[1.0] * 16])], ["1 × 16", "16"]),
-        ([("vector", [0.0] * 16)], ["points nowhere"]),
+        ([("vector", [0.0] * 16)], ["vector is zero"]),
         ([("vector", [float("nan")] * 16)], ["not finite"]),
         ([("vector", [1e300] * 16)], ["not finite"]),
-        ([("vector", ["x"] * 16)], ["cannot be read"]),
-        ([("text", "red shoe")], ["no text vector"]),
-        ([("id", "a"), ("id", "a", -1.0)], ["points nowhere"]),
+        ([("vector", ["x"] * 16)], ["invalid query vector"]),
+        ([("text", "red shoe")], ["does not support text"]),
+        ([("id", "a"), ("id", "a", -1.0)], ["vector is zero"]),
     ],
 )
 def test_parts_that_cannot_be_searched(shelf: Shelf, parts: list[tuple], words: list[str]) -> None:

@@ -185,7 +185,7 @@ def test_progress_is_told(shelf: Shelf) -> None:
     said: list[str] = []
     shelf.put(ids(5), unit_vectors(5, 16))
     shelf.build(progress=said.append)
-    assert said[0] == "looking for changes"
+    assert said[0] == "checking for changes"
     assert said[-1] == "publishing"
 
 
@@ -409,7 +409,7 @@ def test_builds_of_one_collection_do_not_overlap(shelf: Shelf) -> None:
             refused.append(refusal.value)
 
     shelf.build(progress=meanwhile)
-    assert "under way" in str(refused[0])
+    assert "is running" in str(refused[0])
     shelf.build(wait=False, force=True)
 
 

@@ -165,7 +165,7 @@ def test_effort_grows_with_the_root_of_the_limit():
         ("annoy", {"recall_target": 1.01}, "recall_target is out of range; got 1.01"),
         ("faiss", {"n_trees": 5}, "n_trees is an option of the engine annoy"),
         ("exact", {"n_trees": 5}, "n_trees is an option of the engine annoy"),
-        ("exact", {"search_k": 5}, "search_k means nothing to the engine exact"),
+        ("exact", {"search_k": 5}, "search_k does not apply to the engine exact"),
         ("scann", {}, r"no such engine; got scann; expected annoy \| exact \| faiss"),
     ],
 )

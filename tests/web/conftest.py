@@ -1,5 +1,5 @@
-"""A real Chromium before a real server. Any error on the console, breach of the policy or request to
-elsewhere fails the test in which it happens."""
+"""A real Chromium against a real server. A console error, a policy violation or a request to another
+server fails the test in which it happens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lookalike.settings import Settings
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, tiny_encoder_folder):
-    """One server for all tests here, with a collection `shop`."""
+    """One server for all tests in this folder, with a collection `shop`."""
     settings = Settings(store=str(tmp_path_factory.mktemp("web")), delta_rows=20)
     add_encoder(settings, tiny_encoder_folder)
     with running(settings) as found:
@@ -22,7 +22,7 @@ def server(tmp_path_factory, tiny_encoder_folder):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, without a window. For one file: no other event loop runs beside it."""
+    """Headless Chromium, one per test file: Playwright's event loop cannot run next to another one."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: apt-get install chromium")
     from playwright.sync_api import sync_playwright
@@ -37,7 +37,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, server):
-    """Opens the page at a place of it, in a browser without a past: `opened("search?collection=shop")`."""
+    """Opens a view in a fresh browser context: `opened("search?collection=shop")`."""
     contexts, watches = [], []
 
     def open_(

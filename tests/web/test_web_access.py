@@ -1,4 +1,4 @@
-"""For everybody: axe finds nothing serious, the keyboard reaches everything, no size cuts anything off."""
+"""Accessibility: axe finds nothing serious, the keyboard reaches everything, and nothing overflows."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_keyboard_reaches_everything(opened, view):
     assert not missed
 
 
-def test_a_new_view_takes_the_focus_and_the_skip_link_works(opened):
+def test_a_new_view_gets_the_focus_and_the_skip_link_works(opened):
     page = opened()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"

@@ -1,4 +1,4 @@
-"""A server that refuses, is slow, is empty, wants a key, or goes away."""
+"""The page when the server refuses, is slow, has no items, requires a key, or stops."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def answering(status: int):
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_what_the_api_refuses_is_said_and_can_be_tried_again(opened, status):
+def test_an_api_error_is_shown_and_can_be_retried(opened, status):
     page = opened(expected=[f"status of {status}"])
     page.route("**/search", answering(status))
     drop(page, photo("hats", 2))
@@ -37,14 +37,14 @@ def test_what_the_api_refuses_is_said_and_can_be_tried_again(opened, status):
     assert found(page)
 
 
-def test_an_answer_that_is_no_problem_document_is_said_too(opened):
+def test_an_error_without_a_problem_document_is_shown(opened):
     page = opened(expected=["status of 502"])
     page.route("**/search", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
     drop(page, photo("hats", 2))
-    page.get_by_role("alert").get_by_text("The server answered 502.").wait_for()
+    page.get_by_role("alert").get_by_text("The server returned 502.").wait_for()
 
 
-def test_a_slow_server_is_waited_for_and_a_newer_question_wins(opened, server):
+def test_a_slow_search_shows_a_notice_and_a_newer_query_wins(opened, server):
     page = opened()
     held = []
 
@@ -65,29 +65,29 @@ def test_a_slow_server_is_waited_for_and_a_newer_question_wins(opened, server):
 
 
 @pytest.mark.parametrize("view", ["search", "map", "duplicates", "quality"])
-def test_an_empty_collection_says_what_to_do(opened, server, view):
+def test_an_empty_collection_shows_the_next_step(opened, server, view):
     if server.client.get("/collections/nothing").status_code == 404:
         server.create("nothing")
     page = opened(f"{view}?collection=nothing", expected=["status of 503"])
     if view == "duplicates":
-        page.get_by_text("No two pictures are the same.").wait_for()
+        page.get_by_text("No duplicates found.").wait_for()
     else:
         page.get_by_role("alert").get_by_text("The collection has no items yet").wait_for()
 
 
-def test_an_item_that_is_gone_is_said_with_the_nearest(opened):
+def test_an_unknown_item_suggests_the_nearest_id(opened):
     page = opened("search?collection=shop&id=shoes%2F7.jpg", expected=["status of 404"])
     page.get_by_role("alert").get_by_text("Did you mean").wait_for()
 
 
-def test_a_filter_that_cannot_be_is_said(opened):
+def test_an_invalid_filter_is_reported(opened):
     page = opened(
         "search?collection=shop&id=shoes%2F007.jpg&filter=%7B%22colour%22%3A1%7D", expected=["status of 400"]
     )
     page.get_by_role("alert").get_by_text("Unknown field").wait_for()
 
 
-def test_a_key_is_typed_once(opened, tmp_path, tiny_encoder_folder):
+def test_the_key_is_entered_once(opened, tmp_path, tiny_encoder_folder):
     settings = Settings(store=str(tmp_path), delta_rows=4)
     add_encoder(settings, tiny_encoder_folder)
     key = Keys(Store.artifacts(settings)).create("web").key
@@ -96,28 +96,28 @@ def test_a_key_is_typed_once(opened, tmp_path, tiny_encoder_folder):
         stock(server, "shop", 12, calibrated=False)
         page = opened(at=server, expected=["status of 401"])
         page.get_by_label("Key", exact=True).fill("wrong")
-        page.get_by_role("button", name="Use this key").click()
-        page.get_by_text("The server asks for an API key.").wait_for()
+        page.get_by_role("button", name="Use key").click()
+        page.get_by_text("The server requires an API key.").wait_for()
         page.get_by_label("Key", exact=True).fill(key)
-        page.get_by_label("Keep it on this device").check()
+        page.get_by_label("Remember on this device").check()
         page.keyboard.press("Enter")
         page.locator(".examples .shot").first.click()
         assert found(page)
-        # An img sends no headers: pictures come all the same.
+        # An img cannot send headers, so the page fetches images with the key.
         until(page, "document.querySelector('.card img').naturalWidth > 0")
         page.reload()
         assert found(page)
         assert key not in page.content()
         page.get_by_role("button", name="Copy as curl").click()
-        page.get_by_text("The command is copied.").wait_for()
+        page.get_by_text("Command copied.").wait_for()
         assert "$LOOKALIKE_KEY" in page.evaluate("navigator.clipboard.readText()")
         page.get_by_role("button", name="API key").click()
-        page.get_by_role("button", name="Forget it").click()
-        page.get_by_text("The server asks for an API key.").wait_for()
+        page.get_by_role("button", name="Forget key").click()
+        page.get_by_text("The server requires an API key.").wait_for()
         page.keyboard.press("Escape")
 
 
-def test_a_server_that_goes_away_is_said_wherever_one_goes(opened, tmp_path, tiny_encoder_folder):
+def test_a_stopped_server_is_reported_in_every_view(opened, tmp_path, tiny_encoder_folder):
     settings = Settings(store=str(tmp_path), delta_rows=4)
     add_encoder(settings, tiny_encoder_folder)
     with running(settings) as server:
@@ -125,12 +125,12 @@ def test_a_server_that_goes_away_is_said_wherever_one_goes(opened, tmp_path, tin
         page = opened("search?collection=shop&id=shoes%2F003.jpg", at=server, expected=["net::ERR_"])
         found(page)
     page.get_by_role("checkbox", name="hats").click()
-    page.get_by_role("alert").get_by_text("The server does not answer.").wait_for()
+    page.get_by_role("alert").get_by_text("The server is not responding.").wait_for()
     page.get_by_role("link", name="Quality").click()
-    page.get_by_role("alert").get_by_text("The server does not answer.").first.wait_for()
+    page.get_by_role("alert").get_by_text("The server is not responding.").first.wait_for()
 
 
-def test_a_server_that_comes_back_is_asked_again_where_one_was(opened, tmp_path, tiny_encoder_folder):
+def test_try_again_repeats_the_search_after_a_restart(opened, tmp_path, tiny_encoder_folder):
     settings = Settings(store=str(tmp_path), delta_rows=4)
     add_encoder(settings, tiny_encoder_folder)
     with running(settings) as server:
@@ -138,9 +138,9 @@ def test_a_server_that_comes_back_is_asked_again_where_one_was(opened, tmp_path,
         page = opened("search?collection=shop&id=shoes%2F003.jpg", at=server, expected=["net::ERR_"])
         before = found(page)
     page.get_by_role("checkbox", name="hats").click()
-    page.get_by_role("alert").get_by_text("The server does not answer.").wait_for()
+    page.get_by_role("alert").get_by_text("The server is not responding.").wait_for()
     with running(settings, port=urlsplit(server.url).port):
         page.get_by_role("button", name="Try again").click()
-        assert set(found(page)) != set(before)  # hats only, as was asked when nobody answered
-        page.get_by_role("checkbox", name="hats").click()  # as it was
+        assert set(found(page)) != set(before)  # hats only: the filter chosen while the server was down
+        page.get_by_role("checkbox", name="hats").click()  # clear the filter
         eventually(lambda: found(page) == before)

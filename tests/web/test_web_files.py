@@ -1,4 +1,4 @@
-"""How the page is served: whole, small, cacheable, and under a policy that lets nothing in."""
+"""How the page is served: complete, small, cacheable, and under a strict content security policy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_scripts_and_styles_fit_the_budget():
     assert sum(sizes.values()) <= BUDGET_BYTES, sizes
 
 
-def test_the_start_file_names_its_version_and_may_not_be_kept_unasked(server):
+def test_the_start_page_names_its_version_and_is_revalidated(server):
     answer = server.client.get("/")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-cache"
@@ -39,14 +39,14 @@ def test_the_start_file_names_its_version_and_may_not_be_kept_unasked(server):
     assert server.client.head("/").status_code == 200
 
 
-def test_what_is_no_file_of_the_page_is_a_problem_document(server):
+def test_an_unknown_file_is_a_problem_document(server):
     for path in ("/web/0/nothing.js", "/web/0/..%2Fapp.py", "/web/0/__init__.py"):
         answer = server.client.get(path)
         assert answer.status_code == 404, path
         assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_the_policy_lets_no_script_in_and_nothing_out(server):
+def test_the_policy_blocks_foreign_scripts_and_requests(server):
     policy = server.client.get("/").headers["content-security-policy"]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert rules["default-src"] == "'none'"
@@ -55,7 +55,7 @@ def test_the_policy_lets_no_script_in_and_nothing_out(server):
     assert "unsafe" not in policy
 
 
-def test_the_policy_names_the_bucket_to_upload_to(monkeypatch):
+def test_the_policy_allows_the_upload_bucket(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     images = Store("s3://pictures", s3_endpoint="http://127.0.0.1:9", s3_region="eu-west-1")
@@ -69,7 +69,7 @@ def test_no_file_names_another_server():
             assert word not in text, (name, word)
 
 
-def test_the_query_function_serves_it_as_well(server):
+def test_the_query_function_serves_the_page(server):
     gateway = Gateway(
         create_app(server.local.library, access=KeyAccess(Keys(server.local.library.artifacts)))
     )

@@ -1,4 +1,4 @@
-"""Searching with the eyes: by a file however it comes, by an item, by a part of either."""
+"""Search in the page: by a dropped, chosen or pasted file, by an item, and by a crop of either."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ids(page) -> list[str]:
 
 
 def upright_and_turned() -> tuple[bytes, bytes]:
-    """The same picture, once stored upright and once lying with an Exif orientation."""
+    """The same image twice: stored upright, and rotated with an Exif orientation."""
     numbers = np.random.default_rng(5)
     blocks = numbers.integers(0, 256, (6, 3, 3), dtype=np.uint8)
     upright = Image.fromarray(blocks).resize((300, 600), Image.Resampling.NEAREST)
@@ -38,7 +38,7 @@ def upright_and_turned() -> tuple[bytes, bytes]:
     return encoded(upright), encoded(upright.rotate(90, expand=True), exif=exif)
 
 
-def test_a_dropped_picture_finds_itself_first(opened, server):
+def test_a_dropped_image_is_its_own_best_match(opened, server):
     page = opened()
     drop(page, server.pictures["shoes/007.jpg"])
     assert ids(page)[0] == "shoes/007.jpg"
@@ -46,20 +46,20 @@ def test_a_dropped_picture_finds_itself_first(opened, server):
     assert "result" in page.locator(".summary").inner_text()
 
 
-def test_a_chosen_and_a_pasted_picture_find_themselves(opened, server):
+def test_chosen_and_pasted_images_are_their_own_best_match(opened, server):
     page = opened()
     picture = {
         "name": "q.jpg",
         "mimeType": "image/jpeg",
         "buffer": server.pictures["hats/002.jpg"],
     }
-    page.get_by_label("Choose a picture").set_input_files(picture)
+    page.get_by_label("Choose an image").set_input_files(picture)
     assert ids(page)[0] == "hats/002.jpg"
     page.evaluate(PASTE, file_in(page, server.pictures["bags/012.jpg"]))
     page.locator(".card").first.get_by_text("Picture 12", exact=True).wait_for()
 
 
-def test_a_phone_is_asked_for_its_camera(opened):
+def test_take_a_photo_opens_the_camera(opened):
     page = opened()
     camera = page.get_by_label("Take a photo")
     assert camera.get_attribute("capture") == "environment"
@@ -67,7 +67,7 @@ def test_a_phone_is_asked_for_its_camera(opened):
     assert ids(page)[0] == "hats/002.jpg"
 
 
-def test_a_large_photo_is_made_small_and_kept_upright(opened, server):
+def test_a_large_photo_is_shrunk_and_stays_upright(opened, server):
     page = opened()
     page.evaluate(SENT)
     big = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
@@ -84,13 +84,13 @@ def test_a_large_photo_is_made_small_and_kept_upright(opened, server):
     assert page.locator(".crop canvas").evaluate("(one) => one.height > one.width")
 
 
-def test_what_no_browser_reads_is_still_sent_as_it_is(opened):
+def test_a_file_the_browser_cannot_decode_is_sent_unchanged(opened):
     page = opened(expected=["status of 422"])
     drop(page, b"this is no picture", "note.jpg")
     page.get_by_role("alert").get_by_text("The image cannot be used").wait_for()
 
 
-def test_more_like_this_goes_on_from_any_item_and_back(opened):
+def test_a_match_becomes_the_query_and_back_restores_the_last(opened):
     page = opened("search?collection=shop&id=shoes%2F007.jpg")
     first = ids(page)
     assert "shoes/007.jpg" not in first
@@ -115,7 +115,7 @@ def test_details_show_everything_and_close_with_escape(opened):
 
 
 def two_halves() -> bytes:
-    """A picture whose left half is a hat's colour and whose right half is a shoe's."""
+    """An image with the colour of hats on the left and of shoes on the right."""
     picture = Image.new("RGB", (400, 200), COLOURS["hats"])
     picture.paste(COLOURS["shoes"], (200, 0, 400, 200))
     return encoded(picture)
@@ -125,24 +125,24 @@ def categories(page) -> set[str]:
     return set(page.locator(".card .tag").all_text_contents()[:8])
 
 
-def test_a_crop_by_mouse_searches_for_that_part(opened):
+def test_a_crop_by_mouse_searches_for_the_crop(opened):
     page = opened()
     drop(page, two_halves())
     found(page)
     for side, category in ((0.02, "hats"), (0.55, "shoes")):
         area = page.locator(".crop").bounding_box()
         left, top = area["x"] + side * area["width"], area["y"] + 0.05 * area["height"]
-        if side > 0.5:  # a click asks for the whole again
+        if side > 0.5:  # a click resets the crop
             page.mouse.click(area["x"] + area["width"] * 0.98, top)
-            page.get_by_role("button", name="Whole picture").wait_for(state="detached")
+            page.get_by_role("button", name="Whole image").wait_for(state="detached")
         page.mouse.move(left, top)
         page.mouse.down()
         page.mouse.move(left + 0.4 * area["width"], top + 0.9 * area["height"], steps=4)
         page.mouse.up()
-        page.get_by_role("button", name="Whole picture").wait_for()
+        page.get_by_role("button", name="Whole image").wait_for()
         first = "[...document.querySelectorAll('.tag')].slice(0, 8)"
         until(page, f"{first}.every((one) => one.textContent === '{category}')")
-    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_role("button", name="Whole image").click()
     until(page, "new Set([...document.querySelectorAll('.tag')].map((one) => one.textContent)).size > 1")
 
 
@@ -154,10 +154,10 @@ def test_a_crop_by_keyboard_of_an_item(opened):
     frame.focus()
     for key in ["Shift+ArrowLeft"] * 12 + ["Shift+ArrowUp"] * 6 + ["ArrowRight", "ArrowDown"]:
         page.keyboard.press(key)
-    page.get_by_role("button", name="Whole picture").wait_for()
+    page.get_by_role("button", name="Whole image").wait_for()
     assert frame.evaluate("(one) => one.style.getPropertyValue('--left')") == "4%"
     assert frame.evaluate("(one) => one === document.activeElement")
-    assert "id=" not in page.url  # a part of an item is no item
+    assert "id=" not in page.url  # a crop is not an item
 
 
 def test_facets_count_and_filter(opened):
@@ -181,11 +181,11 @@ def test_facets_count_and_filter(opened):
     page.locator(".card .tag", has_text="shoes").first.wait_for()
 
 
-def test_a_least_confidence_leaves_out_and_says_so(opened):
+def test_minimum_confidence_removes_results_and_updates_the_summary(opened):
     page = opened("search?collection=shop&id=shoes%2F007.jpg")
     found(page)
     before = page.locator(".summary").inner_text()
-    slider = page.get_by_label("At least this confidence")
+    slider = page.get_by_label("Minimum confidence")
     slider.focus()
     for _ in range(9):
         page.keyboard.press("PageUp")
@@ -197,17 +197,17 @@ def test_a_least_confidence_leaves_out_and_says_so(opened):
     assert page.locator(".summary").inner_text() != before
 
 
-def test_one_picture_per_product(opened):
+def test_one_result_per_product(opened):
     page = opened("search?collection=shop&id=shoes%2F007.jpg")
     found(page)
-    page.get_by_role("checkbox", name="One picture per product").check()
+    page.get_by_role("checkbox", name="One result per product").check()
     until(page, "location.hash.includes('group=product_id')")
     page.locator(".grid:not([aria-busy])").wait_for()
     products = page.locator(".card .product").all_text_contents()
     assert len(products) == len(set(products)) > 10
 
 
-def test_results_go_on_as_one_scrolls(opened):
+def test_more_results_load_on_scroll(opened):
     page = opened("search?collection=shop&id=shoes%2F007.jpg", size=(700, 600))
     found(page)
     page.locator(".more-results").scroll_into_view_if_needed()
@@ -216,7 +216,7 @@ def test_results_go_on_as_one_scrolls(opened):
 
 
 @pytest.mark.parametrize("by_file", [True, False])
-def test_the_copied_command_asks_the_same(opened, server, by_file, tmp_path):
+def test_the_copied_command_returns_the_same_results(opened, server, by_file, tmp_path):
     page = opened("search?collection=shop&id=shoes%2F007.jpg&filter=%7B%22category%22%3A%22shoes%22%7D")
     found(page)
     if by_file:
@@ -224,7 +224,7 @@ def test_the_copied_command_asks_the_same(opened, server, by_file, tmp_path):
         page.locator(".said", has_text="it's mine.jpg").wait_for()
     expected = found(page)
     page.get_by_role("button", name="Copy as curl").click()
-    page.get_by_text("The command is copied.").wait_for()
+    page.get_by_text("Command copied.").wait_for()
     words = shlex.split(page.evaluate("navigator.clipboard.readText()"))
     assert words[0] == "curl"
     url = words[-1]
@@ -240,10 +240,10 @@ def test_the_copied_command_asks_the_same(opened, server, by_file, tmp_path):
     assert titles[:5] == expected[:5]
 
 
-def test_a_link_brings_others_to_the_same_results(opened):
+def test_a_copied_link_opens_the_same_results(opened):
     page = opened("search?collection=shop&id=shoes%2F007.jpg&group=product_id")
     expected = ids(page)
     page.get_by_role("button", name="Copy link").click()
-    page.get_by_text("The link is copied").wait_for()
+    page.get_by_text("Link copied").wait_for()
     other = opened(page.evaluate("navigator.clipboard.readText()").split("#")[1])
     assert ids(other)[:20] == expected[:20]

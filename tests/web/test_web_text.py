@@ -1,4 +1,4 @@
-"""Whatever names and metadata hold, it is shown as text."""
+"""Names and metadata always appear as plain text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_markup_is_text_in_every_view(opened):
         assert page.locator("#main b[onclick], #main script, img[onerror]").count() == 0, view
 
 
-def test_an_unknown_place_says_so_and_leads_home(opened):
+def test_an_unknown_view_shows_a_notice_and_the_search(opened):
     page = opened("nowhere?collection=<script>", expected=["status of 503"])
     page.get_by_text("There is no collection called <script>.").wait_for()
     assert page.get_by_role("link", name="Search", exact=True).get_attribute("aria-current") == "page"

@@ -1,4 +1,4 @@
-"""Uploads: many files or a folder, progress, retry, metadata beside them, and what was refused."""
+"""Uploads in the page: files, folders, metadata, progress, retries and rejected files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def row(page, name: str):
 
 def test_files_with_metadata_become_searchable(opened, server, fresh):
     page = opened(f"upload?collection={fresh}")
-    page.get_by_label("Category of loose files").fill("hats")
+    page.get_by_label("Category for files without a folder").fill("hats")
     table = (
         b'file,title,price,note\na.jpg,"Red, with ""quotes""",12.5,007\nb.jpg,' + MARKUP.encode() + b",3,\n"
     )
@@ -39,7 +39,7 @@ def test_files_with_metadata_become_searchable(opened, server, fresh):
             {"name": "about.csv", "mimeType": "text/csv", "buffer": table},
         ]
     )
-    page.locator("#main").get_by_text("2 found by searches").wait_for()
+    page.locator("#main").get_by_text("2 searchable").wait_for()
     item = server.item(fresh, "hats/a.jpg")
     assert item["metadata"] == {"title": 'Red, with "quotes"', "price": 12.5, "note": "007"}
     assert item["category"] == "hats"
@@ -55,32 +55,32 @@ def test_a_folder_keeps_its_categories(opened, server, fresh, tmp_path):
         target.write_bytes(photo("bags", number))
     page = opened(f"upload?collection={fresh}")
     page.get_by_label("Choose a folder").set_input_files(tmp_path / "photos")
-    page.locator("#main").get_by_text("2 found by searches").wait_for()
+    page.locator("#main").get_by_text("2 searchable").wait_for()
     assert server.item(fresh, "hats/1.jpg")
     assert server.item(fresh, "shoes/1.jpg")
 
 
-def test_rejections_come_with_their_reasons_and_hostile_names_as_text(opened, fresh):
+def test_rejected_files_show_reasons_and_hostile_names_as_text(opened, fresh):
     page = opened(f"upload?collection={fresh}")
     hostile = HOSTILE.split("/")[1]
     note = {"name": hostile, "mimeType": "image/jpeg", "buffer": b"no picture at all"}
     page.get_by_label("Choose files").set_input_files([note, picture("good.jpg", 3)])
-    page.locator("#main").get_by_text("1 found by searches, 1 rejected").wait_for()
+    page.locator("#main").get_by_text("1 searchable, 1 rejected").wait_for()
     assert "rejected" in row(page, hostile).first.inner_text()
-    listed = page.get_by_role("region", name="List of rejections")
+    listed = page.get_by_role("region", name="List of rejected files")
     listed.get_by_text(hostile, exact=True).wait_for()
-    assert "no picture that lookalike reads" in listed.inner_text()
+    assert "not a supported image; got an unknown format. Use JPEG, PNG" in listed.inner_text()
     assert page.locator("img[onerror]").count() == 0
 
 
-def test_a_name_that_cannot_be_is_refused_alone(opened, fresh):
+def test_an_invalid_name_fails_alone(opened, fresh):
     page = opened(f"upload?collection={fresh}", expected=["status of 400"])
     page.get_by_label("Choose files").set_input_files([picture("bad .part"), picture("fine.jpg", 4)])
-    page.locator("#main").get_by_text("1 found by searches, 1 failed").wait_for()
+    page.locator("#main").get_by_text("1 searchable, 1 failed").wait_for()
     assert "cannot be an item's id" in row(page, "bad .part").inner_text()
 
 
-def test_a_broken_upload_can_be_tried_again(opened, server, fresh):
+def test_an_interrupted_upload_can_be_retried(opened, server, fresh):
     page = opened(f"upload?collection={fresh}", expected=["net::ERR_FAILED"])
     broken = []
 
@@ -93,13 +93,13 @@ def test_a_broken_upload_can_be_tried_again(opened, server, fresh):
     page.route("**/uploads/*", once)
     page.get_by_label("Choose files").set_input_files([picture("again.jpg", 5)])
     page.locator("#main").get_by_text("1 failed").wait_for()
-    assert "The upload broke off" in row(page, "again.jpg").inner_text()
+    assert "The upload was interrupted" in row(page, "again.jpg").inner_text()
     page.get_by_role("button", name="Retry again.jpg").click()
-    page.locator("#main").get_by_text("1 found by searches").wait_for()
+    page.locator("#main").get_by_text("1 searchable").wait_for()
     assert server.item(fresh, "again.jpg")
 
 
-def test_progress_is_told_for_each_file(opened, fresh):
+def test_each_file_shows_its_progress(opened, fresh):
     page = opened(f"upload?collection={fresh}")
     page.route("**/uploads/*", lambda route: (page.wait_for_timeout(300), route.continue_()))
     page.get_by_label("Choose files").set_input_files(
@@ -108,11 +108,11 @@ def test_progress_is_told_for_each_file(opened, fresh):
     bars = page.locator("tbody progress")
     bars.nth(5).wait_for()
     assert page.locator(".summary, [role=status]").first.inner_text() is not None
-    page.locator("#main").get_by_text("6 found by searches").wait_for()
+    page.locator("#main").get_by_text("6 searchable").wait_for()
     assert set(bars.evaluate_all("(all) => all.map((one) => one.value)")) == {1}
 
 
-def test_metadata_that_cannot_be_read_is_said(opened, fresh):
+def test_invalid_metadata_is_reported(opened, fresh):
     page = opened(f"upload?collection={fresh}")
     bad = {"name": "m.jsonl", "mimeType": "application/json", "buffer": b'{"file": "a.jpg"}\n[1]\n'}
     page.get_by_label("Choose files").set_input_files([bad])

@@ -1,4 +1,4 @@
-"""Map, duplicates, collections and quality, as people use them."""
+"""The page's map, duplicates, collections and quality views."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def painted(page) -> int:
     return page.evaluate(PAINTED)
 
 
-def test_the_map_shows_pictures_and_goes_where_one_wants(opened):
+def test_the_map_shows_thumbnails_pans_and_zooms(opened):
     page = opened("map?collection=shop")
     page.locator("canvas").wait_for()
-    eventually(lambda: painted(page) > 50)  # dots have a colour a category, pictures many
+    eventually(lambda: painted(page) > 50)  # dots have one colour per category, thumbnails have many
     page.get_by_text("66 items").wait_for()
     scale = page.evaluate(f"{CHART}.scale")
     page.get_by_role("button", name="Zoom in").click()
     assert page.evaluate(f"{CHART}.scale") > scale
-    page.get_by_role("button", name="All").click()
+    page.get_by_role("button", name="Show all").click()
     canvas = page.locator("canvas")
     bounds = canvas.bounding_box()
     page.mouse.move(bounds["x"] + 300, bounds["y"] + 300)
@@ -37,10 +37,10 @@ def test_the_map_shows_pictures_and_goes_where_one_wants(opened):
     page.mouse.up()
     assert page.evaluate(f"{CHART}.scale") > scale * 1.5
     place = page.evaluate(f"[{CHART}.across({CHART}.data.x[3]), {CHART}.down({CHART}.data.y[3])]")
-    page.get_by_role("button", name="All").click()
+    page.get_by_role("button", name="Show all").click()
     place = page.evaluate(f"[{CHART}.across({CHART}.data.x[3]), {CHART}.down({CHART}.data.y[3])]")
     page.mouse.click(bounds["x"] + place[0], bounds["y"] + place[1])
-    page.get_by_role("link", name="More like this").click()
+    page.get_by_role("link", name="Find similar").click()
     assert found(page)
 
 
@@ -53,24 +53,24 @@ def test_the_map_by_keyboard_and_by_category(opened):
     after = page.evaluate(f"[{CHART}.x, {CHART}.scale]")
     assert after[0] > before[0]
     assert after[1] > before[1]
-    page.get_by_role("link", name="More like this").wait_for()
+    page.get_by_role("link", name="Find similar").wait_for()
     page.get_by_role("button", name="belts 16").click()
     assert page.evaluate(f"{CHART}.data.categories[{CHART}.only]") == "belts"
     until(page, "document.querySelectorAll('.near button').length === 9")
 
 
-def test_a_query_shows_where_it_falls(opened, server):
+def test_the_map_marks_the_query(opened, server):
     page = opened("map?collection=shop")
     page.locator("canvas").wait_for()
     drop(page, server.pictures["shoes/007.jpg"])
-    page.get_by_text("The ring shows where").wait_for()
+    page.get_by_text("The ring marks").wait_for()
     number = page.evaluate(f"{CHART}.data.ids.indexOf('shoes/007.jpg')")
     own = page.evaluate(f"[{CHART}.data.x[{number}], {CHART}.data.y[{number}]]")
     pin = page.evaluate(f"{CHART}.pin")
     assert abs(pin[0] - own[0]) + abs(pin[1] - own[1]) < 0.05
 
 
-def test_places_on_the_map_keep_categories_together(server):
+def test_map_positions_keep_categories_together(server):
     found_map = server.client.get("/collections/shop/map").json()
     places = list(zip(found_map["x"], found_map["y"], found_map["category"], strict=True))
     assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y, _ in places)
@@ -79,17 +79,17 @@ def test_places_on_the_map_keep_categories_together(server):
         others = [other for other in places if other is not place]
         nearest = min(others, key=lambda other: (other[0] - place[0]) ** 2 + (other[1] - place[1]) ** 2)
         right += nearest[2] == place[2]
-    assert right > 0.6 * len(places)  # by chance it would be a quarter
+    assert right > 0.6 * len(places)  # random positions would give a quarter
 
 
-def test_duplicates_stand_side_by_side_and_go_one_by_one(opened, server):
+def test_duplicates_are_grouped_and_deleted_one_by_one(opened, server):
     server.create("twins")
     one, two = photo("hats", 70), photo("bags", 71)
     pictures = {"hats/a.jpg": one, "hats/b.jpg": one, "hats/c.jpg": one, "bags/a.jpg": two, "bags/b.jpg": two}
     server.upload("twins", pictures)
     server.wait_for("twins", *pictures)
     page = opened("duplicates?collection=twins")
-    page.get_by_text("2 groups of pictures that are the same").wait_for()
+    page.get_by_text("2 groups of duplicates").wait_for()
     group = page.get_by_role("region", name="Group of 3")
     assert group.locator(".member img").count() == 3
     group.get_by_role("button", name="Delete hats/").first.click()
@@ -101,75 +101,75 @@ def test_duplicates_stand_side_by_side_and_go_one_by_one(opened, server):
         .removeprefix("Delete ")
     )
     group.get_by_role("button", name="Delete hats/").first.click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete image").click()
     until(page, "document.querySelectorAll('section .member').length === 4")
     server.wait_without("twins", gone)
     group.get_by_role("button", name="Delete all but the best").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete them").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete images").click()
     group.wait_for(state="detached")
     eventually(lambda: sum(server.item("twins", name) is not None for name in pictures) == 3)
 
 
-def test_collections_are_made_switched_and_deleted(opened, server):
+def test_collections_are_created_selected_and_deleted(opened, server):
     page = opened("collections?collection=shop")
     tile = page.locator(".tile", has=page.get_by_role("heading", name="shop", exact=True))
     tile.get_by_text("66", exact=True).wait_for()
     text = tile.inner_text()
     assert "tiny" in text
-    assert "Snapshot" in text
+    assert "Last indexed" in text
     assert "ago" in text.split("Last upload")[1]
-    page.get_by_label("Its name").fill("made-here")
+    page.get_by_label("Name (").fill("made-here")
     page.get_by_role("button", name="Create").click()
     page.get_by_role("heading", name="Upload to made-here").wait_for()
     page.get_by_label("Collection", exact=True).select_option("shop")
     page.get_by_role("heading", name="Upload to shop").wait_for()
     page.get_by_role("link", name="Collections").click()
     page.get_by_role("button", name="Delete made-here").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete it").click()
-    page.get_by_text("made-here is deleted.").wait_for()
+    page.get_by_role("dialog").get_by_role("button", name="Delete collection").click()
+    page.get_by_text("Deleted made-here.").wait_for()
     assert server.client.get("/collections/made-here").status_code == 404
 
 
-def test_the_threshold_moves_and_says_what_it_gives(opened, server):
+def test_the_threshold_shows_its_precision_and_recall(opened, server):
     page = opened("quality?collection=shop")
-    slider = page.get_by_label("Move the threshold")
+    slider = page.get_by_label("Score threshold")
     slider.focus()
     curve = server.client.get("/collections/shop/quality").json()["curve"]
     page.keyboard.press("Home")
-    told = page.locator("output.headline b")
-    assert told.all_text_contents() == [
+    readout = page.locator("output.headline b")
+    assert readout.all_text_contents() == [
         f"{curve[0]['score']:.3f}",
         f"{round(curve[0]['precision'] * 100)} %",
         f"{round(curve[0]['recall'] * 100)} %",
     ]
     before = page.locator(".plot circle.spot").first.get_attribute("cx")
     page.keyboard.press("End")
-    assert told.nth(2).inner_text() == "100 %"
+    assert readout.nth(2).inner_text() == "100 %"
     assert page.locator(".plot circle.spot").first.get_attribute("cx") != before
-    assert page.locator("table", has_text="first right").locator("tbody tr").count() == 4
+    assert page.locator("table", has_text="Recall@1").locator("tbody tr").count() == 4
 
 
 def start(page, data: bytes) -> None:
-    page.get_by_label("Learn from").select_option("zip")
+    page.get_by_label("Training data").select_option("zip")
     page.get_by_label("Zip file", exact=True).set_input_files(
         {"name": "classes.zip", "mimeType": "application/zip", "buffer": data}
     )
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start training").click()
 
 
-def test_a_training_from_a_zip_is_watched_to_its_end_and_cancelled(opened, server):
+def test_a_training_from_a_zip_file_shows_its_end_and_can_be_cancelled(opened, server):
     page = opened("quality?collection=shop")
     start(page, b"this is no zip file")
     page.locator("[data-status=failed]").wait_for(timeout=60_000)
     assert "zip" in page.locator("article").first.inner_text()
     start(page, zipped({f"{kind}/{n}.jpg": photo(kind, n) for kind in ("hats", "bags") for n in range(12)}))
-    page.get_by_text("The zip file has arrived.").wait_for()
+    page.get_by_text("Zip file uploaded.").wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.locator("[data-status=cancelled]").wait_for(timeout=60_000)
 
 
-def test_a_way_back_that_is_not_there_is_said(opened):
+def test_a_rollback_without_a_previous_encoder_is_reported(opened):
     page = opened("quality?collection=shop", expected=["status of 409"])
-    page.get_by_role("button", name="Roll back").click()
+    page.get_by_role("button", name="Roll back to previous encoder").click()
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     page.get_by_text("This does not fit what is there.").wait_for()

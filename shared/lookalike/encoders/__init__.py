@@ -1,4 +1,4 @@
-"""Encoders as they serve: the manifest, the LiteRT runtime, the registry. No TensorFlow here."""
+"""Encoders at serving time: manifest, LiteRT runtime and registry. Without TensorFlow."""
 
 from lookalike.encoders.manifest import EncoderManifest, PrecisionInfo, VectorSpec
 from lookalike.encoders.registry import Encoders

@@ -1,4 +1,4 @@
-"""What an encoder is: `encoder.json`, the part of its folder that people and programs read."""
+"""`encoder.json`: the description of an encoder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FULL_ID = re.compile(rf"{NAME_RULE.pattern}-[0-9a-f]{{{ID_DIGITS}}}")
 
 @dataclass(frozen=True, slots=True)
 class VectorSpec:
-    """One kind of vector that the encoder gives: its name, its dimension, whether it has unit length."""
+    """One kind of vector of an encoder: its name, dimension, and whether it has unit length."""
 
     name: str
     dimension: int
@@ -35,7 +35,7 @@ class VectorSpec:
 class PrecisionInfo:
     """One model file of the encoder.
 
-    `mean_cosine_to_fp32` is measured on pictures that took no part in the calibration.
+    `mean_cosine_to_fp32` is measured on images that were not used for calibration.
     """
 
     file: str
@@ -46,19 +46,19 @@ class PrecisionInfo:
 
 @dataclass(frozen=True, slots=True)
 class EncoderManifest:
-    """An encoder's identity card. The id hashes all that decides its vectors: equal ids, equal vectors.
+    """Description of an encoder. Its id hashes everything that determines its vectors.
 
     Attributes:
         id: `<name>-<12 hex digits>`; see `content_id`.
-        name: what people call it.
-        backbone: where it came from (preset name, handle or folder); for reading only.
-        preprocess: how a picture becomes the model's input.
-        vectors: the vectors it gives; the one named `image` is searched.
-        precisions: model files by precision; `fp32` is always there.
-        default_precision: used on both sides, gallery and query, unless somebody asks otherwise.
+        name: for people.
+        backbone: its origin (preset name, handle or folder); informational.
+        preprocess: how an image becomes the model's input.
+        vectors: the kinds of vectors it returns; searches use the one named `image`.
+        precisions: model files by precision; `fp32` always exists.
+        default_precision: used for items and queries by default.
         created_at: ISO 8601, UTC.
-        details: anything else worth knowing (versions, calibration, why int8 was refused; for a trained
-            encoder `held_out`, a list).
+        details: further information (versions, calibration, why int8 was rejected; for a trained encoder
+            `held_out`, a list).
         format: version of this file's layout.
     """
 
@@ -80,7 +80,7 @@ class EncoderManifest:
 
     @property
     def held_out(self) -> frozenset[str]:
-        """Ids of the pictures that its training was judged on and did not learn from; none if untrained."""
+        """Ids of the images that its training held out; empty if untrained."""
         return frozenset(self.details.get("held_out", ()))
 
     def vector(self, name: str) -> VectorSpec:
@@ -98,8 +98,8 @@ class EncoderManifest:
         """The model file for `wanted` (None: the default).
 
         Raises:
-            EncoderRejected: it was made, and refused for departing too far from fp32.
-            EncoderNotFound: it was never made.
+            EncoderRejected: it was exported, but differed too much from fp32.
+            EncoderNotFound: it was never exported.
         """
         precision = wanted or self.default_precision
         if precision in self.precisions:
@@ -110,7 +110,7 @@ class EncoderManifest:
             f"encoder {self.id} was not exported in this precision",
             got=precision,
             expected=" or ".join(self.precisions),
-            fix="Build it with calibration pictures to get int8.",
+            fix="Build it with calibration images to get int8.",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class EncoderManifest:
         expected = content_id(manifest)
         if manifest.id != expected:
             raise Incompatible(
-                "encoder.json was changed after the encoder was made",
+                "encoder.json was changed after the encoder was built",
                 got=manifest.id,
                 expected=expected,
                 fix="An encoder is immutable: build a new one instead.",
@@ -195,8 +195,8 @@ class EncoderManifest:
 def content_id(manifest: EncoderManifest) -> str:
     """`<name>-<first 12 hex digits of the SHA-256>` of all that decides the vectors.
 
-    That is: format, preprocessing, vectors, the hash of every model file, and which of them is the default;
-    not the time, not the place of origin.
+    These are: format, preprocessing, vectors, the hash of every model file, and the default precision, but
+    not the time or origin.
     """
     content = {
         "format": manifest.format,
@@ -223,9 +223,9 @@ def file_sha256(path: Path) -> str:
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise EncoderNotFound(
-            "this folder holds no encoder",
+            "this folder has no encoder",
             got=path.parent,
             expected=f"a folder with {MANIFEST_FILE}",
-            fix="Make one with `lookalike encoders build`.",
+            fix="Build one: `lookalike encoders build`.",
         )
     return path

@@ -1,4 +1,4 @@
-"""Encoders by id in the artifacts store. A folder is read in place; S3 is downloaded to a cache, once."""
+"""Encoders by id in the artifacts store. Folder stores are read in place; S3 is downloaded to a cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Encoders:
     """All encoders of one artifacts store. Safe to share between threads."""
 
     def __init__(self, artifacts: Store, cache: Path | None = None) -> None:
-        """`cache` is where model files of an S3 store are kept; None makes a temporary folder if needed."""
+        """`cache` is the folder for model files of an S3 store; None creates a temporary folder if needed."""
         self._artifacts = artifacts
         self._cache = cache
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class Encoders:
             return self._read(found[0])
         if found:
             raise EncoderNotFound(
-                "more than one encoder is called so", got=repr(id_or_name), expected=" or ".join(found)
+                "more than one encoder matches", got=repr(id_or_name), expected=" or ".join(found)
             )
         raise EncoderNotFound(
             "there is no such encoder", got=repr(id_or_name), fix=_suggestion(id_or_name, ids)
@@ -125,7 +125,7 @@ class Encoders:
             return encoder
 
     def forget_unused(self) -> None:
-        """Remove downloaded model files of encoders that nobody holds any more."""
+        """Remove downloaded model files of encoders that are no longer in use."""
         if self._cache is None or self._artifacts.folder is not None:
             return
         with self._lock:
@@ -158,7 +158,7 @@ class Encoders:
 
     def _download(self, stored: str, cached: Path, info: PrecisionInfo, encoder_id: str) -> None:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        # Checked under another name, so that no other process meets a file that was not checked.
+        # Checked under a temporary name, so that no other process opens an unchecked file.
         with tempfile.TemporaryDirectory(dir=cached.parent) as staging:
             staged = Path(staging) / info.file
             try:
@@ -176,7 +176,7 @@ def _verify(path: Path, info: PrecisionInfo, encoder_id: str) -> None:
     got = file_sha256(path) if path.is_file() else f"no file {path}"
     if got != info.sha256:
         raise Incompatible(
-            f"{info.file} is not the file that encoder {encoder_id} was made with",
+            f"{info.file} is not the file of encoder {encoder_id}",
             got=got,
             expected=info.sha256,
             fix="Build or copy the encoder again.",
@@ -185,7 +185,7 @@ def _verify(path: Path, info: PrecisionInfo, encoder_id: str) -> None:
 
 def _suggestion(wanted: str, ids: tuple[str, ...]) -> str:
     if not ids:
-        return "The store holds no encoder yet: make one with `lookalike encoders build`."
+        return "The store has no encoders yet. Build one: `lookalike encoders build`."
     names = {name_of(known): known for known in ids} | {known: known for known in ids}
     near = list(
         dict.fromkeys(names[match] for match in difflib.get_close_matches(wanted, names, n=5, cutoff=0.3))

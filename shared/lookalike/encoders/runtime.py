@@ -1,4 +1,4 @@
-"""Pixels → vectors with LiteRT (https://ai.google.dev/edge/litert), the only model code that serves."""
+"""Pixels → vectors with LiteRT (https://ai.google.dev/edge/litert), the only model code at serving time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _announced = False
 
 
 class Encoder:
-    """One model file, ready to run. Safe to share between threads.
+    """One model file, ready to run. Thread-safe.
 
-    An interpreter serves one call at a time, and LiteRT releases the GIL while it computes; so calls that
-    come together each get an interpreter of their own, up to `parallel`, and further ones wait their turn.
-    All of them map the same file, and further ones are opened only when they are first needed.
+    An interpreter runs one call at a time, and LiteRT releases the GIL while it computes. Concurrent calls
+    each get an interpreter, up to `parallel`; further ones wait. All interpreters map the same file and are
+    opened on first use.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Encoder:
             manifest: what the file must agree with.
             model_path: the `.tflite` file.
             precision: which of the manifest's files it is; None is the manifest's default.
-            threads: threads within one call (latency of one picture).
+            threads: threads within one call (latency of one image).
             parallel: calls side by side (throughput); None is the number of CPUs.
 
         Raises:
@@ -63,16 +63,16 @@ class Encoder:
         return f"Encoder({self.manifest.id}, {self.precision})"
 
     def encode(self, images: Sequence[Pixels] | NDArray[np.uint8]) -> Vectors:
-        """Vectors of many pictures.
+        """Vectors of many images.
 
         Args:
-            images: n pictures as `images.model_input` makes them: (size, size, 3), uint8, sRGB.
+            images: n images as `images.model_input` makes them: (size, size, 3), uint8, sRGB.
 
         Returns:
             (n, dimension), float32, each row of unit length (unless the manifest says `normalized: false`).
 
         Raises:
-            InvalidInput: a picture has another shape or dtype.
+            InvalidInput: an image has another shape or dtype.
         """
         vectors = np.empty((len(images), self.manifest.dimension), np.float32)
         with self._interpreter() as interpreter:
@@ -82,7 +82,7 @@ class Encoder:
         return unit_length(vectors) if self.manifest.vector("image").normalized else vectors
 
     def encode_one(self, image: Pixels) -> Vector:
-        """The vector of one picture: (dimension,), float32. See `encode`."""
+        """The vector of one image: (dimension,), float32. See `encode`."""
         vector: Vector = self.encode([image])[0]
         return vector
 
@@ -96,19 +96,19 @@ class Encoder:
             try:
                 yield interpreter
             finally:
-                self._idle.append(interpreter)  # the last used comes first again: its memory is warm
+                self._idle.append(interpreter)  # reuse the last one first: its memory is warm
 
     def _open(self) -> _Interpreter:
         size = self.manifest.preprocess.size
         return _Interpreter(self._path, self._threads, (size, size, 3), self.manifest.dimension)
 
     def _check_size(self) -> None:
-        """A cheap look at load; the hash was checked when the file was added or downloaded."""
+        """A cheap check at load time; the hash was checked when the file was added or downloaded."""
         expected = self.manifest.precision(self.precision).size_bytes
         got = self._path.stat().st_size if self._path.is_file() else None
         if got != expected:
             raise Incompatible(
-                f"the model file of encoder {self.manifest.id} is not the one that its manifest names",
+                f"the model file of encoder {self.manifest.id} does not match its manifest",
                 got=f"{self._path} of {got} bytes" if got is not None else f"no file {self._path}",
                 expected=f"{expected} bytes",
                 fix="Add the encoder again.",
@@ -118,7 +118,7 @@ class Encoder:
         size = self.manifest.preprocess.size
         if image.shape != (size, size, 3) or image.dtype != np.uint8:
             raise InvalidInput(
-                f"encoder {self.manifest.id} cannot take this picture",
+                f"encoder {self.manifest.id} does not accept this image",
                 got=f"{image.dtype} {image.shape}",
                 expected=f"uint8 ({size}, {size}, 3)",
                 fix="Prepare it with lookalike.images.model_input.",
@@ -160,10 +160,10 @@ class _Interpreter:
 
 @contextmanager
 def _unannounced() -> Iterator[None]:
-    """Keep LiteRT's announcement of its first interpreter off the terminal, for which it has no switch.
+    """Suppress LiteRT's message about its first interpreter, for which it has no option.
 
-    It comes from C++, once in a process, on file descriptor 2; so it is stopped there, and only that once.
-    Real failures are Python exceptions, and pass.
+    C++ code writes it once per process to file descriptor 2, so that is redirected once. Real failures are
+    Python exceptions and are not affected.
     """
     global _announced  # noqa: PLW0603  # once in a process is what it is about
     if _announced:
@@ -188,7 +188,7 @@ def _unannounced() -> Iterator[None]:
 def unit_length(vectors: Vectors) -> Vectors:
     """Rows scaled to length 1 (L2), in float32; a row of zeros stays so.
 
-    Here and not in the model, because a quantised square root would cost more than it saves.
+    Not part of the model, because a quantised square root would cost more than it saves.
     """
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: Vectors = vectors / np.maximum(lengths, SMALLEST_LENGTH)

@@ -1,4 +1,4 @@
-"""How good an encoder is for a set of labelled pictures: numbers with intervals, and a report to look at."""
+"""Evaluate encoders on labelled images: metrics with confidence intervals, and an HTML report."""
 
 from lookalike.evaluation.bootstrap import Difference, Draws, Interval
 from lookalike.evaluation.evaluate import Candidate, evaluate

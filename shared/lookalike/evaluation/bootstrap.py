@@ -1,8 +1,8 @@
-"""How far a number could be off, had other pictures been the queries: the bootstrap over queries.
+"""Confidence intervals of metrics by the bootstrap over queries.
 
-Efron & Tibshirani 1993, "An introduction to the bootstrap": the queries are drawn again with replacement,
-many times, and the number is computed each time. Where two encoders are judged on the same queries, they
-are drawn alike for both, and the difference is what is looked at (the paired bootstrap; Koehn 2004).
+Efron & Tibshirani 1993, "An introduction to the bootstrap": resample the queries with replacement many times
+and compute the metric each time. Two encoders on the same queries use the same resamples, and the interval is
+that of their difference (the paired bootstrap; Koehn 2004).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lookalike.evaluation.pairs import PairCounts, binned
 from lookalike.evaluation.sides import Sides
 
 Replicates = NDArray[np.float64]
-"""(REPLICATES,): one number as each draw gives it."""
+"""(REPLICATES,): the metric in each draw."""
 Verdict = Literal["better", "worse", "noise"]
 
 REPLICATES = 1_000
@@ -29,7 +29,7 @@ COARSE_BINS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate, and the interval that holds the middle 95 % of its draws (percentile method)."""
+    """An estimate with its 95 % interval (percentile method)."""
 
     value: float
     low: float
@@ -37,20 +37,20 @@ class Interval:
 
     @classmethod
     def of(cls, value: float, draws: Replicates) -> Interval:
-        """The interval of `value`, whose draws are `draws`; NaN draws are passed over."""
+        """The interval of `value` from its `draws`. NaN draws are ignored."""
         known = draws[~np.isnan(draws)]
         if not len(known):
             return cls(value, float("nan"), float("nan"))
         low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        # Coarse bins may put the value of the full curve just outside of its draws.
+        # Draws use coarse bins, so the exact value may lie just outside them.
         return cls(value, min(float(low), value), max(float(high), value))
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One number of an encoder minus that of another, on the same queries.
+    """The metric of one encoder minus that of another, on the same queries.
 
-    `verdict` is "noise" when the interval holds 0: these queries cannot tell the two apart.
+    `verdict` is "noise" when the interval contains 0: these queries show no difference.
     """
 
     change: Interval
@@ -58,7 +58,7 @@ class Difference:
 
     @classmethod
     def of(cls, new: tuple[float, Replicates], old: tuple[float, Replicates]) -> Difference:
-        """Compare (value, draws) of two encoders; both draws must come from one `Draws`."""
+        """Compare (value, draws) of two encoders. Both must come from the same `Draws`."""
         change = Interval.of(new[0] - old[0], new[1] - old[1])
         if change.low > 0:
             return cls(change, "better")
@@ -66,15 +66,15 @@ class Difference:
 
 
 class Draws:
-    """Which queries each draw holds, how often. The same for every encoder that is judged on them.
+    """The bootstrap resamples: how often each draw contains each query. All encoders share them.
 
-    More than 1,000 queries are put into 1,000 groups at random, and groups are drawn: the spread is the
-    same in expectation, and memory stays bounded.
+    More than 1,000 queries are put into 1,000 random groups, and groups are drawn. The expected spread is the
+    same, and memory stays bounded.
     """
 
     def __init__(self, queries: int, *, seed: int = 0) -> None:
         if queries < 1:
-            raise InvalidInput("there are no queries to draw from", got=queries, expected="1 or more")
+            raise InvalidInput("there are no queries to resample", got=queries, expected="1 or more")
         rng = np.random.default_rng(seed)
         groups = min(queries, GROUPS)
         self.group: NDArray[np.int64] = rng.permutation(queries) % groups
@@ -85,7 +85,7 @@ class Draws:
         """(REPLICATES, groups): how often each group is drawn."""
 
     def mean(self, values: NDArray[np.float64]) -> Replicates:
-        """The mean over queries in every draw; `values` (q,), NaN for queries that do not count."""
+        """The mean over queries in every draw. `values`: (q,), NaN for queries to ignore."""
         known = ~np.isnan(values)
         groups = self.times.shape[1]
         sums = np.bincount(self.group, weights=np.where(known, values, 0.0), minlength=groups)
@@ -122,8 +122,8 @@ class Draws:
 def _coarse(counts: PairCounts) -> NDArray[np.int64]:
     """(BINS,): the coarse bin of each fine one, rising with the score.
 
-    Each holds about a thousandth of the pairs of one class, so that recall is resolved alike everywhere;
-    and ends at the bottom with such a pair, because a threshold is best put just below one.
+    Each holds about a thousandth of the same-class pairs, so that the resolution in recall is even. Its
+    lowest pair is a same-class pair, because the best threshold is just below one.
     """
     total = max(1, int(counts.same.sum()))
     above = total - np.cumsum(counts.same)

@@ -1,4 +1,4 @@
-"""The evaluation itself: encoders side by side on one split of one set of pictures."""
+"""Evaluate several encoders on one query/gallery split of one set of images."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ CURVE_POINTS = 200
 HISTOGRAM_BINS = 128
 
 Progress = Callable[[str], None]
-"""Told what is being done now, in a few words."""
+"""Called with a short description of each step."""
 Draw = tuple[float, Replicates]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One encoder's vectors of all pictures: (n, d) float32, in the order of the pictures."""
+    """One encoder's vectors of all images: (n, d) float32, in the order of the images."""
 
     name: str
     vectors: Vectors
@@ -60,28 +60,28 @@ def evaluate(
     layout: bool = False,
     progress: Progress | None = None,
 ) -> EvaluationReport:
-    """Judge every candidate on the same queries; compare each with the first.
+    """Evaluate every candidate on the same queries and compare each with the first.
 
     Args:
         candidates: at least one; names differ.
-        ids: (n,) of the pictures.
+        ids: (n,) of the images.
         labels: (n,) their categories.
-        split: which of them ask, and whom.
-        title: what is evaluated, for people.
-        wanted_precision: for the threshold, in (0, 1].
-        layout: draw a map too; needs scikit-learn, and seconds.
+        split: which images are queries, and which the gallery.
+        title: the report's title.
+        wanted_precision: the precision that the threshold must reach, in (0, 1].
+        layout: compute a 2-D map too; needs scikit-learn and takes seconds.
         progress: called before each step.
 
     Raises:
-        InvalidInput: fewer than 10 pictures or 2 categories; no query has a picture of its category to find;
-            a number is out of range; names are equal; vectors and labels differ in number.
+        InvalidInput: fewer than 10 images or 2 categories; no query has a relevant image in the gallery;
+            `wanted_precision` is out of range; names are equal; vectors and labels differ in number.
     """
     _check(candidates, ids, labels, wanted_precision)
     say = progress or (lambda _: None)
     draws = Draws(len(split.queries))
     results, drawn = [], []
     for candidate in candidates:
-        say(f"judging {candidate.name}")
+        say(f"evaluating {candidate.name}")
         trial = _Trial(candidate, tuple(ids), np.asarray(labels), split, wanted_precision)
         result, numbers = trial.judge(draws, layout=layout)
         results.append(result)
@@ -110,7 +110,7 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
-    """One encoder on the split."""
+    """One encoder on one split."""
 
     candidate: Candidate
     ids: tuple[str, ...]
@@ -130,10 +130,10 @@ class _Trial:
         )
         if not sides.relevant().any():
             raise InvalidInput(
-                "no query has another picture of its category to find",
+                "no query has a matching image in the gallery",
                 got=f"{len(queries)} queries, {len(sides.classes)} categories",
-                expected="categories with two pictures or more",
-                fix="Put pictures of one kind into one category.",
+                expected="categories with 2 images or more",
+                fix="Give images of the same kind the same category.",
             )
         object.__setattr__(self, "sides", sides)
 
@@ -172,7 +172,7 @@ class _Trial:
 
 
 def _curve(counts: PairCounts) -> tuple[Threshold, ...]:
-    """Points at evenly spaced recalls, both ends among them."""
+    """Points at evenly spaced recalls, including both ends."""
     thresholds, precision, recall = counts.curve()
     if not counts.same.any():
         return ()
@@ -194,28 +194,28 @@ def _check(
 ) -> None:
     if len(ids) < FEWEST_PICTURES or len(ids) != len(labels):
         raise InvalidInput(
-            "too few labelled pictures to evaluate",
+            "too few labelled images to evaluate",
             got=min(len(ids), len(labels)),
             expected=f"{FEWEST_PICTURES} or more, each with a category",
-            fix="Put pictures in one folder per category, or name a collection whose items have categories.",
+            fix="Put images in one folder per category, or choose a collection whose items have categories.",
         )
     if len(set(labels)) < 2:
         raise InvalidInput(
-            "all pictures are of one category, so that every answer is right",
+            "all images have the same category, so every match would be correct",
             got=repr(labels[0]),
             expected="2 categories or more",
         )
     if not 0 < wanted_precision <= 1:
         raise InvalidInput(
-            "the wanted precision is out of range", got=wanted_precision, expected="above 0, at most 1"
+            "the target precision is out of range", got=wanted_precision, expected="above 0, at most 1"
         )
     names = [candidate.name for candidate in candidates]
     if not names or len(set(names)) != len(names):
-        raise InvalidInput("encoders must be told apart by name", got=", ".join(names) or "none")
+        raise InvalidInput("encoder names must be unique", got=", ".join(names) or "none")
     for candidate in candidates:
         if len(candidate.vectors) != len(ids):
             raise InvalidInput(
-                f"{candidate.name} has not one vector for each picture",
+                f"{candidate.name} must have one vector per image",
                 got=len(candidate.vectors),
                 expected=len(ids),
             )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart by people who see colours otherwise (Okabe & Ito 2008), dark enough on white.
+# Distinct for colour-blind readers (Okabe & Ito 2008) and dark enough on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A5195", "#8C6D00", "#56B4E9", "#444444")
 SAME, DIFFERENT = "#0072B2", "#D55E00"
 LONGEST_NAME = 26
@@ -41,7 +41,7 @@ STYLE: dict[Any, Any] = {
 
 
 def figures(report: EvaluationReport) -> Iterator[tuple[str, Figure]]:
-    """Every plot that the report has something for, by a name that can be a file's.
+    """Every plot that the report has data for, with a name that is valid as a file name.
 
     Raises:
         Incompatible: matplotlib is not installed.
@@ -53,7 +53,7 @@ def figures(report: EvaluationReport) -> Iterator[tuple[str, Figure]]:
             "the report's plots need matplotlib", got=str(error), fix='pip install "lookalike[train]"'
         ) from error
     with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # browsers have the letters
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has those glyphs
         yield "precision-recall", _precision_recall(report)
         yield "similarities", _similarities(report)
         if any(encoder.reliability for encoder in report.encoders):
@@ -68,7 +68,7 @@ def figures(report: EvaluationReport) -> Iterator[tuple[str, Figure]]:
 
 
 def svg(figure: Figure) -> str:
-    """The plot as an `<svg>` element: text stays text, nothing is fetched."""
+    """The plot as a self-contained `<svg>` element. Text stays text."""
     written = io.StringIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")
@@ -150,19 +150,19 @@ def _similarities(report: EvaluationReport) -> Figure:
 
 def _reliability(report: EvaluationReport) -> Figure:
     figure, (axes,) = _plot(width=6.4, height=5.2)
-    axes.plot([0, 1], [0, 1], color="#999999", linestyle="--", linewidth=1, label="as often as it says")
+    axes.plot([0, 1], [0, 1], color="#999999", linestyle="--", linewidth=1, label="ideal")
     for encoder, colour in _coloured(report.encoders):
         if encoder.reliability is None:
             continue
         bins = encoder.reliability.bins
         most = max(bin_.pairs for bin_ in bins)
         x, y = [bin_.confidence for bin_ in bins], [bin_.right for bin_ in bins]
-        firm = [bin_ for bin_ in bins if bin_.pairs >= most / 50]  # a handful of pairs draws no line
+        firm = [bin_ for bin_ in bins if bin_.pairs >= most / 50]  # too few pairs for a line
         axes.plot([b.confidence for b in firm], [b.right for b in firm], color=colour, alpha=0.8)
         sizes = [20 + 160 * bin_.pairs / most for bin_ in bins]
         error = encoder.reliability.expected_calibration_error
         axes.scatter(x, y, s=sizes, color=colour, label=f"{short(encoder.name, 36)}: error {error:.3f}")
-    axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.03))
+    axes.set(xlabel="confidence", ylabel="share of correct matches", xlim=(0, 1), ylim=(0, 1.03))
     _legend_above(axes)
     return figure
 
@@ -188,14 +188,14 @@ def _confusion(encoder: EncoderResult) -> Figure:
         share = table[row, column]
         colour = "white" if share > 0.55 else "#222222"
         axes.text(column, row, f"{share * 100:.0f}", ha="center", va="center", color=colour, fontsize=8)
-    axes.set(xlabel="category of the nearest picture", ylabel="category of the query")
+    axes.set(xlabel="category of the best match", ylabel="category of the query")
     axes.set_title(f"{short(encoder.name, 44)}, % of each row", fontsize=11, loc="left")
     figure.colorbar(image, ax=axes, shrink=0.7)
     return figure
 
 
 def _confused(encoder: EncoderResult) -> list[str]:
-    """All categories in order, or those that take most part in mistakes where there are too many."""
+    """All categories in order, or the most confused ones if there are too many."""
     names = sorted({cell.asked for cell in encoder.confusion} | {cell.found for cell in encoder.confusion})
     if len(names) <= CONFUSED_CATEGORIES:
         return names
@@ -221,14 +221,14 @@ def _map(encoder: EncoderResult) -> Figure:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
-    axes.set_title(f"{short(encoder.name, 60)}: {len(encoder.layout)} pictures", fontsize=11, loc="left")
+    axes.set_title(f"{short(encoder.name, 60)}: {len(encoder.layout)} images", fontsize=11, loc="left")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.8, fontsize=9)
     return figure
 
 
 def _dots(axes: Axes, points: Sequence[Any], colour: str, label: str, marker: str) -> None:
     x, y = [p.x for p in points], [p.y for p in points]
-    # As pixels: thousands of dots as shapes would be most of the file.
+    # Rasterised: thousands of dots as shapes would dominate the file size.
     axes.scatter(x, y, s=13, color=colour, label=label, marker=marker, linewidths=0, rasterized=True)
 
 
@@ -247,13 +247,13 @@ def _blend(report: EvaluationReport) -> Figure:
     for point in points:
         if point.chosen:
             axes.axvline(point.weight, color="#333333", linestyle="--", linewidth=1.2, label="chosen")
-    axes.set(xlabel="weight of the trained features", ylabel="part of the queries", xlim=(-0.02, 1.02))
+    axes.set(xlabel="weight of the trained features", ylabel="share of queries", xlim=(-0.02, 1.02))
     _legend_above(axes)
     return figure
 
 
 def _legend_above(axes: Axes) -> None:
-    """Where no curve can run through it."""
+    """Place the legend above the plot, where no curve crosses it."""
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=9.5, markerscale=0.6)
 
 

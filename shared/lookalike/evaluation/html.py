@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no script."""
+"""Write the report as one self-contained HTML file: no network, no scripts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lookalike.evaluation.pairs import Threshold
 from lookalike.evaluation.report import METRICS, EncoderResult, EvaluationReport, WorstQuery
 from lookalike.types import Pixels
 
-Pictures = Callable[[str], Pixels | None]
-"""The pixels of a picture by its id, (height, width, 3) uint8 sRGB; None if it cannot be read."""
+ImageReader = Callable[[str], Pixels | None]
+"""Reads an image by its id: (height, width, 3) uint8 sRGB, or None if it cannot be read."""
 
 THUMBNAIL = 160
 QUALITY = 72
 WORST_SHOWN = 36
-"""Worst queries in all, shared by the encoders, so that the file stays small."""
+"""Number of worst queries over all encoders. It bounds the file size."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 CSS = """
@@ -45,30 +45,32 @@ figure { margin: 0; } figure svg { width: 100%; height: auto; max-height: 42rem;
 .right img, .right .none { border-color: #009e73; } .wrong img, .wrong .none { border-color: #d55e00; }
 """
 CAPTIONS = {
-    "precision-recall": "Every query against every gallery picture, over all thresholds of the score; the "
-    "dot is the threshold for the wanted precision.",
-    "similarities": "Scores of pairs of one category and of different ones. The less they overlap, the "
-    "better a threshold works.",
-    "reliability": "Of matches with this confidence, how many are right. Learned from other queries; the "
-    "larger the dot, the more matches.",
-    "confusion": "What the nearest picture is. Rows add up to 100 where all categories are shown.",
-    "map": "Pictures near each other look alike to the encoder (t-SNE); far apart means little.",
-    "blend": "What the trained part gives and takes: validation pictures, by its weight.",
+    "precision-recall": "Precision and recall of all query/gallery pairs over all score thresholds. The dot "
+    "marks the threshold for the target precision.",
+    "similarities": "Scores of same-category and different-category pairs. The less they overlap, the "
+    "better a threshold separates them.",
+    "reliability": "Share of correct matches by confidence, which was learned from other queries. Larger "
+    "dots stand for more matches.",
+    "confusion": "Category of the best match by category of the query. Rows add up to 100 if all categories "
+    "are shown.",
+    "map": "Images close together are similar to the encoder (t-SNE). Large distances mean little.",
+    "blend": "Metrics on validation images by the weight of the trained features.",
 }
+VERDICTS = {"better": "better", "worse": "worse", "noise": "within noise"}
 
 
-def write_html(report: EvaluationReport, path: Path, pictures: Pictures | None = None) -> Path:
+def write_html(report: EvaluationReport, path: Path, images: ImageReader | None = None) -> Path:
     """Write the report; the file appears whole or not at all.
 
     Args:
         report: what to show.
-        path: of the file; its folder is made.
-        pictures: reads pictures, for thumbnails of the worst queries; None shows their names only.
+        path: of the file; its folder is created.
+        images: reads the thumbnails of the worst queries; None shows only their names.
 
     Raises:
         Incompatible: matplotlib is not installed.
     """
-    page = html(report, pictures)
+    page = html(report, images)
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f"{path.name}.part")
     staged.write_text(page, "utf-8")
@@ -76,25 +78,25 @@ def write_html(report: EvaluationReport, path: Path, pictures: Pictures | None =
     return path
 
 
-def html(report: EvaluationReport, pictures: Pictures | None = None) -> str:
-    """The page. Everything that comes from pictures, metadata or names is escaped."""
+def html(report: EvaluationReport, images: ImageReader | None = None) -> str:
+    """The page. All names and metadata are escaped."""
     title = _text(report.title or "Evaluation")
     body = [
         f"<h1>{title}</h1>",
-        f'<p class="lead">{report.queries:,} queries against {report.gallery:,} pictures of '
-        f"{report.categories:,} categories; {_text(report.split)}. {_text(report.created_at)}</p>",
+        f'<p class="lead">{report.queries:,} queries against {report.gallery:,} images in '
+        f"{report.categories:,} categories ({_text(report.split)}). {_text(report.created_at)}</p>",
         *(f"<p>{_text(note)}</p>" for note in report.notes),
         _unanswerable(report),
-        "<h2>How well it finds</h2>",
+        "<h2>Retrieval quality</h2>",
         _metrics(report),
         _differences(report),
-        "<h2>Which threshold for which precision</h2>",
+        "<h2>Thresholds by precision</h2>",
         _thresholds(report),
         "<h2>Plots</h2>",
         f'<div class="plots">{"".join(_figures(report))}</div>',
         _blend(report),
         *(_categories(encoder) for encoder in report.encoders),
-        *(_worst(encoder, report, pictures) for encoder in report.encoders),
+        *(_worst(encoder, report, images) for encoder in report.encoders),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -110,8 +112,8 @@ def _unanswerable(report: EvaluationReport) -> str:
     if not report.unanswerable:
         return ""
     return (
-        f"<p>{report.unanswerable:,} queries are of a category that the gallery does not hold, and are in "
-        "no number of retrieval.</p>"
+        f"<p>{report.unanswerable:,} queries have a category that is not in the gallery. The retrieval "
+        "metrics exclude them.</p>"
     )
 
 
@@ -130,7 +132,7 @@ def _metrics(report: EvaluationReport) -> str:
         ]
         for encoder in report.encoders
     ]
-    note = "Small: 95 % of what other queries of this kind would give (bootstrap over queries)."
+    note = "Small numbers: 95 % confidence interval (bootstrap over queries)."
     return _table(head, rows) + f'<p class="small">{note}</p>'
 
 
@@ -141,7 +143,7 @@ def _differences(report: EvaluationReport) -> str:
         [_text(difference.name), *(_difference(difference.metrics[key]) for key in METRICS)]
         for difference in report.differences
     ]
-    heading = f"<h3>Against {_text(report.differences[0].baseline)}, on the same queries</h3>"
+    heading = f"<h3>Difference from {_text(report.differences[0].baseline)} on the same queries</h3>"
     return heading + _table(["encoder", *METRICS.values()], rows)
 
 
@@ -155,7 +157,7 @@ def _thresholds(report: EvaluationReport) -> str:
             rows.append(
                 [_text(encoder.name), f"{precision:g}", _number(threshold.score), f"{threshold.recall:.3f}"]
             )
-    return _table(["encoder", "wanted precision", "score of at least", "recall"], rows)
+    return _table(["encoder", "target precision", "minimum score", "recall"], rows)
 
 
 def _first(entry: tuple[float, Threshold]) -> float:
@@ -189,8 +191,8 @@ def _categories(encoder: EncoderResult) -> str:
         "gallery",
         "recall@1",
         "mAP@R",
-        "precision at the threshold",
-        "recall there",
+        "precision at threshold",
+        "recall at threshold",
     ]
     rows = [
         [
@@ -204,45 +206,46 @@ def _categories(encoder: EncoderResult) -> str:
     return f"<h2>By category: {_text(encoder.name)}</h2>" + _table(head, rows)
 
 
-def _worst(encoder: EncoderResult, report: EvaluationReport, pictures: Pictures | None) -> str:
+def _worst(encoder: EncoderResult, report: EvaluationReport, images: ImageReader | None) -> str:
     if not encoder.worst:
         return ""
     shown = encoder.worst[: max(6, WORST_SHOWN // len(report.encoders))]
-    rows = "".join(_worst_row(query, pictures) for query in shown)
-    return f"<h2>Worst queries: {_text(encoder.name)}</h2><p>The query, then its nearest pictures.</p>{rows}"
+    rows = "".join(_worst_row(query, images) for query in shown)
+    lead = "<p>Each row shows a query and its nearest images.</p>"
+    return f"<h2>Worst queries: {_text(encoder.name)}</h2>{lead}{rows}"
 
 
-def _worst_row(query: WorstQuery, pictures: Pictures | None) -> str:
-    tiles = [_tile("ask", query.id, query.label, "query", pictures)]
+def _worst_row(query: WorstQuery, images: ImageReader | None) -> str:
+    tiles = [_tile("ask", query.id, query.label, "query", images)]
     for found in query.found:
         kind = "right" if found.label == query.label else "wrong"
-        tiles.append(_tile(kind, found.id, found.label, f"{found.score:.3f}", pictures))
+        tiles.append(_tile(kind, found.id, found.label, f"{found.score:.3f}", images))
     return f'<div class="row">{"".join(tiles)}</div>'
 
 
-def _tile(kind: str, picture_id: str, label: str, detail: str, pictures: Pictures | None) -> str:
-    pixels = pictures(picture_id) if pictures else None
+def _tile(kind: str, image_id: str, label: str, detail: str, images: ImageReader | None) -> str:
+    pixels = images(image_id) if images else None
     image = '<div class="none"></div>'
     if pixels is not None:
-        image = f'<img alt="{_text(picture_id)}" src="data:image/jpeg;base64,{_thumbnail(pixels)}">'
+        image = f'<img alt="{_text(image_id)}" src="data:image/jpeg;base64,{_thumbnail(pixels)}">'
     return (
-        f'<div class="tile {kind}" title="{_text(picture_id)}">{image}<b>{_text(_cut(label))}</b><br>'
-        f'{_text(detail)}<br><span class="small">{_text(_cut(picture_id))}</span></div>'
+        f'<div class="tile {kind}" title="{_text(image_id)}">{image}<b>{_text(_cut(label))}</b><br>'
+        f'{_text(detail)}<br><span class="small">{_text(_cut(image_id))}</span></div>'
     )
 
 
 def _thumbnail(pixels: Pixels) -> str:
     from PIL import Image
 
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    thumbnail = Image.fromarray(pixels)
+    thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
     written = io.BytesIO()
-    picture.save(written, "JPEG", quality=QUALITY)
+    thumbnail.save(written, "JPEG", quality=QUALITY)
     return base64.b64encode(written.getvalue()).decode("ascii")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are HTML already."""
+    """An HTML table. Cells must be escaped already."""
     top = "".join(f"<th>{cell}</th>" for cell in head)
     lines = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
@@ -257,7 +260,7 @@ def _interval(interval: Interval) -> str:
 def _difference(difference: Difference) -> str:
     change = difference.change
     return (
-        f'<span class="{difference.verdict}">{change.value:+.3f} {difference.verdict}</span><br>'
+        f'<span class="{difference.verdict}">{change.value:+.3f} {VERDICTS[difference.verdict]}</span><br>'
         f'<span class="small">{change.low:+.3f} to {change.high:+.3f}</span>'
     )
 
@@ -271,5 +274,5 @@ def _cut(text: str, longest: int = 60) -> str:
 
 
 def _text(value: object) -> str:
-    """Escaped, and without characters that no page may hold."""
+    """Escaped text without control characters."""
     return escape(CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value)))

@@ -1,4 +1,4 @@
-"""What goes wrong, and where: by category, by pair of categories, by query."""
+"""Find mistakes by category, by pair of categories and by query."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 6
 
 
 def by_category(sides: Sides, found: Retrieval, threshold: float | None) -> tuple[CategoryResult, ...]:
-    """One line per category that asks, the lowest mAP@R first; those without a picture to find last."""
+    """One line per query category, lowest mAP@R first. Categories without relevant images come last."""
     taken, right = _taken(sides, threshold)
     gallery = np.bincount(sides.gallery_classes, minlength=len(sides.classes))
     lines = []
@@ -39,10 +39,10 @@ def by_category(sides: Sides, found: Retrieval, threshold: float | None) -> tupl
 
 
 def confusion(sides: Sides, found: Retrieval) -> tuple[Confusion, ...]:
-    """Categories of queries and of their nearest pictures, the most frequent first."""
-    asked = sides.query_classes[found.nearest >= 0]
+    """Pairs of query category and best-match category, most frequent first."""
+    queried = sides.query_classes[found.nearest >= 0]
     answered = sides.gallery_classes[found.nearest[found.nearest >= 0]]
-    pairs, counts = np.unique(np.stack([asked, answered], axis=1), axis=0, return_counts=True)
+    pairs, counts = np.unique(np.stack([queried, answered], axis=1), axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return tuple(
         Confusion(sides.classes[pairs[row, 0]], sides.classes[pairs[row, 1]], int(counts[row]))
@@ -53,8 +53,8 @@ def confusion(sides: Sides, found: Retrieval) -> tuple[Confusion, ...]:
 def worst_queries(
     sides: Sides, found: Retrieval, query_ids: Sequence[str], gallery_ids: Sequence[str], count: int = WORST
 ) -> tuple[WorstQuery, ...]:
-    """Queries whose nearest picture is of another category: lowest average precision first, and of equal
-    ones the most similar wrong answer first; at most a quarter of them from one category."""
+    """Queries whose best match has another category, lowest average precision first. Among equals, the most
+    similar wrong match comes first. At most a quarter come from one category."""
     wrong = np.flatnonzero(found.hits[1] == 0)
     order = wrong[np.lexsort((-found.nearest_score[wrong], found.average_precision[wrong]))]
     chosen = np.array(_varied(order, sides.query_classes, count), np.int64)
@@ -91,7 +91,7 @@ def _varied(order: Rows, classes: Rows, count: int) -> list[int]:
 
 
 def _taken(sides: Sides, threshold: float | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Per query: gallery pictures at or above the threshold, and how many of them are right; both (q,)."""
+    """Per query: gallery images at or above the threshold, and how many are correct; both (q,)."""
     taken, right = np.zeros(len(sides.queries), np.int64), np.zeros(len(sides.queries), np.int64)
     if threshold is not None:
         for rows, scores in sides.blocks():

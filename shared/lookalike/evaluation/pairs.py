@@ -1,4 +1,4 @@
-"""Precision and recall over thresholds of the score: every query against every gallery picture."""
+"""Precision and recall of all query/gallery pairs over score thresholds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lookalike.types import Vectors
 Counts = NDArray[np.int64]
 
 BINS = 1 << 20
-"""Of equal width over the cosines: scores that differ by less than 2e-6 count as equal."""
+"""Number of equal bins over [−1, 1]. Scores that differ by less than 2e-6 count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What happens when pairs with at least this score are taken for the same class.
+    """Precision and recall when pairs with at least this score are accepted as the same class.
 
-    `score` is None where no threshold reaches what was wanted; then nothing is taken and recall is 0.
+    `score` is None if no threshold reaches the target. Then nothing is accepted and recall is 0.
     """
 
     score: float | None
@@ -31,7 +31,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairCounts:
-    """How many pairs of one class, and of different ones, have a score in each of `BINS` bins on [−1, 1].
+    """Same-class and different-class pairs per score bin; `BINS` bins on [−1, 1].
 
     Attributes:
         same: (BINS,) int64.
@@ -42,9 +42,9 @@ class PairCounts:
     different: Counts
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Thresholds, falling, one per bin that holds a pair; precision and recall at each, in [0, 1].
+        """Falling thresholds, one per non-empty bin, with precision and recall in [0, 1].
 
-        Recall is NaN without pairs of one class.
+        Recall is NaN without same-class pairs.
         """
         bins = np.flatnonzero(self.same + self.different)[::-1]
         right = np.cumsum(self.same[bins])
@@ -58,17 +58,17 @@ class PairCounts:
         return thresholds, precision, recall
 
     def at_precision(self, wanted: float) -> Threshold:
-        """The threshold with the largest recall whose precision is at least `wanted`."""
+        """The threshold with the highest recall whose precision is at least `wanted`."""
         thresholds, precision, recall = self.curve()
         enough = np.flatnonzero(precision >= wanted)
         if not len(enough) or not recall[enough[-1]] > 0:
             return Threshold(None, 0.0, 0.0)
         best = int(enough[-1])
-        # Recall never falls along the curve: the last place that is precise enough has the most.
+        # Recall never falls along the curve, so the last precise threshold has the highest.
         return Threshold(float(thresholds[best]), float(precision[best]), float(recall[best]))
 
     def at_score(self, score: float) -> Threshold:
-        """Precision and recall when pairs of this score or more are taken."""
+        """Precision and recall when pairs with at least this score are accepted."""
         first = int(np.ceil((score + 1.0) * (BINS / 2) - 1e-6))
         right, wrong = int(self.same[first:].sum()), int(self.different[first:].sum())
         precision = right / (right + wrong) if right + wrong else 0.0
@@ -87,15 +87,15 @@ def pair_counts(
     *,
     exclude: Exclude | None = None,
 ) -> PairCounts:
-    """Compare all pairs of a query and a gallery picture; arguments and errors as for `retrieval`.
+    """Count all query/gallery pairs by score. Arguments and errors as for `retrieval`.
 
-    Needs 32 MB and a block of scores, whatever the number of pairs; 3,000 × 3,000 take 0.1 s on one core.
+    Needs 32 MB and one block of scores for any number of pairs. 3,000 × 3,000 take 0.1 s on one core.
     """
     return count_pairs(Sides.of(queries, query_labels, gallery, gallery_labels, exclude=exclude))
 
 
 def count_pairs(sides: Sides) -> PairCounts:
-    """`pair_counts` of two sides that are checked already."""
+    """`pair_counts` for validated sides."""
     same, everything = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
     for bins, right, _ in binned(sides):
         everything += np.bincount(bins, minlength=BINS)
@@ -104,7 +104,7 @@ def count_pairs(sides: Sides) -> PairCounts:
 
 
 def binned(sides: Sides) -> Iterator[tuple[NDArray[np.int32], NDArray[np.bool_], Rows]]:
-    """Bin of each pair that is compared, whether it is of one class, and its query; all (p,), by blocks."""
+    """For each compared pair, in blocks: its bin, whether the classes match, and its query row; all (p,)."""
     for rows, scores in sides.blocks():
         compared = np.isfinite(scores)
         right = sides.query_classes[rows][:, None] == sides.gallery_classes

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as plain JSON values, and back; NaN, which JSON lacks, is null."""
+"""Convert frozen dataclasses to plain JSON values and back. NaN becomes null."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def to_plain(value: object) -> Any:
-    """Dictionaries, lists, strings, numbers and None that `json.dumps` takes as they are."""
+    """Plain values for `json.dumps`."""
     if is_dataclass(value):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -27,16 +27,17 @@ def to_plain(value: object) -> Any:
 
 
 def from_plain(kind: type[T], value: Any) -> T:
-    """Inverse of `to_plain`, for a dataclass whose fields are annotated with what they hold.
+    """Inverse of `to_plain` for a dataclass with annotated fields.
 
     Raises:
-        Incompatible: a field is missing, unknown, or of another kind.
+        Incompatible: a field is missing, unknown or of another type.
     """
     try:
         made: T = _read(kind, value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Incompatible(
-            f"this is not a {kind.__name__} as this version writes it", got=f"{type(error).__name__}: {error}"
+            f"cannot read {kind.__name__}: another version wrote it, or it is damaged",
+            got=f"{type(error).__name__}: {error}",
         ) from error
     return made
 

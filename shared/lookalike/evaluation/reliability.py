@@ -1,4 +1,4 @@
-"""Whether confidence is right as often as it says, on queries that it was not learned from."""
+"""Measure how well confidence is calibrated, on queries that it was not learned from."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FOLDS = 10
 
 
 def judge_confidence(sides: Sides, *, seed: int = 0) -> Reliability | None:
-    """Learn confidence from nine tenths of the queries, judge it on the others; ten times.
+    """Measure calibration by ten-fold cross-validation over queries.
 
-    That is what a snapshot does where items are held out: queries unlike the gallery teach it.
+    A snapshot with held-out items learns confidence in the same way: from queries outside the gallery.
 
     Returns:
-        None where the labels are too few; see `lookalike.confidence.learn`.
+        None if there are too few labels; see `lookalike.confidence.learn`.
     """
     pairs = nearest_pairs(sides)
     chance = _unrelated(sides, np.random.default_rng(seed))
@@ -45,7 +45,7 @@ def judge_confidence(sides: Sides, *, seed: int = 0) -> Reliability | None:
 
 
 def nearest_pairs(sides: Sides, rows: Rows | None = None) -> Pairs:
-    """Each query with its ten nearest gallery pictures, best first."""
+    """Each query with its ten nearest gallery images, best first."""
     scores, same, queries = [np.empty(0)], [np.empty(0, bool)], [np.empty(0, np.int64)]
     for block, similar in sides.blocks(rows):
         columns, found = best(similar, min(NEIGHBOURS, similar.shape[1]))
@@ -58,7 +58,7 @@ def nearest_pairs(sides: Sides, rows: Rows | None = None) -> Pairs:
 
 
 def _unrelated(sides: Sides, rng: np.random.Generator) -> tuple[float, float]:
-    """Median score of a random query and gallery picture, and how often they are of one class."""
+    """Median score of random query/gallery pairs, and how often their classes match."""
     left = rng.integers(0, len(sides.queries), RANDOM_PAIRS)
     right = rng.integers(0, len(sides.gallery), RANDOM_PAIRS)
     scores = np.einsum("ij,ij->i", sides.queries[left], sides.gallery[right])

@@ -1,4 +1,4 @@
-"""What an evaluation found, as values that are kept, sent and drawn."""
+"""The result of an evaluation as plain values."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ METRICS: Mapping[str, str] = {
     "map_at_r": "mAP@R",
     "recall_at_precision": "recall at precision",
 }
-"""Keys of the numbers with an interval, and what people read."""
+"""Keys of the metrics with an interval, and their display names."""
 
 
 @dataclass(frozen=True, slots=True)
 class WantedThreshold:
-    """The threshold for one wanted precision."""
+    """The threshold for one target precision."""
 
     wanted: float
     threshold: Threshold
@@ -34,7 +34,7 @@ class WantedThreshold:
 
 @dataclass(frozen=True, slots=True)
 class SimilarityHistogram:
-    """Numbers of pairs by score, in bins of equal width from `low` to `high`."""
+    """Pairs by score, in equal bins from `low` to `high`."""
 
     low: float
     high: float
@@ -46,8 +46,8 @@ class SimilarityHistogram:
 class CategoryResult:
     """One category's queries.
 
-    `precision` and `recall` are those of its queries' pairs at the threshold for the wanted precision; NaN
-    where no pair is taken, or there is no such threshold.
+    `precision` and `recall` are those of its queries' pairs at the threshold for the target precision. NaN
+    if no pair is accepted or there is no such threshold.
     """
 
     name: str
@@ -61,7 +61,7 @@ class CategoryResult:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How many queries of category `asked` have a nearest picture of category `found`."""
+    """How many queries of category `asked` have a best match of category `found`."""
 
     asked: str
     found: str
@@ -70,7 +70,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Pairs whose confidence lies in [low, high): their mean confidence, and the share that is right."""
+    """Pairs with confidence in [low, high): their mean confidence and the share of correct ones."""
 
     low: float
     high: float
@@ -81,15 +81,15 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Confidence, learned from nine tenths of the queries and judged on the ten nearest of the others.
+    """Calibration of confidence: learned from nine tenths of the queries, measured on the rest.
 
     Attributes:
         expected_calibration_error: see `lookalike.confidence.expected_calibration_error`, in [0, 1].
-        nearest_error: the same for the nearest picture of each query alone.
-        separation: probability that a right match has a higher confidence than a wrong one (area under the
-            ROC curve; ties count one half); NaN when all are right or all wrong.
-        pairs: how many were judged.
-        bins: 15 of equal width; empty ones are left out.
+        nearest_error: the same for only the best match of each query.
+        separation: probability that a correct match has a higher confidence than a wrong one (area under the
+            ROC curve; ties count one half). NaN if all are correct or all wrong.
+        pairs: number of measured pairs.
+        bins: the non-empty ones of 15 equal bins.
     """
 
     expected_calibration_error: float
@@ -101,7 +101,7 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A gallery picture that a query found."""
+    """A match of a query."""
 
     id: str
     label: str
@@ -110,7 +110,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class WorstQuery:
-    """A query that went wrong, and its nearest pictures."""
+    """A query with a wrong best match, and its nearest images."""
 
     id: str
     label: str
@@ -120,7 +120,7 @@ class WorstQuery:
 
 @dataclass(frozen=True, slots=True)
 class MapPoint:
-    """A picture's place on the two-dimensional map; both coordinates in [0, 1]."""
+    """An image's position on the two-dimensional map; both coordinates in [0, 1]."""
 
     x: float
     y: float
@@ -129,22 +129,22 @@ class MapPoint:
 
 @dataclass(frozen=True, slots=True)
 class EncoderResult:
-    """All about one encoder.
+    """The results of one encoder.
 
     Attributes:
-        name: the encoder's id, or what the caller calls it.
+        name: the encoder's id, or a name from the caller.
         dimension: of its vectors.
-        facts: anything else worth a column: precision, milliseconds, megabytes.
+        facts: further columns: precision, milliseconds, megabytes.
         metrics: by the keys of `METRICS`.
-        threshold: the threshold for the report's wanted precision.
+        threshold: the threshold for the report's target precision.
         thresholds: the same for other precisions.
         curve: about 200 points of precision against recall, recall rising.
-        histogram: similarities of same and different pairs.
+        histogram: scores of same-category and different-category pairs.
         categories: one line per category of the queries, worst first.
-        confusion: categories of queries and of their nearest pictures; pairs that occur.
-        reliability: None where the labels are too few to learn confidence from.
+        confusion: pairs of query category and best-match category that occur.
+        reliability: None if there are too few labels to learn confidence.
         worst: the worst queries.
-        layout: a map of a sample of the pictures; empty if none was asked for.
+        layout: a map of a sample of the images; empty if not requested.
     """
 
     name: str
@@ -173,7 +173,7 @@ class EncoderDifference:
 
 @dataclass(frozen=True, slots=True)
 class BlendPoint:
-    """What one weight of the trained features gives; `metrics` by what people read, in [0, 1]."""
+    """Metrics at one weight of the trained features; `metrics` by display name, in [0, 1]."""
 
     weight: float
     metrics: Mapping[str, float]
@@ -182,19 +182,19 @@ class BlendPoint:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """Encoders side by side on one split.
+    """Several encoders on one query/gallery split.
 
     Attributes:
         title: what was evaluated.
-        split: in words, which pictures were queries and which the gallery.
-        queries, gallery: how many pictures each side has.
-        unanswerable: queries whose category the gallery does not hold; no retrieval number counts them.
-        categories: how many there are.
-        wanted_precision: what `recall_at_precision` and `threshold` speak of.
+        split: how queries and gallery were chosen, for people.
+        queries, gallery: number of images in each.
+        unanswerable: queries whose category is not in the gallery; retrieval metrics exclude them.
+        categories: number of categories.
+        wanted_precision: the target of `recall_at_precision` and `threshold`.
         encoders: in the order given.
         differences: every encoder after the first, minus the first.
         blend: the trade-off of blending trained with frozen features, where a training measured it.
-        notes: what readers should know.
+        notes: remarks for readers.
         created_at: ISO 8601, UTC.
         format: version of this layout.
     """
@@ -224,10 +224,10 @@ class EvaluationReport:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> EvaluationReport:
-        """Inverse of `to_json`. Raises Incompatible for another format or another shape."""
+        """Inverse of `to_json`. Raises Incompatible for another format version or structure."""
         if value.get("format") != FORMAT:
             raise Incompatible(
-                "the evaluation was written in another format",
+                "this evaluation has another format version",
                 got=value.get("format"),
                 expected=FORMAT,
                 fix="Evaluate again.",

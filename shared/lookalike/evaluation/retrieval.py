@@ -1,4 +1,4 @@
-"""How well queries find gallery pictures of their class: recall@k and mAP@R, query by query."""
+"""Retrieval metrics by query: recall@k and mAP@R."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ DEPTHS = (1, 5, 10)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Retrieval:
-    """What each query found.
+    """The outcome of each query.
 
-    A query whose class the gallery does not hold cannot succeed; it is left out of the means, and its
-    entries in `hits` and `average_precision` are NaN.
+    A query whose class is not in the gallery cannot succeed. The means exclude it, and its entries in `hits`
+    and `average_precision` are NaN.
 
     Attributes:
         hits: for each depth k, (q,) float64: 1 if one of the k nearest is of the query's class, else 0.
         average_precision: (q,) float64: average precision at R (see `map_at_r`), in [0, 1].
-        nearest: (q,) int64: gallery row of the nearest picture; −1 if all were excluded.
+        nearest: (q,) int64: gallery row of the nearest image; −1 if all were excluded.
         nearest_score: (q,) float32: its cosine; NaN if there is none.
-        relevant: (q,) int64: R, gallery pictures of the query's class.
+        relevant: (q,) int64: R, gallery images of the query's class.
     """
 
     hits: Mapping[int, NDArray[np.float64]]
@@ -53,17 +53,17 @@ def retrieval(
     *,
     exclude: Exclude | None = None,
 ) -> Retrieval:
-    """Rank the gallery for every query by cosine, and judge each ranking by the classes.
+    """Rank the gallery by cosine for every query and score each ranking by class.
 
     Args:
         queries: (q, d) float32.
         query_labels: (q,) classes, strings or numbers.
         gallery: (g, d) float32.
         gallery_labels: (g,).
-        exclude: (query rows, gallery rows) that are not compared. If the queries are the gallery, give
+        exclude: (query rows, gallery rows) of pairs to skip. If the queries are the gallery, use
             `each_itself(q)`.
 
-    Memory is bounded by a block of scores; 3,000 × 3,000 take 0.2 s on one core.
+    Memory use is one block of scores. 3,000 × 3,000 take 0.2 s on one core.
 
     Raises:
         InvalidInput: see `Sides.of`.
@@ -80,7 +80,7 @@ def recall_at_k(
     *,
     exclude: Exclude | None = None,
 ) -> float:
-    """Part of the queries that have a picture of their class among their `k` (1, 5 or 10) nearest."""
+    """Share of queries with an image of their class among their `k` (1, 5 or 10) nearest."""
     return retrieval(queries, query_labels, gallery, gallery_labels, exclude=exclude).recall(k)
 
 
@@ -94,15 +94,15 @@ def map_at_r(
 ) -> float:
     """Mean average precision at R, in [0, 1].
 
-    For a query with R gallery pictures of its class: (1 / R) · Σ_{i ≤ R} precision(i) · [i-th is of its
-    class]. 1 means that the R nearest are the R right ones. Musgrave, Belongie & Lim 2020, "A metric
+    For a query with R gallery images of its class: (1 / R) · Σ_{i ≤ R} precision(i) · [i-th is of its
+    class]. 1 means that the R nearest are all of its class. Musgrave, Belongie & Lim 2020, "A metric
     learning reality check", §3.2 (https://arxiv.org/abs/2003.08505).
     """
     return retrieval(queries, query_labels, gallery, gallery_labels, exclude=exclude).map_at_r
 
 
 def rank(sides: Sides) -> Retrieval:
-    """`retrieval` of two sides that are checked already."""
+    """`retrieval` for validated sides."""
     count = len(sides.queries)
     relevant = sides.relevant()
     found = Retrieval(
@@ -112,7 +112,7 @@ def rank(sides: Sides) -> Retrieval:
         nearest_score=np.full(count, np.nan, np.float32),
         relevant=relevant,
     )
-    for rows in _alike(relevant):
+    for rows in _by_depth(relevant):
         depth = min(max(int(relevant[rows].max()), *DEPTHS), len(sides.gallery))
         for block, scores in sides.blocks(rows):
             _judge(sides, block, *best(scores, depth), found)
@@ -120,13 +120,13 @@ def rank(sides: Sides) -> Retrieval:
 
 
 def mean_of(values: NDArray[np.float64]) -> float:
-    """Mean of the values that are not NaN; NaN where there is none."""
+    """Mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _alike(relevant: Rows) -> Iterator[Rows]:
-    """Groups of queries whose R differ by less than a quarter: each is ranked no deeper than it needs."""
+def _by_depth(relevant: Rows) -> Iterator[Rows]:
+    """Groups of queries whose R differ by less than a quarter, so that none is ranked too deep."""
     order = np.argsort(relevant, kind="stable")
     start = 0
     while start < len(order):
@@ -148,7 +148,7 @@ def best(scores: Scores, depth: int) -> tuple[Rows, Scores]:
 
 
 def _judge(sides: Sides, rows: Rows, columns: Rows, scores: Scores, found: Retrieval) -> None:
-    """Write down what `rows` found: `columns` and `scores`, (b, depth), best first."""
+    """Record the rankings of `rows` in `found`: `columns` and `scores`, (b, depth), best first."""
     compared = np.isfinite(scores)
     found.nearest[rows] = np.where(compared[:, 0], columns[:, 0], -1)
     found.nearest_score[rows] = np.where(compared[:, 0], scores[:, 0], np.nan)

@@ -1,4 +1,4 @@
-"""The two sides of an evaluation: pictures that ask, pictures that may be found, and their classes."""
+"""The queries and the gallery of an evaluation, with their classes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Rows = NDArray[np.int64]
 Scores = NDArray[np.float32]
 Labels = Sequence[str] | Sequence[int] | NDArray[np.str_] | NDArray[np.integer]
 Exclude = tuple[NDArray[np.integer], NDArray[np.integer]]
-"""Pairs that are not compared: query rows and gallery rows, both (p,)."""
+"""Pairs to skip: query rows and gallery rows, both (p,)."""
 
-# Numbers of one block of scores (float32: 16 MB), whatever the number of pictures.
+# Scores per block (16 MB of float32), for any number of images.
 BLOCK_NUMBERS = 1 << 22
 SMALLEST_LENGTH = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sides:
-    """Queries and gallery, ready to be compared.
+    """Validated queries and gallery.
 
     Attributes:
         queries: (q, d) float32, unit length.
@@ -32,7 +32,7 @@ class Sides:
         query_classes: (q,) int64, numbers into `classes`.
         gallery_classes: (g,) int64, numbers into `classes`.
         classes: names, sorted.
-        excluded_queries: (p,) rows of the pairs that are left out, ascending.
+        excluded_queries: (p,) query rows of the pairs to skip, ascending.
         excluded_gallery: (p,) their gallery rows.
     """
 
@@ -54,17 +54,17 @@ class Sides:
         *,
         exclude: Exclude | None = None,
     ) -> Sides:
-        """Check both sides and number their classes.
+        """Validate queries and gallery, and number their classes.
 
         Args:
-            queries: (q, d), any length; they are compared by cosine.
+            queries: (q, d), any norm; compared by cosine.
             query_labels: (q,).
             gallery: (g, d).
             gallery_labels: (g,).
-            exclude: pairs of rows that are not compared, such as a picture and itself; each once or more.
+            exclude: pairs to skip, such as an image and itself; repeats are allowed.
 
         Raises:
-            InvalidInput: a side is empty, or the numbers of rows, of dimensions or of labels do not fit.
+            InvalidInput: queries or gallery are empty, or rows, dimensions and labels do not match.
         """
         _check(queries, query_labels, gallery, gallery_labels)
         names, numbers = np.unique(
@@ -82,17 +82,17 @@ class Sides:
         )
 
     def relevant(self) -> Rows:
-        """(q,): how many gallery pictures of its class each query could find."""
+        """(q,): the number of relevant gallery images of each query."""
         counts = np.bincount(self.gallery_classes, minlength=len(self.classes))[self.query_classes]
         same = self.query_classes[self.excluded_queries] == self.gallery_classes[self.excluded_gallery]
         lost = np.bincount(self.excluded_queries[same], minlength=len(self.queries))
         return np.asarray(counts - lost, np.int64)
 
     def blocks(self, rows: Rows | None = None) -> Iterator[tuple[Rows, Scores]]:
-        """Cosines of some queries (all: None) to the whole gallery, block by block.
+        """Cosines of queries (None: all) to the whole gallery, block by block.
 
         Yields:
-            Query rows (b,), and scores (b, g), float32; excluded pairs have −inf. The array is used again.
+            Query rows (b,), and scores (b, g), float32; skipped pairs have −inf. The array is reused.
         """
         rows = np.arange(len(self.queries)) if rows is None else rows
         step = max(1, BLOCK_NUMBERS // len(self.gallery))
@@ -111,7 +111,7 @@ class Sides:
 
 
 def each_itself(count: int) -> Exclude:
-    """Pairs of every row with itself: for a gallery that is its own set of queries (leave one out)."""
+    """Every row paired with itself, to skip when the queries are the gallery (leave-one-out)."""
     rows = np.arange(count)
     return rows, rows
 
@@ -126,7 +126,7 @@ def _check(queries: Vectors, query_labels: Labels, gallery: Vectors, gallery_lab
             raise InvalidInput(f"{name} vectors have values that are not finite")
     if queries.shape[1] != gallery.shape[1]:
         raise InvalidInput(
-            "queries and gallery are not of one encoder",
+            "queries and gallery have different dimensions",
             got=f"dimension {queries.shape[1]}",
             expected=gallery.shape[1],
         )

@@ -1,4 +1,4 @@
-"""Which pictures ask and which may be found, so that nobody finds what they should not know."""
+"""Query/gallery split without leakage."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lookalike.evaluation.sides import Exclude, Rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuerySplit:
-    """Rows of a set of pictures.
+    """Rows of the queries and of the gallery.
 
     Attributes:
         queries: (q,) int64.
         gallery: (g,) int64; may hold the queries.
-        exclude: positions in `queries` and in `gallery` of pairs that are not compared.
-        words: how it came about, for people.
+        exclude: positions in `queries` and in `gallery` of pairs to skip.
+        words: how the split was chosen, for people.
     """
 
     queries: Rows
@@ -29,32 +29,32 @@ class QuerySplit:
     words: str
 
     @classmethod
-    def held_out(cls, asks: NDArray[np.bool_], words: str) -> QuerySplit:
-        """Pictures marked in `asks`, (n,), ask; the others are the gallery.
+    def held_out(cls, queries: NDArray[np.bool_], words: str) -> QuerySplit:
+        """Images marked in `queries`, (n,), are queries; the others are the gallery.
 
         Raises:
-            InvalidInput: one of the sides is empty.
+            InvalidInput: there are no queries, or no gallery.
         """
-        if asks.all() or not asks.any():
+        if queries.all() or not queries.any():
             raise InvalidInput(
-                "the split leaves one side empty",
-                got=f"{int(asks.sum())} queries and {int((~asks).sum())} gallery pictures",
-                fix="Mark some pictures as validation and others as train.",
+                "the split has no queries or no gallery",
+                got=f"{int(queries.sum())} queries and {int((~queries).sum())} gallery images",
+                fix="Mark some images as validation and others as train.",
             )
         none = np.empty(0, np.int64)
-        return cls(np.flatnonzero(asks), np.flatnonzero(~asks), (none, none), words)
+        return cls(np.flatnonzero(queries), np.flatnonzero(~queries), (none, none), words)
 
     @classmethod
     def leave_one_out(
         cls, count: int, *, alike: Exclude | None = None, queries: int | None = None, seed: int = 0
     ) -> QuerySplit:
-        """Every picture asks all the others.
+        """Every image is a query against all others.
 
         Args:
-            count: how many pictures there are.
-            alike: pairs of rows that show the same picture, in any order; neither finds the other.
-            queries: at most so many ask, drawn at random.
-            seed: of the draw.
+            count: number of images.
+            alike: pairs of rows that are near-duplicates, in any order; they are not compared.
+            queries: maximum number of queries, sampled at random.
+            seed: of the sample.
         """
         rows = np.arange(count)
         if queries is not None and queries < count:
@@ -65,14 +65,14 @@ class QuerySplit:
         place = np.full(count, -1, np.int64)
         place[rows] = np.arange(len(rows))
         kept = place[first] >= 0
-        words = "every picture asks all the others" if len(rows) == count else f"{len(rows)} pictures ask all"
-        words += ", near-duplicates of itself left out" if len(left) else ""
+        words = "leave-one-out" if len(rows) == count else "leave-one-out, sampled queries"
+        words += ", near-duplicates excluded" if len(left) else ""
         return cls(rows, np.arange(count), (place[first[kept]], second[kept]), words)
 
     @classmethod
     def by_name(cls, splits: Sequence[str | None], held_out: frozenset[str]) -> QuerySplit | None:
-        """The split that metadata names, or None where it names no side. Others are the gallery."""
-        asks = np.array([str(name or "").lower() in held_out for name in splits], bool)
-        if not asks.any() or asks.all():
+        """The split by metadata, or None if it marks no queries or no gallery."""
+        queries = np.array([str(name or "").lower() in held_out for name in splits], bool)
+        if not queries.any() or queries.all():
             return None
-        return cls.held_out(asks, "queries are those whose metadata says so in the column split")
+        return cls.held_out(queries, "queries from the metadata column split")

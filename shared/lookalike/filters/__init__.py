@@ -1,4 +1,4 @@
-"""Search filters: which items may be in the answer.
+"""Search filters: conditions on the items of a search.
 
 A filter is a JSON object. Its fields are joined by *and*; `any` holds alternatives and `not` a negation:
 
@@ -7,7 +7,7 @@ A filter is a JSON object. Its fields are joined by *and*; `any` holds alternati
 
 A plain value means equality, and `null` means "has no value". Operators: `eq`, `ne`, `in`, `gt`, `gte`,
 `lt`, `lte`, `exists`. Text is compared by code point, so ISO dates compare as dates. An item without a
-value fulfils no comparison, and therefore fulfils the `not` (and the `ne`) of every comparison.
+value matches no comparison, and therefore matches the `not` (and the `ne`) of every comparison.
 
 Fields are the item's own columns, and its attributes by name. `attributes.<name>` names an attribute
 whose name is also that of a column, or a word of this language.

@@ -1,4 +1,4 @@
-"""Filters over Arrow tables: which fields there are, and which rows fulfil a filter."""
+"""Evaluate filters over Arrow tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def resolve_field(name: str, known: Mapping[str, FieldKind]) -> str:
     """The column that `name` means.
 
     Raises:
-        FilterError: there is none; the text names the nearest.
+        FilterError: it does not exist; the message suggests the nearest.
     """
     for column in (name, ATTRIBUTE_PREFIX + name):
         if column in known:
@@ -45,7 +45,7 @@ def resolve_field(name: str, known: Mapping[str, FieldKind]) -> str:
 
 
 def check_filter(filter_: Filter, known: Mapping[str, FieldKind]) -> None:
-    """Raise FilterError where `filter_` names an unknown field or compares unlike types."""
+    """Raise FilterError if `filter_` has an unknown field or compares different types."""
     for condition in conditions(filter_):
         kind = known[resolve_field(condition.field, known)]
         if kind == "unknown" or condition.operator == "exists":
@@ -58,18 +58,18 @@ def check_filter(filter_: Filter, known: Mapping[str, FieldKind]) -> None:
 def evaluate(
     filter_: Filter, table: pa.Table, known: Mapping[str, FieldKind] | None = None
 ) -> NDArray[np.bool_]:
-    """Which rows of `table` fulfil `filter_`.
+    """Which rows of `table` match `filter_`.
 
     Args:
         filter_: from `parse_filter`.
         table: its columns are fields; one row per item.
-        known: fields that exist although this table may lack them (all of its rows then have no value).
+        known: fields that exist even if this table lacks them (its rows then have no value).
 
     Returns:
         bool, shape (rows,).
 
     Raises:
-        FilterError: an unknown field, or unlike types.
+        FilterError: an unknown field, or different types.
     """
     kinds = dict(known) if known is not None else field_kinds(table.schema)
     check_filter(filter_, kinds)

@@ -1,4 +1,4 @@
-"""The filter language: its parts, and how they are read from JSON."""
+"""The filter language: its conditions, and parsing from JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """All of `filters`; fulfilled when there are none."""
+    """All of `filters`; matches everything if empty."""
 
     filters: tuple[Filter, ...]
 

@@ -1,8 +1,8 @@
-"""Bytes → checked sRGB picture → model input. The only preprocessing in the project.
+"""Bytes → checked sRGB image → model input. The only preprocessing in the project.
 
-Whatever the bytes are, only `ImageRejected` and its kinds leave `decode`. Sizes are judged from the header,
-before a decoder runs; and decoders see only the parts of a file that carry pixels, so that metadata cannot
-cost memory or time either (`lookalike.images.formats`).
+For any bytes, `decode` raises only `ImageRejected` and its subclasses. Sizes are checked in the header before
+a decoder runs. Decoders get only the parts of a file that carry pixels, so that metadata cannot cost memory
+or time (`lookalike.images.formats`).
 """
 
 from lookalike.images.decode import decode

@@ -1,4 +1,4 @@
-"""Any of Pillow's modes → sRGB over white."""
+"""Convert images in any of Pillow's modes to sRGB over white."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
 STRIP_PIXELS = 1_000_000
-"""Conversions run strip by strip, so that they need little memory beside the decoded picture."""
+"""Conversions run in strips, so that they need little memory besides the decoded image."""
 
 _PLAIN = frozenset({"L", "RGB", "CMYK"})
 _GREY = frozenset({"1", "L", "LA", "La"})
@@ -25,10 +25,10 @@ _PROFILE_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
 
 
 def flatten(image: Image, factor: int, frame: tuple[int, int, int, int] | None = None) -> Image:
-    """The picture over white, reduced by the whole `factor`, in mode L, RGB or CMYK.
+    """The image over white, reduced by the whole `factor`, in mode L, RGB or CMYK.
 
-    Reducing averages whole cells of factor × factor pixels, after transparency is gone: transparent pixels
-    have colours that must not show. `frame` is the part that the file paints; the rest becomes white.
+    Reducing averages cells of factor × factor pixels, after transparency is removed: the colours of
+    transparent pixels must not show. `frame` is the part that the file paints; the rest becomes white.
     """
     from PIL.Image import new
 
@@ -82,8 +82,8 @@ def _is_deep(image: Image) -> bool:
 def _grey_from_deep(image: Image) -> Image:
     """More than 8 bits of grey → mode L or LA.
 
-    16 bits are the range 0 … 65535. 32 bits and floats have no range that all agree on: the smallest of 0 … 1
-    (floats), 0 … 255 and 0 … 65535 that holds every finite number counts, and otherwise their own range.
+    16 bits have the range 0 … 65535. 32 bits and floats have no standard range: use the smallest of 0 … 1
+    (floats), 0 … 255 and 0 … 65535 that contains all finite values, or else the range of the values.
     """
     from PIL.Image import fromarray
 
@@ -115,9 +115,9 @@ def _range(values: NDArray[np.generic]) -> tuple[float, float]:
 
 
 def to_srgb(image: Image, profile: bytes | None) -> Image:
-    """Mode L, RGB or CMYK → RGB in sRGB, by way of the ICC `profile` where it is a sound one.
+    """Mode L, RGB or CMYK → RGB in sRGB, through the ICC `profile` if it is valid.
 
-    Without a profile the numbers of RGB and grey are taken as sRGB, and CMYK is inverted.
+    Without a profile, RGB and grey values count as sRGB, and CMYK is inverted.
     """
     if profile and not _is_srgb(profile):
         transform = _transform(profile, image.mode)
@@ -130,10 +130,10 @@ def to_srgb(image: Image, profile: bytes | None) -> Image:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """The conversion from `profile` to sRGB; None if the profile is damaged, or for another kind of picture.
+    """The conversion from `profile` to sRGB; None if the profile is damaged or for another colour space.
 
-    Kept, because one camera's pictures share their profile, and large ones take 30 ms to prepare. Transforms
-    may be used by several threads at once (Little CMS, "cmsDoTransform").
+    Cached, because a camera's images share their profile, and large ones take 30 ms to prepare. Transforms
+    are thread-safe (Little CMS, "cmsDoTransform").
     """
     if len(profile) > MAX_PROFILE_BYTES or profile[16:20] != _PROFILE_SPACES[mode]:
         return None
@@ -147,9 +147,9 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
 
 
 def _is_srgb(profile: bytes) -> bool:
-    """Whether a profile calls itself sRGB in its description tag (ICC.1:2022, 9.2.41), whatever its numbers.
+    """Whether the description tag of a profile says sRGB (ICC.1:2022, 9.2.41).
 
-    Spares most pictures that have a profile the import and the work of colour management.
+    Saves colour management for most images with a profile.
     """
     if profile[16:20] != b"RGB ":
         return False

@@ -3,8 +3,7 @@
 Multi-index hashing (Norouzi, Punjani, Fleet: "Fast Search in Hamming Space with Multi-Index Hashing", CVPR
 2012, https://arxiv.org/abs/1307.2982): cut the 256 bits into 16 words of 16. Two hashes that differ in at
 most 31 bits have a word in which they differ in at most one, so only hashes that share such a word are
-compared. The result is exact. Of n hashes that are spread out, about n² / 480 pairs are compared: 100,000
-take 5 s.
+compared. The result is exact. For n random hashes, about n² / 480 pairs are compared: 100,000 take 5 s.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ CHUNK_PAIRS = 1 << 20
 
 Rows = NDArray[np.int64]
 Pairs = tuple[Rows, Rows, NDArray[np.int64]]
-"""Rows i, rows j, and the number of bits in which they differ."""
+"""Rows i, rows j, and the number of differing bits."""
 
 
 def hamming(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Bits in which rows differ. Both (n, 32) uint8, C-contiguous; gives (n,)."""
+    """Differing bits per row. Both (n, 32) uint8, C-contiguous; returns (n,)."""
     different = left.view(np.uint64) ^ right.view(np.uint64)
     counts: NDArray[np.int64] = np.bitwise_count(different).sum(axis=1, dtype=np.int64)
     return counts
 
 
 def close_pairs(hashes: NDArray[np.uint8], max_distance: int) -> Iterator[Pairs]:
-    """Every pair of rows that differ in at most `max_distance` bits, in chunks; a pair may come twice.
+    """All pairs of rows that differ in at most `max_distance` bits, in chunks; pairs may repeat.
 
-    Of equal rows only the pairs with the first of them come.
+    Equal rows are paired only with the first of them.
 
     Args:
         hashes: (n, 32) uint8.
@@ -49,7 +48,7 @@ def close_pairs(hashes: NDArray[np.uint8], max_distance: int) -> Iterator[Pairs]
     if not 0 <= max_distance <= MAX_DISTANCE:
         raise InvalidInput("the hash distance is out of range", got=max_distance, expected="0 to 31 bits")
     hashes = np.ascontiguousarray(hashes)
-    # Equal hashes would all share every word; one of each is compared, the others are joined to it.
+    # Equal hashes share every word: compare one of each, and join the others to it.
     unique, first, inverse = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
     same = first[inverse.ravel()]
     copies = np.flatnonzero(same != np.arange(len(hashes)))
@@ -69,7 +68,7 @@ def _candidates(values: Rows, flips: list[int]) -> Iterator[tuple[Rows, Rows]]:
     ranked = values[order]
     starts = np.searchsorted(ranked, np.arange((1 << WORD_BITS) + 1)).astype(np.int64)
     for flip in flips:
-        # Each pair once: of two values that differ in a bit, start from the one that lacks it.
+        # Each pair once: start from the value that lacks the bit.
         positions = np.flatnonzero((ranked & flip) == 0) if flip else np.arange(len(ranked))
         begin = starts[ranked[positions] ^ flip] if flip else positions + 1
         end = starts[(ranked[positions] ^ flip) + 1]
@@ -78,7 +77,7 @@ def _candidates(values: Rows, flips: list[int]) -> Iterator[tuple[Rows, Rows]]:
 
 
 def _expand(positions: Rows, begin: Rows, end: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """Each position with every number of its range, at most about a million pairs at a time."""
+    """Each position with every number of its range, in chunks of about a million pairs."""
     counts = end - begin
     ends = np.cumsum(counts)
     at = 0

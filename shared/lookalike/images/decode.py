@@ -1,4 +1,4 @@
-"""Bytes → an upright sRGB picture, whatever the bytes are."""
+"""Decode untrusted bytes to an upright sRGB image."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-# The plugin of a format is opened directly: `Image.open` would import others, try them in turn, and judge
-# size by a global limit with a warning. Ours is judged before, from the header.
+# Open the plugin of a format directly: `Image.open` would import others, try them in turn, and only warn
+# about the size. We check the size before, in the header.
 _PLUGINS = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
     "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
@@ -33,25 +33,25 @@ _JPEG_SCALES = (8, 4, 2)
 
 
 def decode(data: bytes, limits: ImageLimits, *, min_side: int | None = None) -> DecodedImage:
-    """Decode a picture: first frame or page, upright, over white, in sRGB.
+    """Decode an image: first frame or page, upright, over white, in sRGB.
 
-    A file that ends too early, or whose checksums are wrong, is rejected and not patched up: half a
-    picture would be found as something that it is not. (Where a format has no checksum, as in JPEG, a
-    flipped bit may go unnoticed.) A damaged colour profile or EXIF block is ignored.
+    A truncated file, or one with wrong checksums, is rejected and not repaired: half an image would match
+    the wrong items. (In formats without checksums, such as JPEG, a flipped bit may go unnoticed.) A damaged
+    colour profile or EXIF block is ignored.
 
     Args:
-        data: the whole file; its name plays no part.
-        limits: judged from the header, before anything is decoded.
-        min_side: if given, the picture may be reduced by a whole factor, as far as its shorter side keeps
-            this many pixels. JPEG then is decoded at reduced scale, which saves time and memory.
+        data: the whole file.
+        limits: checked in the header, before decoding.
+        min_side: allows reducing the image by a whole factor while its shorter side keeps this many pixels.
+            JPEG is then decoded at reduced scale, which saves time and memory.
 
     Raises:
         ImageRejected: with a `reason`; among them
             ImageTooLarge: over one of `limits`.
-            UnsupportedFormat: no format that lookalike reads.
+            UnsupportedFormat: not a supported format.
     """
     limits.check_bytes(len(data))
-    kind = "picture"
+    kind = "image"
     try:
         header = read_header(data)
         kind = header.format
@@ -59,11 +59,9 @@ def decode(data: bytes, limits: ImageLimits, *, min_side: int | None = None) -> 
         return _decode(header, limits, min_side)
     except ImageRejected:
         raise
-    except Exception as error:  # decoders raise nearly everything on hostile bytes, MemoryError included
-        if (
-            type(error).__name__ == "DecompressionBombError"
-        ):  # Pillow's own limit, when ours was raised above it
-            raise ImageTooLarge("too_many_pixels", "Pillow refuses a picture of so many pixels") from error
+    except Exception as error:  # decoders raise nearly anything on hostile bytes, even MemoryError
+        if type(error).__name__ == "DecompressionBombError":  # Pillow's own limit, if ours is higher
+            raise ImageTooLarge("too_many_pixels", "the image has too many pixels for Pillow") from error
         raise damaged(kind, error or type(error).__name__) from error
 
 
@@ -80,7 +78,7 @@ def _decode(header: Header, limits: ImageLimits, min_side: int | None) -> Decode
         colour.flatten(file, rest, header.frame), header.profile or file.info.get("icc_profile")
     )
     factor = drafted * rest
-    # libavif's rotation reaches us as an EXIF block that Pillow wrote; other decoders see no EXIF at all.
+    # Pillow reports libavif's rotation as an EXIF block; other decoders get no EXIF.
     orientation = exif_orientation(file.info.get("exif")) if header.format == "AVIF" else header.orientation
     image, content = _upright(image, (0.0, 0.0, width / factor, height / factor), orientation)
     if orientation >= 5:
@@ -89,7 +87,7 @@ def _decode(header: Header, limits: ImageLimits, min_side: int | None) -> Decode
 
 
 def _draft(file: ImageFile, factor: int) -> int:
-    """Have libjpeg decode at the largest scale 1/8, 1/4 or 1/2 that `factor` allows; returns its inverse."""
+    """Set libjpeg's scale to the smallest of 1/8, 1/4 and 1/2 that `factor` allows. Returns its inverse."""
     for scale in _JPEG_SCALES:
         if factor >= scale:
             file.draft(None, (file.size[0] // scale, file.size[1] // scale))
@@ -98,7 +96,7 @@ def _draft(file: ImageFile, factor: int) -> int:
 
 
 def _upright(image: Image, content: Box, orientation: int) -> tuple[Image, Box]:
-    """Undo an EXIF orientation, for the pixels and for the part of them that counts."""
+    """Undo an EXIF orientation of the pixels and of the content box."""
     if orientation == 1:
         return image, content
     from PIL.Image import Transpose

@@ -36,7 +36,7 @@ _INTEGERS = {1: "B", 3: "H", 4: "L", 13: "L", 16: "Q", 18: "Q"}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One tag. `raw` is the directory's own bytes for it; `data` is where its value lies in the file."""
+    """One tag. `raw` is its directory entry; `data` is the range of its value in the file."""
 
     type: int
     count: int
@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The first directory of a file, at byte `start`. `order` is struct's sign of its byte order."""
+    """The first directory of a file, at byte `start`. `order` is struct's byte-order character."""
 
     order: str
     big: bool
@@ -56,7 +56,7 @@ class Directory:
     data: bytes
 
     def value(self, tag: int) -> bytes | None:
-        """The bytes of `tag`; None if it is absent, or lies outside the file."""
+        """The bytes of `tag`; None if it is absent or outside the file."""
         entry = self.entries.get(tag)
         if entry is None or entry.start + entry.size > len(self.data):
             return None
@@ -74,7 +74,7 @@ class Directory:
 def read_directory(data: bytes) -> Directory:
     """The first directory of a TIFF file or of an EXIF block without its prefix.
 
-    Reads the table only, never follows a chain. Raises ValueError or struct.error if there is none.
+    Reads only this directory and follows no links. Raises ValueError or struct.error if there is none.
     """
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:

@@ -1,4 +1,4 @@
-"""A hash by which copies of one picture are found, though resized, recompressed or lightly edited."""
+"""Perceptual hashes, which find resized, recompressed or slightly edited copies of an image."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from lookalike.images.picture import DecodedImage
 
 HASH_BYTES = 32
 MIN_QUALITY = 50
-"""PDQ's own advice: below this, pictures have too few features to tell them apart."""
+"""Recommended by PDQ: below this, images have too few features to distinguish them."""
 
 _LUMA_SIDE = 64
 
 
 def perceptual_hash(image: DecodedImage) -> bytes | None:
-    """PDQ hash: 256 bits as 32 bytes; None for a picture almost without features.
+    """PDQ hash: 256 bits as 32 bytes; None for an image almost without features.
 
-    Compare by Hamming distance; up to about 31 of 256 bits, two pictures are copies of one.
+    Compare by Hamming distance: up to about 31 of 256 bits, two images are duplicates.
 
     Method: Facebook, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", 2019. Its
-    first step, to 64 × 64 luma, is done by an antialiased tent filter centred on each cell, in place of
-    blurring and picking pixels: a copy of 2/3 of the size then differs by 1 bit on average, where it differs
-    by 12 from the reference code. The two codes' hashes of one picture differ by 18 bits on average.
+    first step, to 64 × 64 luma, uses an antialiased tent filter centred on each cell instead of blurring and
+    sampling: a copy of 2/3 of the size then differs by 1 bit on average, instead of 12 with the reference
+    code. The two codes' hashes of one image differ by 18 bits on average.
     """
     import pdqhash
     from PIL.Image import Resampling

@@ -1,4 +1,4 @@
-"""A decoded picture."""
+"""A decoded image."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """A picture in sRGB, upright, over white, perhaps at reduced scale.
+    """An upright sRGB image over white, possibly at reduced scale.
 
     Attributes:
-        image: the pixels, as Pillow holds them; mode RGB. Not to be changed.
-        width: pixels in a row of the original, upright.
+        image: the pixels as a Pillow image in mode RGB. Do not change it.
+        width: pixels per row of the original, upright.
         height: rows of the original, upright.
-        format: Pillow's name of the format it came in: JPEG, PNG, …
-        content: the part of `image` that the original covers; at reduced scale the last row and column
-            may be covered in part only.
+        format: Pillow's name of the file format: JPEG, PNG, …
+        content: the part of `image` that the original covers; at reduced scale it may cover the last row and
+            column partially.
     """
 
     image: Image
@@ -36,12 +36,12 @@ class DecodedImage:
 
     @classmethod
     def from_pixels(cls, pixels: Pixels) -> DecodedImage:
-        """A picture that never was a file. Raises InvalidInput unless (height, width, 3) uint8."""
+        """An image from pixels. Raises InvalidInput unless they are (height, width, 3) uint8."""
         from PIL import Image
 
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or pixels.size == 0:
             raise InvalidInput(
-                "these are no pixels",
+                "invalid pixels",
                 got=f"{pixels.dtype} {pixels.shape}",
                 expected="uint8 (height, width, 3), sRGB",
             )

@@ -1,4 +1,4 @@
-"""Picture → model input: the same for training, indexing and querying."""
+"""Image → model input; shared by training, indexing and querying."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 
 VERSION = 1
-"""Changes with anything here or in `decode` that changes the numbers an encoder sees."""
+"""Increase it with any change here or in `decode` that changes an encoder's input."""
 
 HEADROOM = 1.25
-"""How many times larger than needed a reduced picture stays. Against full-size decoding (bicubic), on photos
-whose half scale just suffices, 1.0 moves pixels by 1.6 of 255 on average, 1.25 by 1.4, 1.4 by 1.2, 2.0 by
-0.7; the default encoder's int8 vectors have cosines of 0.992, 0.993, 0.9945 and 0.996 to those of full size.
-1.25 is the most at which a 640-px query is decoded at half scale: a fifth off the whole query."""
+"""A reduced image stays this many times larger than needed. Compared with full-size decoding (bicubic), on
+photos whose half scale just suffices, 1.0 changes pixels by 1.6 of 255 on average, 1.25 by 1.4, 1.4 by 1.2,
+2.0 by 0.7; the default encoder's int8 vectors have cosines of 0.992, 0.993, 0.9945 and 0.996 to full size.
+1.25 is the highest value at which a 640-px query is decoded at half scale: a fifth less time per query."""
 
 REDUCING_GAP = 3.0
 """Pillow averages whole cells before it interpolates, down to this many times the output."""
@@ -36,15 +36,15 @@ REDUCING_GAP = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """How a picture becomes what an encoder sees. Kept in the encoder's manifest.
+    """How an image becomes an encoder's input. Stored in the encoder's manifest.
 
     Attributes:
         size: side of the square model input, in pixels.
-        crop_fraction: part of the picture's sides that is kept, around its centre.
+        crop_fraction: share of each side that is kept, around the centre.
         fit: `crop` keeps a square of the shorter side; `squash` ignores the proportions;
-            `pad` puts the whole on a white square.
+            `pad` puts the whole image on a white square.
         interpolation: Pillow's filter, antialiased.
-        version: of the method; vectors of different versions do not compare.
+        version: of the method; vectors of different versions are not comparable.
     """
 
     size: int = 224
@@ -71,7 +71,7 @@ class Preprocess:
 
     @property
     def min_side(self) -> int:
-        """The shorter side, in pixels, that a reduced picture must keep: what `decode` takes."""
+        """The shorter side, in pixels, that a reduced image must keep: `min_side` of `decode`."""
         return math.ceil(HEADROOM * self.size / self.crop_fraction)
 
     def to_json(self) -> dict[str, object]:
@@ -80,11 +80,11 @@ class Preprocess:
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Preprocess:
-        """Inverse of `to_json`. Raises Incompatible for a version or an option that is not known here."""
+        """Inverse of `to_json`. Raises Incompatible for an unknown version or option."""
         known = {field.name for field in fields(cls)}
         if values.get("version") != VERSION or not set(values) <= known:
             raise Incompatible(
-                "the encoder's preprocessing is of another version of lookalike",
+                "the encoder's preprocessing needs another version of lookalike",
                 got=dict(values),
                 expected=f"version {VERSION} with {', '.join(sorted(known))}",
                 fix="Build the encoder again with this version.",
@@ -92,19 +92,19 @@ class Preprocess:
         try:
             return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__
         except (InvalidInput, TypeError) as error:
-            raise Incompatible(f"the encoder's preprocessing cannot be used: {error}") from error
+            raise Incompatible(f"the encoder's preprocessing is invalid: {error}") from error
 
 
 def read_image(data: bytes, limits: ImageLimits, preprocess: Preprocess) -> tuple[DecodedImage, Pixels]:
-    """Decode at the scale that `preprocess` needs, and make the model input. Raises as `decode` does."""
+    """Decode at the scale that `preprocess` needs, and make the model input. Raises like `decode`."""
     image = decode(data, limits, min_side=preprocess.min_side)
     return image, model_input(image, preprocess)
 
 
 def model_input(image: DecodedImage, preprocess: Preprocess) -> Pixels:
-    """What the encoder sees: (size, size, 3) uint8, sRGB.
+    """The encoder's input: (size, size, 3) uint8, sRGB.
 
-    The same picture gives the same numbers in any thread or process. A picture decoded at reduced scale
+    Deterministic in any thread or process. An image decoded at reduced scale
     differs from the full-size one by at most 2.5 of 255 on average, and by less than 1 on most photos.
     """
     box = _region(image, preprocess)
@@ -116,15 +116,15 @@ def model_input(image: DecodedImage, preprocess: Preprocess) -> Pixels:
 def resample(
     image: DecodedImage, box: Box, size: tuple[int, int], interpolation: Interpolation = "bicubic"
 ) -> Pixels:
-    """The part `box` of a picture, in pixels of the original, resized to `size` = (width, height).
+    """The part `box` of an image, in pixels of the original, resized to `size` = (width, height).
 
-    Returns (height, width, 3) uint8. `model_input` is made of it; training's other views go through it too.
+    Returns (height, width, 3) uint8. `model_input` and the views of training use it.
     """
     from PIL.Image import Resampling
 
     left, top, right, bottom = image.content
     across, down = (right - left) / image.width, (bottom - top) / image.height
-    # Rounding may put an edge 1e-14 outside, which Pillow refuses.
+    # Rounding may put an edge 1e-14 outside, which Pillow rejects.
     cut = (
         max(left + box[0] * across, 0.0),
         max(top + box[1] * down, 0.0),
@@ -136,7 +136,7 @@ def resample(
 
 
 def _region(image: DecodedImage, preprocess: Preprocess) -> tuple[int, int, int, int]:
-    """The part that is kept, in whole pixels of the original: a 256-px picture then is cut, not resampled."""
+    """The part that is kept, in whole pixels of the original, so that a 256-px image is not resampled."""
     width, height = image.width, image.height
     if preprocess.fit == "crop":
         width = height = min(width, height)

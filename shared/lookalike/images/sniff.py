@@ -1,4 +1,4 @@
-"""Which format the bytes are in."""
+"""Find the image format from the first bytes."""
 
 from __future__ import annotations
 
@@ -20,35 +20,34 @@ _READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Header]], ...] 
     (avif.accepts, avif.read),
 )
 
-# What people send by mistake, so that the message can name it.
+# Files that people often send by mistake, so that the error can name them.
 _OTHERS = (
     (b"PK\x03\x04", "a ZIP archive (or an Office document)"),
     (b"%PDF", "a PDF document"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"8BPS", "a Photoshop file"),
     (b"\0\0\1\0", "a Windows icon"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
     (b"%!PS", "a PostScript document"),
 )
 
 
 def read_header(data: bytes) -> Header:
-    """The header of the picture in `data`, judged by its content and never by a name.
+    """The header of the image in `data`, from its content, never from a file name.
 
-    Raises UnsupportedFormat if no reader knows the first bytes, and whatever a reader stumbles over.
+    Raises UnsupportedFormat if no reader knows the first bytes, and ImageRejected if the header is damaged.
     """
     for accepts, read in _READERS:
         if accepts(data):
             return read(data)
     raise UnsupportedFormat(
         "unsupported_format",
-        "this is no picture that lookalike reads",
+        "not a supported image",
         got=_name(data),
-        expected=", ".join(FORMATS),
-        fix="Convert it, for example to JPEG or PNG.",
+        fix="Use JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF.",
     )
 
 
@@ -57,7 +56,7 @@ def _name(data: bytes) -> str:
         if data.startswith(prefix):
             return name
     if data[4:8] == b"ftyp":
-        return "an HEIC picture" if data[8:11] in (b"hei", b"hev", b"mif") else "a video"
+        return "a HEIC image" if data[8:11] in (b"hei", b"hev", b"mif") else "a video"
     start = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in start:
         return "an SVG drawing"
@@ -65,4 +64,4 @@ def _name(data: bytes) -> str:
         return "a web page"
     if start.startswith(b"<?xml"):
         return "an XML document"
-    return f"{len(data):,} bytes that start with {data[:8].hex(' ')}"
+    return "an unknown format"

@@ -1,4 +1,4 @@
-"""Groups from pairs."""
+"""Connected components of pairs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Union:
         self._parents = list(range(size))
 
     def find(self, row: int) -> int:
-        """The row that stands for the group of `row`."""
+        """The representative of the group of `row`."""
         parents = self._parents
         while parents[row] != row:
             parents[row] = parents[parents[row]]
@@ -23,14 +23,14 @@ class Union:
         return row
 
     def join(self, left: Iterable[int], right: Iterable[int]) -> None:
-        """Put the rows of each pair into one group; the lower row stands for it."""
+        """Join the groups of each pair. The lowest row is the representative."""
         for one, other in zip(left, right, strict=True):
             a, b = self.find(one), self.find(other)
             if a != b:
                 self._parents[max(a, b)] = min(a, b)
 
     def groups(self) -> list[NDArray[np.int64]]:
-        """Groups of two rows or more, each ascending, by their lowest row."""
+        """Groups of at least two rows, each ascending, ordered by their lowest row."""
         roots = np.fromiter(
             (self.find(row) for row in range(len(self._parents))), np.int64, len(self._parents)
         )

@@ -1,4 +1,4 @@
-"""What every engine offers, and what is written down of a built index."""
+"""The interface of engines, and the description of a built index."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class IndexSpec:
         """
         if data.get("format") != FORMAT:
             raise Incompatible(
-                "the index was written in another format",
+                "the index has another format version",
                 got=data.get("format"),
                 expected=FORMAT,
                 fix="Build a new snapshot.",

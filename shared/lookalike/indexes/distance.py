@@ -1,4 +1,4 @@
-"""The distances of lookalike, computed exactly; every engine takes its final numbers from here.
+"""Exact distances. Every engine takes its final distances from here.
 
 Two steps. A scan in float32 at memory speed finds the candidates; `refined` then recomputes those few in
 float64, so that the distance of a vector to itself is exactly 0, near-duplicates keep their order, and

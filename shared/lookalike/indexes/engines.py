@@ -48,7 +48,7 @@ def build_index(  # noqa: PLR0913 - the options of a build, all but five by name
             reaches `recall_target`.
         recall_target: share of the exact ten nearest that a search must find, in (0, 1].
         seed: of the trees and of the sampled rows.
-        progress: told what is going on, a line at a time.
+        progress: called with a line about each step.
 
     Returns:
         What `open_index` needs, with the measured recall.
@@ -148,7 +148,7 @@ def _first_effort(spec: IndexSpec) -> int:
 
 
 def check_options(engine: Engine, metric: Metric, n_trees: int | None, search_k: int | None) -> None:
-    """Whether these options go together, so that a build need not find out.
+    """Check these options before a build.
 
     Raises:
         UnsupportedMetric: as `check_metric`.
@@ -158,7 +158,7 @@ def check_options(engine: Engine, metric: Metric, n_trees: int | None, search_k:
     if n_trees is not None and engine != "annoy":
         raise InvalidInput("n_trees is an option of the engine annoy", got=f"engine {engine}")
     if search_k is not None and engine == "exact":
-        raise InvalidInput("search_k means nothing to the engine exact, which compares all vectors")
+        raise InvalidInput("search_k does not apply to the engine exact, which compares all vectors")
 
 
 def _check_ranges(dimension: int, n_trees: int | None, search_k: int | None, recall_target: float) -> None:

@@ -1,4 +1,4 @@
-"""How well an index finds what an exact search finds, and the least effort that reaches a recall target.
+"""Measure the recall of an index against exact search, and find the least effort for a recall target.
 
 Annoy's author: the accuracy cannot be known beforehand, so measure it (spotify/annoy #354). Recall is that
 of ANN-Benchmarks (Aumüller, Bernhardsson, Faithfull 2018, §2): a result counts when its distance is not
@@ -145,7 +145,7 @@ def tune(
         start: the first effort to try.
         target: recall to reach, in (0, 1].
         seed: of the choice of rows.
-        progress: told each measurement.
+        progress: called with each measurement.
 
     Returns:
         Fields of the chosen `Measurement` (the least effort that reaches the target, or the most that was

@@ -1,4 +1,4 @@
-"""The rows that a snapshot does not know yet, gathered step by step."""
+"""The delta: catalogue rows newer than the snapshot, updated incrementally."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class DeltaRows:
     """Everything that changed between a snapshot's catalogue version and `version`.
 
     Attributes:
-        version: up to which the catalogue was read.
-        removed: ids that must not be found.
-        items: new or changed items by id, whole; has every id of `ids`.
-        ids: items whose vector is here and not in the snapshot, or newer than there; sorted.
+        version: catalogue version up to which it was read.
+        removed: ids of removed items.
+        items: new or changed items by id; has every id of `ids`.
+        ids: items whose vector is missing or outdated in the snapshot; sorted.
         vectors: shape (len(ids), d), float32, in that order.
     """
 
@@ -32,14 +32,14 @@ class DeltaRows:
     vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     def advanced(self, news: Delta) -> DeltaRows:
-        """These rows and what came after them: `news` is the catalogue's delta since `version`."""
+        """This delta with later changes: `news` is the catalogue's delta since `version`."""
         if news.is_empty:
             return DeltaRows(news.version, self.removed, self.items, self.ids, self.vectors)
         changed = set(news.vector_ids)
         items = {id_: item for id_, item in self.items.items() if id_ not in news.removed} | news.items
         kept = [row for row, id_ in enumerate(self.ids) if id_ not in changed and id_ not in news.removed]
         ids = [self.ids[row] for row in kept] + news.vector_ids
-        # One table for both, so that a search is one multiplication; sorted, so that ties are by id.
+        # One matrix, so that a search is one multiplication; sorted, so that ties are ordered by id.
         vectors = np.concatenate([self.vectors[kept], news.vectors]) if kept else news.vectors
         order = sorted(range(len(ids)), key=ids.__getitem__)
         return DeltaRows(

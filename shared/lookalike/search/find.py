@@ -1,8 +1,8 @@
-"""The best rows of a view for one vector: index, delta, filter, groups and paging in one.
+"""Find the best rows of a view for one vector: index, delta, filter, groups and paging.
 
-The index answers first; rows that may not be in the answer are dropped, and it is asked for more until
-enough are left. When that would cost more than looking at every allowed row, every allowed row is looked
-at. Either way as many rows come back as were asked for, whenever so many exist.
+The index returns candidates. Rows that the filter excludes are dropped, and the index is queried for more
+until enough are left. If scanning all allowed rows is cheaper, they are scanned instead. Either way, the
+requested number of rows is returned whenever that many exist.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from lookalike.search.view import Distances, Groups, Mask, Rows, View
 from lookalike.types import Vector
 
 EXACT_FLOATS = 4_000_000
-"""Allowed rows × dimension up to which looking at every row costs a few milliseconds at most."""
+"""Allowed rows × dimension up to which a full scan takes a few milliseconds at most."""
 EXACT_FACTOR = 256
-"""Looking at every allowed row is preferred once the index would be asked for one in so many of them: it
-reads rows in order, while an index visits many times the rows that it returns, all over its file. On
-100,000 × 256, annoy is the faster one up to some 256 results (`python -m bench.search`)."""
+"""Scan if the index would have to return more than one in this many allowed rows. A scan reads rows in
+order, while an index visits many times the rows that it returns, all over its file. On 100,000 × 256, annoy
+is faster up to about 256 results (`python -m bench.search`)."""
 GATHER_COST = 3
-"""Looking at chosen rows costs so much more than at as many in a row."""
+"""Cost of reading scattered rows, relative to as many consecutive rows."""
 FETCH_GROWTH = 4
 SPARE = 0.5
-"""Over-fetch beyond what the share of allowed rows predicts; the smaller the share, the more of it."""
+"""Over-fetch factor beyond what the share of allowed rows predicts; larger for smaller shares."""
 GROUP_SPARE = 3
-"""Rows fetched for one group at first."""
+"""Rows fetched per group at first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Rows of a view, best first, with their distances; equal distances are in the order of ids."""
+    """Rows of a view with their distances, best first. Equal distances are ordered by id."""
 
     rows: Rows
     distances: Distances
@@ -44,10 +44,10 @@ class Request:
     """What to find.
 
     Attributes:
-        needed: how many of the best rows.
-        allowed: rows that may be in the answer; bool, one per row of the view.
-        groups: only the best row of each may be in the answer.
-        passes: whether a distance is good enough; once False for a distance, False for all larger ones.
+        needed: number of rows.
+        allowed: rows that may be matches; bool, one per row of the view.
+        groups: return only the best row of each.
+        passes: whether a distance is good enough; monotone: False for a distance means False for larger ones.
     """
 
     needed: int
@@ -66,7 +66,7 @@ def find(view: View, vector: Vector, request: Request) -> Found:
     )
     for rows, distances, horizon in _rounds(view, vector, request, needed):
         merged = np.concatenate([distances, fresh[1]])
-        # Beyond the farthest row that the index returned, there may be nearer ones that it did not.
+        # Rows farther than the last row of the index may be incomplete.
         within = merged <= horizon
         found = _ranked(view, np.concatenate([rows, fresh[0]])[within], merged[within], request.groups)
         best = Found(found.rows[:needed], found.distances[:needed])
@@ -82,16 +82,17 @@ def find(view: View, vector: Vector, request: Request) -> Found:
 def _rounds(
     view: View, vector: Vector, request: Request, needed: int
 ) -> Iterator[tuple[Rows, Distances, float]]:
-    """Ever more candidates of the snapshot: allowed rows, distances, and how far they are complete."""
+    """Growing candidate lists from the snapshot: allowed rows, distances, and the distance up to which
+    they are complete."""
     allowed = request.allowed[: view.base]
     count = int(np.count_nonzero(allowed))
     index = view.snapshot.index if view.snapshot else None
     if index is not None and count * vector.size > EXACT_FLOATS:
-        # No more than needed: an index takes longer the more is asked of it.
+        # No more than needed: the cost of an index search grows with its limit.
         share = count / view.base
         fetch = math.ceil(needed / share * (1 + SPARE * (1 - share)))
         if request.groups is not None:
-            # Where most groups are asked for, some are sure to have no row near by.
+            # If most groups are requested, some have no row near the query.
             fetch = view.base if 2 * needed > request.groups.count else fetch * GROUP_SPARE
         while fetch * EXACT_FACTOR < min(view.base, count * GATHER_COST):
             rows, distances = index.search(vector, fetch)
@@ -103,11 +104,11 @@ def _rounds(
 
 
 def _ranked(view: View, rows: Rows, distances: Distances, groups: Groups | None) -> Found:
-    """`rows` by distance, then id; only the best of each group."""
+    """`rows` ordered by distance, then id; only the best of each group."""
     order = np.lexsort((rows, distances))
     rows, distances = rows[order], distances[order]
     fresh = rows >= view.base
-    # Within the snapshot and within the delta, rows are in the order of ids; ties across are not.
+    # Rows are ordered by id within the snapshot and within the delta, but not across both.
     for at in np.flatnonzero((distances[1:] == distances[:-1]) & (fresh[1:] != fresh[:-1])):
         start = int(np.searchsorted(distances, distances[at], "left"))
         stop = int(np.searchsorted(distances, distances[at], "right"))
@@ -120,7 +121,7 @@ def _ranked(view: View, rows: Rows, distances: Distances, groups: Groups | None)
 
 
 def _passing(distances: Distances, passes: Callable[[float], bool] | None) -> int:
-    """How many of the ascending `distances` are good enough."""
+    """How many of the ascending `distances` pass."""
     low, high = 0, len(distances)
     if passes is None:
         return high

@@ -1,4 +1,4 @@
-"""Which state of a collection is current: looks for news in the store and makes the next view of it."""
+"""Load the current state of a collection: check the store for changes and build the next view."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOAD_ATTEMPTS = 3
 
 
 class EncoderSlot:
-    """An encoder that is loaded when it is first needed, or ahead of that in a thread of its own."""
+    """An encoder that is loaded on first use, or earlier in a background thread."""
 
     def __init__(self, encoders: Encoders, encoder_id: str) -> None:
         self.id = encoder_id
@@ -42,11 +42,11 @@ class EncoderSlot:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether `get` answers at once."""
+        """Whether `get` returns without loading."""
         return self._encoder is not None
 
     def get(self) -> Encoder:
-        """The encoder. Raises EncoderNotFound, Incompatible, StoreUnavailable; then tries again next time."""
+        """The encoder. Raises EncoderNotFound, Incompatible, StoreUnavailable; the next call tries again."""
         if self._encoder is None:
             with self._lock:
                 if self._encoder is None:
@@ -54,28 +54,28 @@ class EncoderSlot:
         return self._encoder
 
     def prefetch(self) -> None:
-        """Begin to load, without waiting."""
+        """Start loading in the background."""
         threading.Thread(target=self._try, name=f"load {self.id}", daemon=True).start()
 
     def _try(self) -> None:
         try:
             self.get()
-        except LookalikeError as error:  # `get` raises it again where somebody waits for the encoder
+        except LookalikeError as error:  # `get` raises it to the caller that needs the encoder
             logger.warning("encoder %s cannot be loaded: %s", self.id, error)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A view, and what is needed to search it and to notice that it is out of date.
+    """A view, with everything needed to search it and to detect that it is outdated.
 
     Attributes:
         view: what to search.
-        encoder: for images in queries.
+        encoder: encodes query images.
         dimension: of all vectors.
-        catalogue: of that encoder; read for the delta.
-        etag: of the pointer that was followed; None before the first snapshot.
-        created_at: of the collection, known before the first snapshot only; tells it from a later one of
-            the same name.
+        catalogue: with that encoder's vectors; the source of the delta.
+        etag: of the pointer; None before the first snapshot.
+        created_at: of the collection, only before the first snapshot; distinguishes it from a later
+            collection of the same name.
         fingerprint: of the catalogue when the delta was read.
     """
 
@@ -94,17 +94,17 @@ class State:
 
     @property
     def calibration(self) -> Calibration | None:
-        """Score → confidence, as the snapshot has it."""
+        """The snapshot's calibration: score → confidence."""
         return self.view.snapshot.manifest.calibration if self.view.snapshot else None
 
     def confidence(self, distance: float) -> float | None:
-        """Calibrated probability that a match at `distance` is of the same class; None: not calibrated."""
+        """Calibrated probability that a match at `distance` has the same class; None: not calibrated."""
         calibration = self.calibration
         return calibration(score_from_distance(distance, self.view.metric)) if calibration else None
 
 
 class Loader:
-    """Loads the states of one collection. Not to be called by two threads at once."""
+    """Loads the states of one collection. Not thread-safe."""
 
     def __init__(self, artifacts: Store, collection: str, encoders: Encoders, cache: Path) -> None:
         self._artifacts = artifacts
@@ -113,15 +113,15 @@ class Loader:
         self._cache = cache
 
     def next_base(self, state: State | None, *, needs_encoder: bool) -> State:
-        """`state`, or a state with the snapshot that became current since, and no delta yet.
+        """`state`, or a state with a newer snapshot and an empty delta.
 
         Args:
-            state: what is served now.
-            needs_encoder: an image waits to be encoded, so load the encoder beside the snapshot.
+            state: the state in use.
+            needs_encoder: a query image is waiting, so load the encoder in parallel with the snapshot.
 
         Raises:
-            CollectionNotFound: the collection is gone.
-            Incompatible: the snapshot or its encoder cannot be served by this reader.
+            CollectionNotFound: the collection was deleted.
+            Incompatible: this version cannot read the snapshot or its encoder.
         """
         for attempt in range(LOAD_ATTEMPTS):
             try:
@@ -134,21 +134,21 @@ class Loader:
                 return self._with_snapshot(Pointer.parse(blob.data), blob.etag, state, needs_encoder)
             except ObjectNotFound:
                 return self._without_snapshot(state, needs_encoder)
-            except SnapshotNotFound:  # replaced and removed between reading the pointer and its files
+            except SnapshotNotFound:  # replaced and removed after the pointer was read
                 if attempt == LOAD_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
     def forget(self, state: State | None) -> None:
-        """Remove downloaded files that only states before `state` needed; None: the collection is gone."""
+        """Remove downloaded files that only states before `state` needed; None: it was deleted."""
         snapshot = state.snapshot if state else None
         kept = snapshot.manifest.id if snapshot else None
         forget_snapshots(self._cache, self._collection, but=kept)
         self._encoders.forget_unused()
 
     def with_delta(self, state: State) -> State:
-        """`state`, or one whose delta has what was committed to the catalogue since."""
-        # Before the delta: a commit in between is then read now, and noticed again next time.
+        """`state`, or a state whose delta includes later commits to the catalogue."""
+        # Before the delta: a commit in between is read now, and detected again next time.
         with span("look for changes"):
             fingerprint = state.catalogue.fingerprint()
         if fingerprint == state.fingerprint:
@@ -172,7 +172,7 @@ class Loader:
             )
         snapshot = open_snapshot(manifest, self._artifacts, self._cache)
         if state is not None and state.encoder.is_loaded:
-            slot.get()  # before the swap, so that no search waits for it after
+            slot.get()  # before the swap, so that no search waits for it
         return State(
             view=View(manifest.metric, snapshot, DeltaRows(manifest.catalogue)),
             encoder=slot,

@@ -1,4 +1,4 @@
-"""What is asked of a collection, and what comes back."""
+"""Queries, their results, and the status of a searcher."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ VALUE_TYPES: dict[str, tuple[type, ...]] = {"image": (bytes,), "id": (str,), "te
 
 @dataclass(frozen=True, slots=True)
 class QueryPart:
-    """One thing to look like.
+    """One part of a query.
 
     Attributes:
         kind: what `value` is.
         value: the bytes of an image file; an item's id; a vector of the encoder's dimension (any sequence
             of numbers); or a text.
-        weight: share in the sum of all parts. Below 0 it means "less like this". Must be finite, not 0.
+        weight: share in the sum of all parts; negative means "less like this". Finite and not 0.
     """
 
     kind: QueryKind
@@ -36,7 +36,7 @@ class QueryPart:
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight) or self.weight == 0:
             raise InvalidInput(
-                "a query's weight cannot be used", got=self.weight, expected="a number other than 0"
+                "invalid weight of a query part", got=self.weight, expected="a number other than 0"
             )
         expected = VALUE_TYPES.get(self.kind)
         if expected is not None and not isinstance(self.value, expected):
@@ -54,13 +54,13 @@ class Query:
     Attributes:
         parts: at least one. Their vectors are summed by weight; for cosine the sum is made unit length
             again, for l2 and l1 it is divided by the sum of the weights.
-        limit: how many matches to return, at least 1; fewer come back only when no more exist.
-        offset: how many of the best matches to skip.
-        filter: what an item must fulfil (`lookalike.filters.parse_filter`).
-        min_confidence: matches below it are left out; 0 to 1. Needs a calibrated snapshot.
-        group_by: return the best match only of each value of this field. Items without a value stand
-            alone, each as its own group.
-        include_self: keep the items that the query itself names by id.
+        limit: number of matches, at least 1; fewer are returned only if no more exist.
+        offset: number of best matches to skip.
+        filter: condition on the items (`lookalike.filters.parse_filter`).
+        min_confidence: drop matches below it; 0 to 1. Needs a calibrated snapshot.
+        group_by: return only the best match of each value of this field. Each item without a value is its
+            own group.
+        include_self: keep the items that the query names by id.
     """
 
     parts: tuple[QueryPart, ...]
@@ -73,9 +73,7 @@ class Query:
 
     def __post_init__(self) -> None:
         if not self.parts:
-            raise InvalidInput(
-                "a query needs something to look like", expected="an image, id, vector or text"
-            )
+            raise InvalidInput("the query is empty", expected="an image, id, vector or text")
         if self.limit < 1:
             raise InvalidInput("limit is out of range", got=self.limit, expected="1 or more")
         if self.offset < 0:
@@ -87,12 +85,12 @@ class Query:
 
     @property
     def needed(self) -> int:
-        """How many of the best matches must be known to answer."""
+        """How many best matches the search must find."""
         return self.offset + self.limit
 
     @property
     def own_ids(self) -> frozenset[str]:
-        """Ids that the query names and that must not be among its matches."""
+        """Ids of query items, which must not be among the matches."""
         if self.include_self:
             return frozenset()
         return frozenset(str(part.value) for part in self.parts if part.kind == "id")
@@ -100,16 +98,16 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The answer to one query, from one view of the collection throughout.
+    """The result of one query, from one view of the collection.
 
     Attributes:
         collection: its name.
         encoder: id of the encoder that made every vector involved.
-        snapshot: id of the snapshot searched; None before the first one.
+        snapshot: id of the snapshot; None before the first one.
         index_time: when that snapshot was built, ISO 8601 in UTC; None before the first one. Newer rows
             were searched too.
-        took_ms: milliseconds from the query to this answer, encoding included.
-        matches: best first; equal distances in the order of their ids.
+        took_ms: milliseconds, including encoding.
+        matches: best first; equal distances are ordered by id.
     """
 
     collection: str
@@ -122,17 +120,16 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class SearcherStatus:
-    """What a searcher serves now, for health checks.
+    """The state of a searcher, for health checks.
 
     Attributes:
         collection: its name.
         encoder: id of the encoder in use; None before anything was loaded.
         snapshot: id of the snapshot in use; None before the first one.
-        items: items that a search can find.
-        delta: of these, the ones newer than the snapshot.
-        checked_at: when the store was last asked for news, ISO 8601 in UTC.
-        problem: why the newest state could not be loaded; None when all is well. A view loaded before
-            goes on serving.
+        items: number of searchable items.
+        delta: how many of them are newer than the snapshot.
+        checked_at: time of the last check for changes, ISO 8601 in UTC.
+        problem: why the newest state could not be loaded, or None. The previous view stays in use.
     """
 
     collection: str

@@ -1,4 +1,4 @@
-"""Searches one collection, and keeps up with what changes in it."""
+"""Search one collection and follow its changes."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from lookalike.types import Item, Match, score_from_distance
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.0
-"""How long a search that comes after a pause waits for news before it answers with what it has."""
+"""How long the first search after a pause waits for changes before it uses the current state."""
 
 
 class Searcher:
-    """Search over one collection. Safe to share between threads.
+    """Search over one collection. Thread-safe.
 
-    Each search uses one immutable state throughout: one snapshot, one delta, one encoder. News are looked
-    for at most every `refresh_seconds`, in one thread of their own, and swapped in whole. A search during
-    busy times never waits for them; the first one after a pause does, for a second at most. While the store
-    fails, the last state goes on serving (`status` says so).
+    Each search uses one immutable state: one snapshot, one delta, one encoder. A background thread checks for
+    changes at most every `refresh_seconds` and swaps in a new state. Searches do not wait for it, except the
+    first one after a pause, for a second at most. While the store fails, the last state stays in use
+    (see `status`).
 
     Args:
         artifacts: the artifacts store.
         collection: its name.
-        settings: limits of images, and `refresh_seconds`.
-        encoders: where encoders are loaded from.
+        settings: image limits and `refresh_seconds`.
+        encoders: the registry of encoders.
         cache: folder for files of an S3 store; not used for a folder store.
     """
 
@@ -61,15 +61,15 @@ class Searcher:
         self._refresh_began = 0.0
 
     def search(self, query: Query) -> SearchResult:
-        """The items that look like the query, best first.
+        """The items most similar to the query, best first.
 
         Raises:
             CollectionNotFound: there is no such collection.
             NotReady: it has no items yet.
-            InvalidInput: the query does not fit the collection (FilterError, ImageRejected among them).
+            InvalidInput: the query does not fit the collection; FilterError and ImageRejected are subclasses.
             ItemNotFound: the query names an unknown id.
-            Incompatible: the current snapshot cannot be served, and none was loaded before.
-            StoreUnavailable: nothing was loaded yet and the store does not answer.
+            Incompatible: this version cannot read the current snapshot, and none was loaded before.
+            StoreUnavailable: nothing was loaded yet and the store is not available.
         """
         started = time.perf_counter()
         state = self._current(needs_encoder=any(part.kind == "image" for part in query.parts))
@@ -93,14 +93,14 @@ class Searcher:
         """One item, with its newest metadata.
 
         Raises:
-            ItemNotFound: there is none; the text names the nearest ids.
+            ItemNotFound: it does not exist; the message suggests the nearest ids.
             CollectionNotFound, NotReady: as for `search`.
         """
         view = self.state().view
         return view.item_at(row_or_raise(view, item_id))
 
     def state(self) -> State:
-        """What `search` would search now, for those who ask many questions of one unchanging state.
+        """The state that `search` would use now, for many queries against one unchanging state.
 
         Raises:
             CollectionNotFound, NotReady, Incompatible, StoreUnavailable: as for `search`.
@@ -112,14 +112,14 @@ class Searcher:
         self._current(needs_encoder=True).encoder.get()
 
     def refresh(self, *, force: bool = False) -> bool:
-        """Look for news now, in this thread. True: what is served has changed.
+        """Check for changes now, in this thread. Returns whether the state changed.
 
         Args:
-            force: even if `refresh_seconds` have not passed since the last time.
+            force: check even if the last check was less than `refresh_seconds` ago.
 
         Raises:
-            CollectionNotFound, Incompatible, StoreUnavailable, …: the newest state cannot be loaded. One
-                loaded before goes on serving, unless the collection is gone.
+            CollectionNotFound, Incompatible, StoreUnavailable, …: the newest state cannot be loaded. The
+                previous one stays in use, unless the collection was deleted.
         """
         with self._refreshing:
             if not force and self._state and time.monotonic() - self._checked < self._refresh_seconds:
@@ -127,16 +127,16 @@ class Searcher:
             return self._refresh(needs_encoder=False)
 
     def settle(self, seconds: float) -> None:
-        """Wait until nothing goes on here any more, for `seconds` at most.
+        """Wait until no refresh is running, for `seconds` at most.
 
-        For a process that may be stopped between two questions: what it was reading then would be lost.
+        For a process that may be frozen between two requests: a read in progress would be lost.
         """
         refresher = self._refresher
         if refresher is not None:
             refresher.join(seconds)
 
     def status(self) -> SearcherStatus:
-        """What is served now, without asking the store."""
+        """The current status, without a request to the store."""
         state = self._state
         return SearcherStatus(
             collection=self.collection,
@@ -148,7 +148,7 @@ class Searcher:
             problem=self._problem,
         )
 
-    # Keeping up
+    # Following changes
 
     def _current(self, *, needs_encoder: bool) -> State:
         """The state to search, not much older than `refresh_seconds` unless the store is slow or fails."""
@@ -166,9 +166,7 @@ class Searcher:
                 state = self._state
             assert state is not None
         if state.snapshot is None and not state.view.size:
-            raise NotReady(
-                "the collection has no items yet", got=self.collection, fix="Add images, and try again."
-            )
+            raise NotReady("the collection has no items yet", got=self.collection, fix="Add images first.")
         return state
 
     def _start_refresh(self) -> threading.Thread:
@@ -183,11 +181,11 @@ class Searcher:
     def _try_refresh(self) -> None:
         try:
             self.refresh()
-        except Exception:  # whatever it is, the searches that go on meanwhile must not suffer from it
+        except Exception:  # searches must continue whatever the error is
             logger.warning("collection %s cannot be refreshed", self.collection, exc_info=True)
 
     def _refresh(self, *, needs_encoder: bool) -> bool:
-        """Swap in the newest state; the caller holds the lock."""
+        """Swap in the newest state. The caller holds the lock."""
         before = self._state
         try:
             base = self._loader.next_base(before, needs_encoder=needs_encoder)
@@ -202,7 +200,7 @@ class Searcher:
             raise
         except Exception as error:
             self._problem = f"{type(error).__name__}: {error}"
-            if before is not None:  # new rows can be found even while a new snapshot cannot be loaded
+            if before is not None:  # new rows are searchable even if a new snapshot cannot be loaded
                 self._state = self._loader.with_delta(before)
             raise
         finally:
@@ -228,8 +226,8 @@ def _passes(least: float | None, state: State) -> Callable[[float], bool] | None
     calibration, metric = state.calibration, state.view.metric
     if calibration is None:
         raise InvalidInput(
-            "min_confidence cannot be fulfilled: this collection has no calibrated confidence",
-            fix="Give its items categories and build a snapshot, or leave min_confidence out.",
+            "min_confidence is not available: this collection has no calibrated confidence",
+            fix="Give its items categories and build a snapshot, or omit min_confidence.",
         )
     return lambda distance: calibration(score_from_distance(distance, metric)) >= least
 

@@ -1,4 +1,4 @@
-"""A query's parts as the one vector to look for."""
+"""Combine the parts of a query into one vector."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def target_vector(
     limits: ImageLimits,
     encoder: Callable[[], Encoder],
 ) -> Vector:
-    """The vector to look for, shape (dimension,), float32. For cosine its length means nothing.
+    """The query vector, shape (dimension,), float32. For cosine its length is arbitrary.
 
     Args:
         query: its parts are summed by weight.
-        view: where ids are looked up; their vectors are taken as stored.
+        view: the source of items' vectors, as stored.
         dimension: of the view's vectors.
         limits: for images in the query.
         encoder: called only for images.
 
     Raises:
-        InvalidInput: a vector of another dimension, a text, or parts that cancel each other out.
+        InvalidInput: a vector of another dimension, a text, or parts that cancel out.
         ImageRejected: an image that cannot be decoded.
         ItemNotFound: an unknown id.
     """
@@ -44,11 +44,11 @@ def target_vector(
     if view.metric == "cosine":
         units = [_normalised(vector) for vector in vectors]
         if len(vectors) == 1 and query.parts[0].weight > 0:
-            return vectors[0]  # untouched, so that an item's distance to itself is 0
+            return vectors[0]  # unchanged, so that an item's distance to itself is 0
         return _normalised(_sum(query, units))
     total = sum(part.weight for part in query.parts)
     if total <= 0:
-        raise InvalidInput("the weights leave nothing to look like", got=total, expected="a sum above 0")
+        raise InvalidInput("the weights cancel out", got=total, expected="a sum above 0")
     return np.asarray(_sum(query, vectors) / np.float32(total), np.float32)
 
 
@@ -70,7 +70,7 @@ def _part_vector(
             return stored_vector(view, item_id)
         case "text", _:
             raise InvalidInput(
-                "this collection's encoder has no text vector", fix="Search by an image or an item's id."
+                "this collection's encoder does not support text", fix="Search by an image or an item id."
             )
         case _, value:
             return _given_vector(value, dimension)
@@ -96,18 +96,18 @@ def row_or_raise(view: View, item_id: str) -> int:
 
 def _given_vector(value: object, dimension: int) -> Vector:
     try:
-        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        with np.errstate(over="ignore"):  # values beyond float32 are rejected below
             vector = np.asarray(value, np.float32)
     except (TypeError, ValueError) as error:
-        raise InvalidInput("a query's vector cannot be read", expected="a list of numbers") from error
+        raise InvalidInput("invalid query vector", expected="a list of numbers") from error
     if vector.shape != (dimension,):
         raise InvalidInput(
-            "a query's vector has another dimension than the collection's",
+            "the query vector has another dimension than the collection",
             got=" × ".join(map(str, vector.shape)) or "a number",
             expected=dimension,
         )
     if not np.isfinite(vector).all():
-        raise InvalidInput("a query's vector is not finite", expected="numbers")
+        raise InvalidInput("the query vector is not finite", expected="numbers")
     return vector
 
 
@@ -115,8 +115,8 @@ def _normalised(vector: Vector) -> Vector:
     norm = float(np.linalg.norm(vector))
     if norm < SMALLEST_NORM:
         raise InvalidInput(
-            "the query points nowhere",
+            "the query vector is zero",
             got=f"a vector of length {norm:.2g}",
-            fix="Give a vector that is not zero, or parts and weights that do not cancel each other out.",
+            fix="Use a non-zero vector, or parts and weights that do not cancel out.",
         )
     return np.asarray(vector / np.float32(norm), np.float32)

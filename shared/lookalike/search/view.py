@@ -1,7 +1,7 @@
-"""One state of a collection: a snapshot, the rows newer than it, and the encoder of both.
+"""One state of a collection: a snapshot and the newer rows.
 
-A view never changes, so a search that keeps to one view never mixes two states. Its rows are numbered
-through: the snapshot's rows first, then those of the delta.
+A view is immutable, so a search on one view never mixes two states. The snapshot's rows are numbered first,
+then those of the delta.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ Distances = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 BLOCK_FLOATS = 1 << 17
-"""Numbers gathered at once for exact search: few enough to stay in a core's cache."""
+"""Values per block of an exact search; small enough for a core's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Rows that belong together.
+    """Rows with equal values of a field.
 
     Attributes:
-        numbers: int64, shape (size of the view,): equal for rows of one group. Rows that stand alone have
-            numbers of their own, below 0.
-        count: how many groups there are, the rows that stand alone among them.
+        numbers: int64, shape (size of the view,): the group of each row. Rows without a value have unique
+            negative numbers.
+        count: number of groups, including single rows without a value.
     """
 
     numbers: NDArray[np.int64]
@@ -47,13 +47,13 @@ class Groups:
 
 
 class View:
-    """See the module. Safe to share between threads.
+    """A snapshot with a delta; see the module. Thread-safe.
 
     Args:
         metric: how vectors are compared.
-        snapshot: None before the first one; then everything is in the delta.
+        snapshot: None before the first one; then the delta has everything.
         delta: what changed since the snapshot.
-        known: rows of ids as an earlier view of the same snapshot found them.
+        known: row numbers by id from an earlier view of the same snapshot.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class View:
         self._groups: dict[str, Groups] = {}
 
     def _locate(self, known: dict[str, int | None]) -> dict[str, int | None]:
-        """Rows in the snapshot of all ids that the delta touches; looks up only the ones not `known`."""
+        """Snapshot rows of all ids in the delta. Looks up only those that are not `known`."""
         touched = {*self.delta.removed, *self.delta.items, *self.delta.ids}
         if self.snapshot is None:
             return dict.fromkeys(touched)
@@ -89,7 +89,7 @@ class View:
 
     @cached_property
     def count(self) -> int:
-        """Items that a search can find."""
+        """Number of searchable items."""
         return int(np.count_nonzero(self.alive))
 
     def advanced(self, delta: DeltaRows) -> View:
@@ -99,7 +99,7 @@ class View:
     # Rows
 
     def row_of(self, item_id: str) -> int | None:
-        """The row that serves `item_id`, or None."""
+        """The row of `item_id`, or None."""
         if item_id in self._delta_rows:
             return self._delta_rows[item_id]
         row = self.snapshot.row_of(item_id) if self.snapshot else None
@@ -127,7 +127,7 @@ class View:
         return np.asarray(self.snapshot.vectors[row])
 
     def near_ids(self, item_id: str) -> list[str]:
-        """Up to three ids that somebody who asked for `item_id` may have meant."""
+        """Up to three existing ids that are similar to `item_id`."""
         at = bisect_left(self.delta.ids, item_id)
         around = list(self.delta.ids[max(0, at - 3) : at + 3])
         if self.snapshot is not None:
@@ -140,7 +140,7 @@ class View:
 
     @cached_property
     def _fresh(self) -> pa.Table:
-        """Columns of the items that the snapshot has no or only outdated columns of."""
+        """Columns of items that are missing or outdated in the snapshot."""
         types = attribute_types(self.snapshot.items.schema) if self.snapshot else {}
         items = [*self._overrides.values(), *(self.delta.items[id_] for id_ in self.delta.ids)]
         return table_of(items, types)
@@ -151,7 +151,7 @@ class View:
 
     @cached_property
     def fields(self) -> dict[str, FieldKind]:
-        """Columns that a filter may name. The snapshot's kinds prevail over the delta's."""
+        """Columns for filters. The snapshot's types take precedence over the delta's."""
         fields = field_kinds(self._fresh.schema)
         stored = field_kinds(self.snapshot.items.schema) if self.snapshot else {}
         return fields | {
@@ -159,10 +159,10 @@ class View:
         }
 
     def fulfilling(self, filter_: Filter) -> Mask:
-        """Which rows a filter lets through, of those that are alive; bool, shape (size,).
+        """Live rows that match a filter; bool, shape (size,).
 
         Raises:
-            FilterError: an unknown field, or unlike types.
+            FilterError: an unknown field, or a value of the wrong type.
         """
         mask = self.alive.copy()
         if self.snapshot is not None:
@@ -171,13 +171,13 @@ class View:
         return mask
 
     def column(self, name: str) -> pa.ChunkedArray[Any]:
-        """The values of a column of `fields`, row by row, shape (size,); replaced rows have outdated ones."""
+        """The values of a column, shape (size,). Replaced rows have outdated values."""
         order = np.arange(self.size)
         order[self._fresh_rows] = self.base + np.arange(self._fresh_rows.size)
         return self._joined(name).take(order)
 
     def groups(self, field: str) -> Groups:
-        """Which rows belong together because they have the same value of `field`.
+        """Group rows by their value of `field`.
 
         Raises:
             FilterError: there is no such field.
@@ -189,7 +189,7 @@ class View:
         return self._groups[name]
 
     def _joined(self, name: str) -> pa.ChunkedArray[Any]:
-        """The snapshot's values of a column, and then those of `_fresh`, in one type."""
+        """The snapshot's values of a column followed by those of `_fresh`, in one type."""
         import pyarrow as pa
 
         stored = [self.snapshot.items] if self.snapshot else []
@@ -197,7 +197,7 @@ class View:
             table[name] if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
             for table in (*stored, self._fresh)
         ]
-        # The snapshot's type goes first, as for filters; the delta's values were fitted to it.
+        # The snapshot's type takes precedence, as for filters; the delta's values were converted to it.
         type_ = next((column.type for column in columns if not pa.types.is_null(column.type)), pa.null())
         chunks = [chunk for column in columns for chunk in column.cast(type_, safe=False).chunks]
         return pa.chunked_array(chunks, type_)
@@ -217,16 +217,16 @@ class View:
     def nearest(
         self, vector: Vector, rows: Rows, needed: int, groups: Groups | None = None
     ) -> tuple[Rows, Distances]:
-        """The rows nearest to `vector`, found by looking at every one of `rows`.
+        """The rows nearest to `vector`, by a scan of `rows`.
 
         Args:
             vector: shape (d,), float32.
             rows: ascending; all of the snapshot, or all of the delta.
-            needed: how many are needed; more come back where distances are as good as equal.
-            groups: if given, that many groups are needed, and only the best row of each.
+            needed: how many are needed; more are returned if distances are almost equal.
+            groups: if given, `needed` counts groups, and only the best row of each is returned.
 
         Returns:
-            Rows and their distances (float32, from float64 arithmetic), in no order.
+            Rows and their distances (float32, from float64 arithmetic), unordered.
         """
         if not rows.size or not needed:
             return rows[:0], np.empty(0, np.float32)
@@ -243,7 +243,7 @@ class View:
 
 
 def _scan(vector: Vector, vectors: Vectors, rows: Rows, metric: Metric) -> Distances:
-    """Distances to `rows`, in their order, at memory speed."""
+    """Distances to `rows`, in order, in float32."""
     if rows.size * 2 > len(vectors):
         return exact_distances(vector, vectors, metric)[rows]
     distances = np.empty(rows.size, np.float32)
@@ -254,7 +254,7 @@ def _scan(vector: Vector, vectors: Vectors, rows: Rows, metric: Metric) -> Dista
 
 
 def _close(distances: Distances, needed: int, groups: NDArray[np.int64] | None, metric: Metric) -> Mask:
-    """Which rows may be among the best `needed` rows or groups, once rounding is taken away."""
+    """Rows that may be among the best `needed` rows or groups, given rounding errors."""
     own, best = (distances, distances) if groups is None else _best_of_groups(distances, groups)
     place = min(needed, best.size) - 1
     last = np.partition(best, place)[place]
@@ -263,7 +263,7 @@ def _close(distances: Distances, needed: int, groups: NDArray[np.int64] | None, 
 
 
 def _best_of_groups(distances: Distances, groups: NDArray[np.int64]) -> tuple[Distances, Distances]:
-    """The least distance in each row's group, and the least of every group."""
+    """The minimum distance of each row's group, and of every group."""
     grouped = groups >= 0
     best = np.full(int(groups.max(initial=0)) + 1, np.inf, np.float32)
     np.minimum.at(best, groups[grouped], distances[grouped])

@@ -1,4 +1,4 @@
-"""Snapshots: immutable, published search structures, and the one pointer that says which of them serves."""
+"""Snapshots: immutable, published indexes, and the pointer to the current one."""
 
 from lookalike.snapshots.build import build_snapshot
 from lookalike.snapshots.columns import ItemReader, attribute_types, table_of

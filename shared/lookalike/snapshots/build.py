@@ -1,6 +1,6 @@
-"""Building a snapshot: read one catalogue version, write every file, verify, publish.
+"""Build a snapshot: read one catalogue version, write every file, verify, publish.
 
-A crash at any point leaves `current.json` as it was, and at most a folder that `collect_garbage` removes.
+After a crash `current.json` is unchanged, and at most a folder is left that `collect_garbage` removes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Progress = Callable[[str], None]
-"""Told what is being done now, in a few words."""
+"""Called with a short description of each step."""
 
 GRACE_SECONDS = 3_600.0
 WORK_PREFIX = "build-"
@@ -50,41 +50,40 @@ def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
     grace_seconds: float = GRACE_SECONDS,
     before_swap: Callable[[], None] | None = None,
 ) -> SnapshotManifest:
-    """Build and publish a snapshot of everything that the catalogue holds now.
+    """Build and publish a snapshot of the catalogue's current content.
 
     Args:
         artifacts: the artifacts store.
         config: the collection; its metric, engine and the engine's options are used.
-        catalogue: the collection's, with the encoder whose vectors the snapshot is to have.
-        work_dir: where files are written before they are uploaded; about the size of the snapshot, twice
-            that on S3.
-        progress: called with a few words before each step.
+        catalogue: the collection's, with the vectors of the snapshot's encoder.
+        work_dir: for files before they are uploaded; needs the size of the snapshot, on S3 twice that.
+        progress: called before each step with a short description.
         force: build even if the current snapshot has the same rows and options.
-        wait: wait while another process of this machine builds this collection.
-        grace_seconds: how long replaced snapshots are kept for readers in flight.
-        before_swap: called when all of a new snapshot is in place and verified; what it raises keeps the
-            snapshot from being published.
+        wait: wait while another process on this machine builds this collection.
+        grace_seconds: how long replaced snapshots are kept for running readers.
+        before_swap: called when a new snapshot is complete and verified. If it raises, the snapshot is not
+            published.
 
     Returns:
-        The snapshot that serves afterwards: normally the one built; the current one if it is up to date,
-        or if a newer one was published meanwhile. A collection without items gets a snapshot of none.
+        The current snapshot afterwards: normally the new one; the existing one if it is up to date or if a
+        newer one was published meanwhile. A collection without items gets an empty snapshot.
 
     Raises:
-        Conflict: another build of this collection is under way, and `wait` is False.
+        Conflict: another build of this collection is running, and `wait` is False.
         CollectionNotFound: the collection was deleted.
-        Incompatible: what was read back from the store is not what was written; nothing was published.
+        Incompatible: the store returned other bytes than were written; nothing was published.
         StoreUnavailable: the store failed; nothing was published.
     """
     say = progress or (lambda _: None)
     with only_one(artifacts, config.name, wait=wait):
-        say("looking for changes")
+        say("checking for changes")
         job = _Job(
             artifacts=artifacts,
             config=config,
             catalogue=catalogue,
             options=BuildOptions(config.engine, config.n_trees, config.search_k, config.recall_target),
             encoder_at_start=Collections(artifacts).get(config.name).encoder_id,
-            # Before the version: a commit in between is then in the snapshot, and looked for once more.
+            # Before the version: a commit in between is then in the snapshot, and only checked again.
             fingerprint=catalogue.fingerprint(),
             version=catalogue.version(),
             id=_new_id(),
@@ -99,7 +98,7 @@ def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One build: what is read, and how."""
+    """One build and its inputs."""
 
     artifacts: Store
     config: CollectionConfig
@@ -112,13 +111,13 @@ class _Job:
 
 
 def _new_id() -> str:
-    """Sorts by time to the microsecond; the last three digits tell simultaneous builds apart."""
+    """A new id. Sorts by time to the microsecond; the last digits distinguish simultaneous builds."""
     now = datetime.now(UTC)
     return f"{now:%Y%m%dT%H%M%S}-{now.microsecond:05x}{secrets.randbelow(16**3):03x}"
 
 
 def _up_to_date(job: _Job) -> SnapshotManifest | None:
-    """The current snapshot, if a build would make the same."""
+    """The current snapshot, if a build would produce the same."""
     try:
         serving = current(job.artifacts, job.config.name)
     except (SnapshotNotFound, Incompatible):
@@ -144,7 +143,7 @@ def _build(
     schema = contents.columns.write(folder / COLUMNS_FILE)
     say("calibrating confidence")
     calibration = _calibrate(job, index, contents, folder)
-    say("drawing the map")
+    say("computing the map")
     write_positions(project(open_index(index, folder).vectors), folder / POSITIONS_FILE)
     manifest = _manifest(job, index, schema, contents.labels, calibration)
     published = publish(
@@ -174,12 +173,12 @@ def _build_index(job: _Job, contents: Contents, folder: Path, say: Progress) -> 
 
 
 def _held_out(job: _Job) -> frozenset[str]:
-    """Ids of the pictures that the encoder's training held out."""
+    """Ids of the images that the encoder's training held out."""
     from lookalike.encoders import Encoders
 
     try:
         return Encoders(job.artifacts).get(job.catalogue.encoder_id).held_out
-    except EncoderNotFound:  # vectors of another make
+    except EncoderNotFound:  # vectors of another encoder
         return frozenset()
 
 
@@ -217,12 +216,12 @@ def _manifest(
 
 @contextmanager
 def _work_folder(job: _Job, work_dir: Path) -> Iterator[Path]:
-    """A folder for this build. What killed builds left in `work_dir` is removed first."""
+    """A folder for this build. Removes leftovers of killed builds from `work_dir` first."""
     from filelock import FileLock, Timeout
 
     work_dir.mkdir(parents=True, exist_ok=True)
     for left in work_dir.glob(f"{WORK_PREFIX}*.lock"):
-        with suppress(Timeout), FileLock(left, timeout=0):  # free: its holder ended, however it ended
+        with suppress(Timeout), FileLock(left, timeout=0):  # free: its process has ended
             if left.with_suffix("").exists():
                 shutil.rmtree(left.with_suffix(""), ignore_errors=True)
                 left.unlink(missing_ok=True)

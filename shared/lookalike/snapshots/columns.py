@@ -1,10 +1,10 @@
-"""Items as Arrow columns: how a snapshot stores them, and how a delta is laid out to be filtered alike.
+"""Items as Arrow columns, as a snapshot stores them and as a delta is filtered.
 
 One row per item. The item's own fields are columns of fixed type; each attribute is a column
 `attributes.<name>` of the narrowest type that holds all of its values: boolean, 64-bit integer, double, or
-text. Values that do not fit one type are all written as text, so that nothing is lost. `items.arrow` is an
+text. If the values do not fit one type, all are written as text. `items.arrow` is an
 uncompressed Arrow IPC file (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format), because
-only such a file can be mapped into memory and read without a copy.
+only such files can be memory-mapped and read without a copy.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ ITEM_COLUMNS = {
 
 AttributeType = Literal["null", "bool", "int64", "double", "string"]
 MAX_EXACT_DOUBLE = 2**53
-"""Integers beyond it lose digits as doubles."""
+"""Larger integers lose digits as doubles."""
 
 
 class ColumnsWriter:
     """Collects items batch by batch as compact columns, then writes them as one file.
 
-    Attribute types may differ between batches; they are settled when the file is written.
+    Attribute types may differ between batches; they are unified when the file is written.
     """
 
     def __init__(self) -> None:
         self._batches: list[pa.Table] = []
 
     def add(self, items: Sequence[Item]) -> None:
-        """Append rows; their order is the row order of the file."""
+        """Append rows in the order of the file."""
         if items:
             self._batches.append(table_of(items))
 
@@ -58,7 +58,7 @@ class ColumnsWriter:
         import pyarrow as pa
 
         tables = _conform(self._batches) or [table_of([])]
-        # One chunk where it fits: looking up a row in many chunks costs a search per value.
+        # One chunk if possible: a lookup in many chunks costs a search per value.
         table = pa.concat_tables(tables).combine_chunks()
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
@@ -70,7 +70,7 @@ def read_columns(path: Path) -> pa.Table:
 
     Raises:
         FileNotFoundError: there is no such file.
-        Incompatible: it is not such a file, or damaged.
+        Incompatible: it is not an Arrow file, or it is damaged.
     """
     import pyarrow as pa
 
@@ -90,8 +90,7 @@ def table_of(items: Sequence[Item], types: Mapping[str, AttributeType] | None = 
 
     Args:
         items: any number.
-        types: attribute → the type that its column has elsewhere and must be comparable with; a value
-            that is not becomes null.
+        types: attribute → the type of its column elsewhere; incompatible values become null.
     """
     import pyarrow as pa
 
@@ -104,7 +103,7 @@ def table_of(items: Sequence[Item], types: Mapping[str, AttributeType] | None = 
         values = [_finite(item.attributes.get(name)) for item in items]
         type_ = _narrowest(values)
         wanted = (types or {}).get(name, "null")
-        # Numbers compare with numbers, and anything can be text; a value that cannot follow has to give way.
+        # Numbers compare with numbers, and any value can be text; other values become null.
         if wanted not in ("null", type_) and not {wanted, type_} <= {"int64", "double"}:
             if wanted != "string":
                 values = [value if _type_of(value) == wanted else None for value in values]
@@ -123,7 +122,7 @@ def attribute_types(schema: pa.Schema) -> dict[str, AttributeType]:
 
 
 class ItemReader:
-    """Single rows of a table made here, as items: no part of Arrow that costs more than the row itself."""
+    """Fast access to single rows of a table as items."""
 
     def __init__(self, table: pa.Table) -> None:
         columns = {name: _flat(table[name]) for name in table.column_names}
@@ -140,19 +139,19 @@ class ItemReader:
         return str(self._ids[row])
 
     def item_at(self, row: int) -> Item:
-        """The item in row `row`. Attributes without a value are left out."""
+        """The item in row `row`, without empty attributes."""
         own: dict[str, Any] = {name: column[row].as_py() for name, column in self._own}
         values = ((name, column[row].as_py()) for name, column in self._attributes)
         return Item(**own, attributes={name: value for name, value in values if value is not None})
 
 
 def _flat(column: pa.ChunkedArray[Any]) -> Any:
-    """The column's only chunk, if it has but one: a row of it is found without a search."""
+    """The column's only chunk, if it has one: rows are found without a search."""
     return column.chunk(0) if column.num_chunks == 1 else column
 
 
 def _conform(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """The same rows, every table with all attribute columns, in one type each."""
+    """The same rows, with all attribute columns in every table and one type per column."""
     import pyarrow as pa
 
     found: dict[str, set[AttributeType]] = {}
@@ -219,5 +218,5 @@ def _text(value: str | int | float | bool) -> str:
 
 
 def _finite(value: Attribute) -> Attribute:
-    # JSON has neither NaN nor infinity; as an attribute they mean that there is no value.
+    # JSON has no NaN or infinity; as attributes they mean "no value".
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""One pass over the catalogue, for all that goes into a snapshot."""
+"""Read the content of a snapshot in one pass over the catalogue."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from lookalike.types import Item, Vector, Vectors
 
 
 class Contents:
-    """Reads one version of a catalogue once, for the index, the columns, the labels and the probes alike.
+    """Reads one version of a catalogue once, for the index, columns, labels and probes.
 
     Attributes:
         columns: of the items read so far.
-        labels: their categories, in the order of rows.
-        held_out: whether each stands for queries to come: its attribute `split` says so, or its id is one of
-            those that the encoder's training held out.
-        probes: some ids with their vectors, by which the finished snapshot can be checked.
+        labels: their categories, in row order.
+        held_out: whether each is held out, by its attribute `split` or by the encoder's training.
+        probes: some ids with their vectors, to verify the finished snapshot.
     """
 
     def __init__(
@@ -35,18 +34,18 @@ class Contents:
         self.probes: list[tuple[str, Vector]] = []
 
     def batches(self) -> Iterator[Vectors]:
-        """The vectors, batch by batch, shape (any, d) float32; all the rest is kept on the way.
+        """The vectors in batches of shape (any, d), float32. Collects everything else on the way.
 
         Raises:
-            Incompatible: the items do not come in the order of their ids.
-            StoreUnavailable: the version is not kept any more, or the store does not answer.
+            Incompatible: the items are not ordered by id.
+            StoreUnavailable: the version was removed, or the store is not available.
         """
         for batch in self._catalogue.scan(self._version):
             for item in batch.items:
-                # Readers look ids up by bisection.
+                # Readers find ids by bisection.
                 if item.id <= self._last_id:
                     raise Incompatible(
-                        "the catalogue's rows are not in the order of their ids",
+                        "the catalogue's rows are not ordered by id",
                         got=repr(item.id),
                         expected=f"more than {self._last_id!r}",
                     )

@@ -1,4 +1,4 @@
-"""Which snapshots there are, which one serves, and which can go."""
+"""List snapshots, find the current one, and remove old ones."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lookalike.storage import Store
 
 
 def current(artifacts: Store, collection: str) -> SnapshotManifest | None:
-    """The snapshot that serves; None before the first one.
+    """The current snapshot; None before the first one.
 
     Raises:
-        SnapshotNotFound: it is gone (somebody removed files by hand).
-        Incompatible: this reader cannot serve it.
+        SnapshotNotFound: its files were removed by hand.
+        Incompatible: this version cannot read it.
     """
     found = read_pointer(artifacts, collection)
     return None if found is None else read_manifest(artifacts, collection, found[0].snapshot_id)
 
 
 def list_snapshots(artifacts: Store, collection: str) -> list[SnapshotManifest]:
-    """Every readable snapshot of a collection, newest first. Unfinished and foreign ones are left out."""
+    """All readable snapshots of a collection, newest first. Skips unfinished and foreign ones."""
     manifests = []
     for snapshot_id in reversed(artifacts.list_folders(snapshots_folder(collection))):
         try:
@@ -38,20 +38,20 @@ def list_snapshots(artifacts: Store, collection: str) -> list[SnapshotManifest]:
 
 
 def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> list[str]:
-    """Remove snapshots that nobody can be reading any more, and what crashed builds left.
+    """Remove snapshots that no reader can be using, and leftovers of crashed builds.
 
-    A snapshot goes `grace_seconds` after another took its place; a folder that never served (a crash, a
-    lost race) goes when nothing was written to it for as long. The current one never goes, nor one that
-    going back to an earlier encoder needs.
+    A snapshot is removed `grace_seconds` after it was replaced. A folder that was never current (a crash, a
+    lost race) is removed if nothing was written to it for that long. The current snapshot, and those that a
+    rollback needs, are kept.
 
     Returns:
         Ids of the removed snapshots.
     """
-    # The folders first: one that a build publishes in between is then either unknown here or current.
+    # List folders first: one that is published in between is then either not listed or current.
     folders = artifacts.list_folders(snapshots_folder(collection))
     found = read_pointer(artifacts, collection)
     serving = None if found is None else found[0].snapshot_id
-    # Newest first; one that served twice counts from the last time.
+    # Newest first; for a snapshot that was current twice, the last time counts.
     stopped = {} if found is None else {entry.id: entry.at for entry in reversed(found[0].replaced)}
     kept = {serving} | read_switches(artifacts, collection).needed()
     deadline = datetime.now(UTC) - timedelta(seconds=grace_seconds)
@@ -70,10 +70,10 @@ def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> 
 
 
 def known_to_all(artifacts: Store, collection: str, serving: CatalogueVersion) -> CatalogueVersion:
-    """What every snapshot that serves, or may serve again, knows of items and metadata.
+    """The catalogue versions that every current or restorable snapshot includes.
 
-    Rows that went are purged from the catalogue up to this version only: else an earlier snapshot would not
-    hear that they went.
+    Removed rows are purged from the catalogue only up to these versions. Otherwise the delta of an earlier
+    snapshot would lack the removals.
     """
     items, metadata = serving.items, serving.metadata
     for snapshot_id in read_switches(artifacts, collection).needed():
@@ -84,10 +84,10 @@ def known_to_all(artifacts: Store, collection: str, serving: CatalogueVersion) -
 
 
 def remove_snapshot(artifacts: Store, collection: str, snapshot_id: str) -> None:
-    """Remove the files of one snapshot, whatever its state."""
+    """Remove the files of one snapshot in any state."""
     folder = snapshot_folder(collection, snapshot_id)
     local = artifacts.local_path(folder)
-    if local is not None:  # also takes half-written files, which a listing does not show
+    if local is not None:  # includes partial files, which a listing does not show
         shutil.rmtree(local, ignore_errors=True)
     else:
         artifacts.delete_folder(folder)
@@ -98,6 +98,6 @@ def _last_written(artifacts: Store, collection: str, snapshot_id: str) -> dateti
     local = artifacts.local_path(folder)
     times = [info.modified for info in artifacts.list(folder)]
     for path in (local, *local.iterdir()) if local and local.is_dir() else ():
-        with suppress(FileNotFoundError):  # renamed meanwhile by the build that writes there
+        with suppress(FileNotFoundError):  # the build that writes there renamed it meanwhile
             times.append(datetime.fromtimestamp(path.stat().st_mtime, UTC))
     return max(times, default=datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""`snapshot.json`: what a snapshot is, so that a reader can tell whether it may serve it."""
+"""`snapshot.json`: the description of a snapshot, with which a reader checks compatibility."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS_FILE = "items.arrow"
 
 @dataclass(frozen=True, slots=True)
 class LabelStatistics:
-    """How the items are labelled: `labelled` of them in `classes` categories, the largest of `largest`."""
+    """Label statistics: `labelled` items in `classes` categories, `largest` in the largest one."""
 
     labelled: int = 0
     classes: int = 0
@@ -29,14 +29,14 @@ class LabelStatistics:
 
     @classmethod
     def of(cls, labels: Sequence[str | None]) -> LabelStatistics:
-        """Count labels; None is unlabelled."""
+        """Count labels. None is unlabelled."""
         counts = Counter(label for label in labels if label is not None)
         return cls(counts.total(), len(counts), max(counts.values(), default=0))
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What the collection asked for. A change of any asks for a new snapshot of the same rows."""
+    """The collection's engine options. If any changes, the collection needs a new snapshot."""
 
     engine: Engine = "annoy"
     n_trees: int | None = None
@@ -46,7 +46,7 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotManifest:
-    """One immutable search structure.
+    """One immutable index.
 
     Attributes:
         id: `<UTC time>-<8 hex digits>`; sorts by the time at which the catalogue was read.
@@ -55,15 +55,15 @@ class SnapshotManifest:
         dimension: of those vectors.
         metric: how they are compared.
         catalogue: the versions of the tables that it was built from.
-        fingerprint: of the catalogue at that time; while the catalogue has the same, there is no delta.
+        fingerprint: of the catalogue at that time; equal fingerprints mean an empty delta.
         count: items.
-        options: what the collection asked for.
-        index: what the engine made of it.
-        labels: how the items are labelled.
-        calibration: score → confidence; None where the labels do not say.
+        options: the collection's engine options.
+        index: description of the index files.
+        labels: label statistics.
+        calibration: score → confidence; None if there are too few labels.
         columns: column of `items.arrow` → Arrow type.
         created_at: ISO 8601, UTC.
-        places: the file with the items' places on a map; None: built before there were any.
+        places: the file with the items' map positions; None in older snapshots.
         format: version of this layout.
     """
 
@@ -86,12 +86,12 @@ class SnapshotManifest:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Files beside `snapshot.json` that a reader needs."""
+        """Files next to `snapshot.json` that a reader needs."""
         return (COLUMNS_FILE, *self.index.files)
 
     @property
     def side_files(self) -> tuple[str, ...]:
-        """More files beside it, which no search needs: they are read when they are asked for."""
+        """Further files that searches do not need; read on demand."""
         return (self.places,) if self.places else ()
 
     def dump(self) -> bytes:
@@ -123,7 +123,7 @@ class SnapshotManifest:
         """Inverse of `dump`.
 
         Raises:
-            Incompatible: this reader cannot serve the snapshot; the text names both sides.
+            Incompatible: this version cannot read the snapshot; the message names both versions.
         """
         try:
             found = json.loads(data)
@@ -154,7 +154,7 @@ class SnapshotManifest:
             ) from error
 
     def _checked(self) -> SnapshotManifest:
-        """Refuse a manifest whose parts contradict each other."""
+        """Reject a manifest whose parts contradict each other. Raises Incompatible."""
         for name, own in (("metric", self.metric), ("dimension", self.dimension), ("size", self.count)):
             its = getattr(self.index, name)
             if its != own:
@@ -167,7 +167,7 @@ class SnapshotManifest:
 
 
 def _check_supported(found: dict[str, Any]) -> None:
-    """Refuse what this version of lookalike cannot serve, before reading on."""
+    """Reject what this version cannot read, before parsing the rest."""
     _expect(found, "format", found.get("format"), (FORMAT,))
     _expect(found, "metric", found["metric"], METRICS)
     _expect(found, "engine", found["index"]["engine"], ENGINES)
@@ -176,8 +176,8 @@ def _check_supported(found: dict[str, Any]) -> None:
 def _expect(found: dict[str, Any], name: str, got: object, served: tuple[object, ...]) -> None:
     if got not in served:
         raise Incompatible(
-            f"this reader cannot serve the {name} of snapshot {found.get('id')}",
+            f"this version cannot read the {name} of snapshot {found.get('id')}",
             got=f"{got!r} in the snapshot",
-            expected=f"{' | '.join(map(str, served))} in this reader",
-            fix="Update lookalike where it reads, or build a new snapshot with this version.",
+            expected=f"{' | '.join(map(str, served))} in this version",
+            fix="Update lookalike, or build a new snapshot with this version.",
         )

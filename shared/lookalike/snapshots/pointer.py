@@ -1,4 +1,4 @@
-"""`current.json`: the one pointer of a collection that says which snapshot serves."""
+"""`current.json`: the pointer of a collection to its current snapshot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REMEMBERED = 32
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """A snapshot that served once, and when it stopped (ISO 8601, UTC)."""
+    """A former snapshot, and when it was replaced (ISO 8601, UTC)."""
 
     id: str
     at: str
@@ -28,10 +28,10 @@ class Pointer:
     """Content of `current.json`.
 
     Attributes:
-        snapshot_id: the snapshot that serves.
-        encoder_id: its encoder, so that a reader can load both at the same time.
+        snapshot_id: the current snapshot.
+        encoder_id: its encoder, so that a reader can load both in parallel.
         published_at: ISO 8601, UTC.
-        replaced: the snapshots before it, newest first; readers in flight may still use them.
+        replaced: former snapshots, newest first; running readers may still use them.
         format: version of this layout.
     """
 
@@ -60,14 +60,14 @@ class Pointer:
             ) from error
 
     def followed_by(self, snapshot_id: str, encoder_id: str) -> Pointer:
-        """The pointer after the next snapshot was published, now."""
+        """The pointer after a new snapshot is published now."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         replaced = (Replaced(self.snapshot_id, now), *self.replaced)[:REMEMBERED]
         return Pointer(snapshot_id, encoder_id, now, replaced)
 
 
 def pointer_path(collection: str) -> str:
-    """Where a collection's pointer is, in the artifacts store."""
+    """Path of a collection's pointer in the artifacts store."""
     return f"collections/{collection}/current.json"
 
 
@@ -93,15 +93,15 @@ def swap_pointer(
     Args:
         artifacts: the artifacts store.
         collection: whose pointer.
-        snapshot_id: the snapshot to publish; every file of it must be in place.
+        snapshot_id: the snapshot to publish; all of its files must exist.
         encoder_id: its encoder.
-        may_replace: asked about the snapshot that serves now, again after each lost race.
+        may_replace: called with the current snapshot's id, again after each lost race.
 
     Returns:
-        False if `may_replace` said no: what serves is newer, and nothing was written.
+        False if `may_replace` returned False: the current snapshot is newer, and nothing was written.
 
     Raises:
-        Conflict: others kept publishing at the same time.
+        Conflict: other processes kept publishing.
     """
     path = pointer_path(collection)
     for _ in range(SWAP_ATTEMPTS):
@@ -115,4 +115,4 @@ def swap_pointer(
             return False
         if artifacts.replace(path, pointer.dump(), etag=etag):
             return True
-    raise Conflict("the current snapshot kept changing while this one was published", got=snapshot_id)
+    raise Conflict("other processes kept publishing snapshots", got=snapshot_id)

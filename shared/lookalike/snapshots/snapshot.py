@@ -1,4 +1,4 @@
-"""A snapshot opened for reading: the index, and the item columns beside it, both mapped into memory."""
+"""A snapshot opened for reading: memory-mapped index and item columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PARTIAL = ".part"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Row i of `items` is row i of `index`; rows are in the order of their ids. Safe to share."""
+    """Row i of `items` is row i of `index`. Rows are ordered by id. Thread-safe."""
 
     manifest: SnapshotManifest
     items: pa.Table
@@ -61,7 +61,7 @@ class Snapshot:
         return row if row < self.size and self.id_at(row) == item_id else None
 
     def first_row_from(self, item_id: str) -> int:
-        """The first row whose id is not less than `item_id`; `size` if there is none."""
+        """The first row whose id is at least `item_id`; `size` if there is none."""
         low, high = 0, self.size
         while low < high:
             middle = (low + high) // 2
@@ -73,12 +73,12 @@ class Snapshot:
 
 
 def snapshots_folder(collection: str) -> str:
-    """Where a collection's snapshots are, in the artifacts store."""
+    """Path of a collection's snapshots in the artifacts store."""
     return f"collections/{collection}/snapshots"
 
 
 def snapshot_folder(collection: str, snapshot_id: str) -> str:
-    """Where the files of one snapshot are, in the artifacts store."""
+    """Path of one snapshot in the artifacts store."""
     return f"{snapshots_folder(collection)}/{snapshot_id}"
 
 
@@ -87,7 +87,7 @@ def read_manifest(artifacts: Store, collection: str, snapshot_id: str) -> Snapsh
 
     Raises:
         SnapshotNotFound: there is no such snapshot.
-        Incompatible: this reader cannot serve it.
+        Incompatible: this version cannot read it.
     """
     try:
         blob = artifacts.get(f"{snapshot_folder(collection, snapshot_id)}/{MANIFEST_FILE}")
@@ -97,12 +97,12 @@ def read_manifest(artifacts: Store, collection: str, snapshot_id: str) -> Snapsh
 
 
 def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Snapshot:
-    """Open a snapshot where it lies, or from S3 after downloading it once below `cache`.
+    """Open a snapshot in place, or on S3 after downloading it to `cache`.
 
-    The cache keeps the snapshot opened last and the one before it; files already open stay readable.
+    The cache keeps the last two opened snapshots. Open files stay readable.
 
     Raises:
-        SnapshotNotFound: its files are gone; by now another one is current.
+        SnapshotNotFound: its files were removed because another one became current.
         Incompatible: its files and its manifest disagree.
     """
     for attempt in range(OPEN_ATTEMPTS):
@@ -112,7 +112,7 @@ def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> 
                 return _open(manifest, folder)
         except (FileNotFoundError, ObjectNotFound, Incompatible) as error:
             if not artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
-                raise SnapshotNotFound("the snapshot's files are gone", got=manifest.id) from error
+                raise SnapshotNotFound("the snapshot's files were removed", got=manifest.id) from error
             # Another reader may have made room in the cache just between finding and opening the files, and
             # a third one may have brought the folder back since: that it is there now proves nothing.
             if attempt == OPEN_ATTEMPTS - 1:
@@ -132,11 +132,11 @@ def _open(manifest: SnapshotManifest, folder: Path) -> Snapshot:
 
 
 def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
-    """The folder with the snapshot's files: where it lies, or below `cache`, downloaded if it is not there.
+    """The folder with the snapshot's files: in the store, or downloaded to `cache`.
 
     Raises:
-        ObjectNotFound: a file is gone from the store.
-        StoreUnavailable: the store does not answer.
+        ObjectNotFound: a file was removed from the store.
+        StoreUnavailable: the store is not available.
     """
     stored = artifacts.local_path(snapshot_folder(manifest.collection, manifest.id))
     if stored is not None:
@@ -146,7 +146,7 @@ def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) ->
     if not target.is_dir():
         parent.mkdir(parents=True, exist_ok=True)
         _make_room(parent)
-        # Under another name until it is whole: a folder named by an id can be trusted.
+        # Under a temporary name until complete: a folder named by an id is complete.
         staging = Path(tempfile.mkdtemp(prefix=f"{manifest.id}.", suffix=PARTIAL, dir=parent))
         try:
             source = snapshot_folder(manifest.collection, manifest.id)
@@ -155,7 +155,7 @@ def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) ->
                     artifacts.download(f"{source}/{name}", staging / name)
             staging.rename(target)
         except OSError:
-            if not target.is_dir():  # otherwise another thread or process was first
+            if not target.is_dir():  # otherwise another thread or process came first
                 raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -163,9 +163,9 @@ def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) ->
 
 
 def forget_snapshots(cache: Path, collection: str, *, but: str | None) -> None:
-    """Remove the downloaded files of a collection's snapshots, but for one; open ones stay readable.
+    """Remove the downloaded files of a collection's snapshots except one. Open files stay readable.
 
-    For a reader that moved on, in a place where there is little room.
+    For readers with little disk space.
     """
     parent = cache / "snapshots" / collection
     if parent.is_dir():
@@ -175,15 +175,15 @@ def forget_snapshots(cache: Path, collection: str, *, but: str | None) -> None:
 
 
 def _remove(folder: Path) -> None:
-    # Out of the way in one step: whoever opens it now finds all of its files, or none.
+    # Rename in one step: a reader that opens it now finds all of its files, or none.
     doomed = folder.with_name(f"{folder.name}.{os.getpid()}{PARTIAL}")
-    with suppress(OSError):  # another process was first
+    with suppress(OSError):  # another process came first
         folder.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _make_room(parent: Path) -> None:
-    """Remove all but the newest snapshot, so that with the next one there are `KEPT_IN_CACHE`."""
+    """Remove all but the newest snapshot, so that the next one makes `KEPT_IN_CACHE`."""
     folders = sorted((entry for entry in parent.iterdir() if entry.is_dir()), reverse=True)
     for folder in [folder for folder in folders if folder.suffix != PARTIAL][KEPT_IN_CACHE - 1 :]:
         _remove(folder)

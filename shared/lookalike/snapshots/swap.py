@@ -1,4 +1,4 @@
-"""From files in a work folder to the snapshot that serves: upload, verify, compare-and-swap."""
+"""Publish a built snapshot: upload, verify, compare-and-swap the pointer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lookalike.storage import Store
 from lookalike.types import Vector
 
 SAME_VECTOR = 1e-5
-"""Distance, relative to the vector's length, that storing a vector may move it."""
+"""Maximum relative change of a vector by storing it."""
 
 
 def publish(
@@ -39,23 +39,23 @@ def publish(
     say: Callable[[str], None],
     before_swap: Callable[[], None] | None = None,
 ) -> bool:
-    """Upload the files of a snapshot, read them back, and let it serve.
+    """Upload the files of a snapshot, read them back, and make it current.
 
     Args:
         manifest: of the snapshot.
-        folder: where its files are; also room for a second copy of them.
+        folder: its files; must have space for a second copy.
         artifacts: the artifacts store.
-        probes: ids with vectors that must be found in what is read back.
-        encoder_at_start: the encoder that the collection asked for when the build began.
-        say: told each step.
+        probes: ids and vectors that the read-back must contain.
+        encoder_at_start: the collection's encoder when the build started.
+        say: called with each step.
         before_swap: see `build_snapshot`.
 
     Returns:
-        False if a newer snapshot serves; then nothing of this one is left in the store.
+        False if a newer snapshot is current; then this one was removed from the store.
 
     Raises:
-        CollectionNotFound: the collection was deleted; nothing of the snapshot is left.
-        Incompatible: what was read back is not what was written; nothing of it is left.
+        CollectionNotFound: the collection was deleted; the snapshot was removed.
+        Incompatible: the store returned other bytes than were written; the snapshot was removed.
     """
     stored = snapshot_folder(manifest.collection, manifest.id)
     published = False
@@ -69,7 +69,7 @@ def publish(
         say("publishing")
         if before_swap:
             before_swap()
-        Collections(artifacts).get(manifest.collection)  # a deleted collection is not to come back
+        Collections(artifacts).get(manifest.collection)  # a deleted collection must not reappear
         published = swap_pointer(
             artifacts,
             manifest.collection,
@@ -86,17 +86,17 @@ def publish(
 def republish(
     artifacts: Store, collection: str, snapshot_id: str, *, before_swap: Callable[[], None]
 ) -> SnapshotManifest | None:
-    """Let an earlier snapshot serve again. What changed since is its delta, so nothing is missed.
+    """Make an earlier snapshot current again. Its delta contains everything since.
 
     Args:
         artifacts: the artifacts store.
         collection: whose snapshot.
         snapshot_id: of the earlier one.
-        before_swap: called when it is known that the snapshot can serve.
+        before_swap: called when the snapshot has been verified.
 
     Returns:
-        The snapshot that serves afterwards: this one, or a newer one of the same encoder; None if it is not
-        there whole any more, and nothing was done.
+        The current snapshot afterwards: this one, or a newer one of the same encoder; None if it is
+        incomplete, and nothing was done.
 
     Raises:
         CollectionNotFound: the collection was deleted.
@@ -124,14 +124,16 @@ def republish(
 
 @contextmanager
 def only_one(artifacts: Store, collection: str, *, wait: bool = True) -> Iterator[None]:
-    """Builds of one collection do not overlap on one machine. On S3 they may; the newest wins."""
+    """Prevents concurrent builds of one collection on one machine. On S3 the newest build wins."""
     with ExitStack() as stack:
         try:
             lock = artifacts.lock(f"collections/{collection}/build.lock", seconds=-1 if wait else 0)
             stack.enter_context(lock)
         except StoreUnavailable as error:
             raise Conflict(
-                "another build of this collection is under way", got=collection, fix="Wait for it to end."
+                "another build of this collection is running",
+                got=collection,
+                fix="Wait until it has finished.",
             ) from error
         yield
 
@@ -139,7 +141,7 @@ def only_one(artifacts: Store, collection: str, *, wait: bool = True) -> Iterato
 def _verify(
     manifest: SnapshotManifest, artifacts: Store, folder: Path, probes: list[tuple[str, Vector]]
 ) -> None:
-    """Open the snapshot as a reader will, from the store; look up what must be in it, compare every byte."""
+    """Open the snapshot from the store like a reader, look up the probes, and compare every byte."""
     stored = read_manifest(artifacts, manifest.collection, manifest.id)
     snapshot = open_snapshot(stored, artifacts, folder / "verify")
     for item_id, vector in probes:
@@ -161,10 +163,10 @@ def _verify(
 
 def _damaged(manifest: SnapshotManifest, got: str, expected: str) -> Incompatible:
     return Incompatible(
-        f"snapshot {manifest.id} read back from the store is not what was written",
+        f"the store returned other bytes for snapshot {manifest.id} than were written",
         got=got,
         expected=expected,
-        fix="Build again; if it happens again, the store returns damaged files.",
+        fix="Build again. If it happens again, the store returns damaged files.",
     )
 
 
@@ -175,15 +177,15 @@ def _moved(vector: Vector, snapshot: Snapshot, row: int) -> bool:
 
 
 def _may_replace(artifacts: Store, ours: SnapshotManifest, encoder_at_start: str, pointer: Pointer) -> bool:
-    """Whether `ours` is at least as new as the snapshot that serves now."""
+    """Whether `ours` is at least as new as the current snapshot."""
     try:
         theirs = read_manifest(artifacts, ours.collection, pointer.snapshot_id)
     except (SnapshotNotFound, Incompatible):
         return True
     if theirs.encoder_id != ours.encoder_id:
         wanted = Collections(artifacts).get(ours.collection).encoder_id
-        # Row versions of two encoders do not compare. Ours is outdated if the collection moved on to
-        # theirs while we were building.
+        # Row versions of different encoders are not comparable. Ours is outdated if the collection
+        # switched to theirs during the build.
         return wanted in (ours.encoder_id, encoder_at_start)
     ahead = [
         (theirs.catalogue.items, ours.catalogue.items),

@@ -1,7 +1,7 @@
-"""`encoders.json`: which encoders a collection has lived by, and how to go back.
+"""`encoders.json`: the history of a collection's encoders, for rollbacks.
 
-A switch is written down before it is made, and marked as done after. So whoever is killed in between leaves a
-note of what was meant, and the next attempt goes on from it.
+A switch is recorded before it is made, and marked as done afterwards. After a kill in between, the next
+attempt resumes from the record.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lookalike.storage import Store
 FORMAT = 1
 UPDATE_ATTEMPTS = 20
 REMEMBERED = 3
-"""How many steps a collection can go back. What they need is kept from garbage collection."""
+"""How many steps a collection can be rolled back. Their snapshots are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,15 @@ class Switch:
     """One change of a collection's encoder.
 
     Attributes:
-        kind: forward to a new encoder, or back to the one before.
-        encoder_id: what serves after it.
-        previous_encoder: what served before it.
-        previous_snapshot: the snapshot that served before it; None: there was none.
-        reason: why, a sentence.
+        kind: forward to a new encoder, or back to the previous one.
+        encoder_id: the encoder afterwards.
+        previous_encoder: the encoder before.
+        previous_snapshot: the snapshot before; None: there was none.
+        reason: why, as a sentence.
         at: ISO 8601, UTC.
         training: id of the training that made the encoder, if one did.
-        comparison: the numbers of both encoders, if they were compared.
-        done: whether searches follow it.
+        comparison: the metrics of both encoders, if they were compared.
+        done: whether searches use it.
     """
 
     kind: Literal["publish", "rollback"]
@@ -50,7 +50,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """An encoder to go back to, and the snapshot with which it served last."""
+    """An encoder to roll back to, and its last snapshot."""
 
     encoder_id: str
     snapshot_id: str | None
@@ -64,16 +64,16 @@ class Switches:
 
     @property
     def unfinished(self) -> Switch | None:
-        """The last switch, if it was begun and perhaps not made."""
+        """The last switch, if it was started and perhaps not finished."""
         return self.entries[-1] if self.entries and not self.entries[-1].done else None
 
     def settled(self, encoder_id: str) -> Switches:
-        """Without a last switch that never came about: the collection lives by `encoder_id`, not by its."""
+        """Without an unfinished last switch: the collection uses `encoder_id`, not the switch's encoder."""
         last = self.unfinished
         return Switches(self.entries[:-1]) if last and last.encoder_id != encoder_id else self
 
     def earlier(self) -> tuple[Earlier, ...]:
-        """What to go back to, step by step; the next step comes last."""
+        """The steps to roll back; the next one is last."""
         steps: list[Earlier] = []
         for switch in self.entries:
             if switch.kind == "publish":
@@ -83,7 +83,7 @@ class Switches:
         return tuple(steps[-REMEMBERED:])
 
     def needed(self) -> frozenset[str]:
-        """Snapshots that going back needs, whether or not the last switch came about."""
+        """Snapshots that rollbacks need, whether or not the last switch was finished."""
         before = Switches(self.entries[:-1]) if self.unfinished else self
         steps = (*self.earlier(), *before.earlier())
         return frozenset(step.snapshot_id for step in steps if step.snapshot_id)
@@ -109,15 +109,15 @@ class Switches:
 
 
 def read_switches(artifacts: Store, collection: str) -> Switches:
-    """The switches of a collection; none if its encoder never changed. Raises Incompatible."""
+    """The switches of a collection; empty if its encoder never changed. Raises Incompatible."""
     return _read(artifacts, collection)[0]
 
 
 def begin_switch(artifacts: Store, collection: str, switch: Switch) -> None:
-    """Write down what is about to be done. A switch that was begun before and never came about is replaced.
+    """Record a switch before it is made. Replaces an unfinished one.
 
     Raises:
-        Conflict: others kept writing at the same time.
+        Conflict: other processes kept writing.
     """
     begun = replace(switch, at=datetime.now(UTC).isoformat(timespec="seconds"), done=False)
 
@@ -148,7 +148,7 @@ def _update(artifacts: Store, collection: str, change: Callable[[Switches], Swit
         wanted = change(known)
         if wanted == known or artifacts.replace(_path(collection), wanted.dump(), etag=etag):
             return
-    raise Conflict("the history of encoders kept changing while it was written", got=collection)
+    raise Conflict("other processes kept changing the history of encoders", got=collection)
 
 
 def _read(artifacts: Store, collection: str) -> tuple[Switches, str | None]:

@@ -1,10 +1,10 @@
-// The only way to the server: the public HTTP API. Failures become `Problem`s that say what happened in words.
+// All requests to the server go through here. Each failure becomes a `Problem` with a readable message.
 
 const KEY = "lookalike-key";
 const SLOW_MS = 4000;
 export const events = new EventTarget();
 
-/** Why a request failed. `status` is 0 where no answer came. */
+/** Why a request failed. `status` is 0 if there was no response. */
 export class Problem extends Error {
   constructor({ status, title, detail = "", fix = "", reason = "" }) {
     super([title, detail, detail.includes(fix) ? "" : fix].filter(Boolean).map(sentence).join(" "));
@@ -12,9 +12,9 @@ export class Problem extends Error {
   }
 }
 
-/** What to say where no answer came. */
-export const gone = () => new Problem({
-  status: 0, title: "The server does not answer", detail: "It may have stopped, or the network is down", fix: "Try again in a moment.",
+/** The problem when there was no response. */
+export const noResponse = () => new Problem({
+  status: 0, title: "The server is not responding", detail: "It may have stopped, or the network is down", fix: "Try again in a moment.",
 });
 
 const sentence = (text) => {
@@ -22,7 +22,7 @@ const sentence = (text) => {
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 };
 
-/** The API key: typed once, kept until the tab closes, or on this device if asked to. */
+/** The API key, kept until the tab closes or, if the user chooses so, on this device. */
 export const key = {
   get: () => sessionStorage.getItem(KEY) ?? localStorage.getItem(KEY) ?? "",
   set(text, { keep }) {
@@ -37,7 +37,7 @@ export const key = {
 
 export const headers = () => (key.get() ? { "X-API-Key": key.get() } : {});
 
-/** The path of something of a collection; an id keeps its slashes. */
+/** The path of a collection's resource. Slashes in an id stay as they are. */
 export const path = (collection, what = "", id = null) =>
   ["collections", collection, what, id === null ? "" : id.split("/").map(encodeURIComponent).join("/")]
     .filter(Boolean).join("/");
@@ -49,7 +49,7 @@ export const url = (where, query = {}) => {
   return found.href;
 };
 
-/** Sends a request; returns the response if it is a good one. */
+/** Sends a request. Returns the response, or throws a `Problem` if it is an error. */
 export async function send(method, where, { query, json, form, signal } = {}) {
   const slow = setTimeout(() => events.dispatchEvent(new Event("slow")), SLOW_MS);
   try {
@@ -63,7 +63,7 @@ export async function send(method, where, { query, json, form, signal } = {}) {
     return response;
   } catch (error) {
     if (error instanceof Problem || error.name === "AbortError") throw error;
-    throw gone();
+    throw noResponse();
   } finally {
     clearTimeout(slow);
     events.dispatchEvent(new Event("done"));
@@ -74,24 +74,24 @@ export const get = async (where, options) => (await send("GET", where, options))
 export const post = async (where, options) => (await send("POST", where, options)).json();
 
 export async function problemOf(response) {
-  let said = {};
+  let body = {};
   try {
-    said = await response.json();
+    body = await response.json();
   } catch {
-    // Something between here and the server answered; the status is all it says.
+    // A proxy answered, not the API: only the status is known.
   }
   const problem = new Problem({
     status: response.status,
-    title: said.title ?? `The server answered ${response.status}`,
-    detail: said.detail,
-    fix: said.fix ?? (response.status >= 500 ? "Try again in a moment." : ""),
-    reason: said.reason,
+    title: body.title ?? `The server returned ${response.status}`,
+    detail: body.detail,
+    fix: body.fix ?? (response.status >= 500 ? "Try again in a moment." : ""),
+    reason: body.reason,
   });
   if (response.status === 401) events.dispatchEvent(new Event("key"));
   return problem;
 }
 
-/** PUTs a file with progress, to a URL that the API gave. */
+/** PUTs a file to an upload URL and reports progress. */
 export function put(offer, file, { progress, signal }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -104,7 +104,7 @@ export function put(offer, file, { progress, signal }) {
       reject(await problemOf(new Response(request.responseText, { status: request.status, ...type })));
     };
     request.onerror = () => reject(new Problem({
-      status: 0, title: "The upload broke off", detail: "The server does not answer", fix: "Try again.",
+      status: 0, title: "The upload was interrupted", detail: "The server is not responding", fix: "Try again.",
     }));
     signal?.addEventListener("abort", () => request.abort());
     request.send(file);

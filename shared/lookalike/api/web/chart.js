@@ -1,24 +1,24 @@
-// The map's canvas: dots for all items, pictures for as many as fit beside each other.
+// The map's canvas: a dot for each item, and thumbnails for as many as fit without overlap.
 //
-// Dots are written as pixels, which costs the same with any graphics card or none. Which pictures are shown is
-// decided once for each step of the zoom, not for each frame, so that they stay as one pans.
+// Dots are written as pixels, so that the cost does not depend on the graphics card. Thumbnails are chosen once per
+// zoom step, not per frame, so that they stay while the user pans.
 
 import { css, hue } from "./hues.js";
-import { thumbnailBitmap } from "./pictures.js";
+import { thumbnailBitmap } from "./images.js";
 
-const SIDE = 46; // of a picture on the screen
+const SIDE = 46; // of a thumbnail, in CSS pixels
 const MOST_SCALE = 60;
 const MOST_SHOWN = 500;
 const AT_ONCE = 6;
 const KEPT = 1_500;
 
 export class Chart {
-  /** `moved` is called after the view changed; `picked` with the number of an item that was clicked. */
+  /** Calls `moved` after the view changes, and `picked` with the number of a clicked item. */
   constructor(canvas, collection, data, { moved, picked, signal }) {
     Object.assign(this, { canvas, collection, data, moved, picked, signal });
     this.brush = canvas.getContext("2d", { alpha: false });
     this.dark = document.documentElement.dataset.theme === "dark";
-    this.pictures = new Map();
+    this.thumbnails = new Map();
     this.waiting = 0;
     this.levels = new Map();
     this.only = -1;
@@ -43,7 +43,7 @@ export class Chart {
     this.image = this.brush.createImageData(this.width, this.height);
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.least = 0.88 * Math.min(this.width, this.height);
-    this.stretch = Math.min(1.7, Math.max(1, (0.9 * this.width) / this.least)); // a wide window shows a wide map
+    this.stretch = Math.min(1.7, Math.max(1, (0.9 * this.width) / this.least)); // stretch the map in a wide window
     if (!this.scale) this.home();
     this.draw();
   }
@@ -78,7 +78,7 @@ export class Chart {
     this.zoom(factor);
   }
 
-  /** The item nearest to a point of the canvas, and how far it is. */
+  /** The item nearest to a point of the canvas, and its distance in pixels. */
   nearest(x, y) {
     let best = -1;
     let least = Infinity;
@@ -90,9 +90,9 @@ export class Chart {
   }
 
   draw() {
-    if (this.asked) return;
-    this.asked = requestAnimationFrame(() => {
-      this.asked = 0;
+    if (this.scheduled) return;
+    this.scheduled = requestAnimationFrame(() => {
+      this.scheduled = 0;
       if (!this.image || this.signal.aborted) return;
       this.dots();
       this.shown();
@@ -125,7 +125,7 @@ export class Chart {
     this.brush.putImageData(this.image, 0, 0);
   }
 
-  /** Items whose pictures are shown at this step of the zoom: as many as do not overlap, the first ones first. */
+  /** Items with thumbnails at this zoom step: as many as fit without overlap, in item order. */
   chosenFor() {
     const step = Math.round(Math.log2(this.scale / this.least) * 2);
     if (!this.levels.has(step)) {
@@ -160,33 +160,33 @@ export class Chart {
       const [x, y] = [this.across(this.data.x[item]), this.down(this.data.y[item])];
       if (x < -side || y < -side || x > this.width + side || y > this.height + side) continue;
       if ((number += 1) > MOST_SHOWN) break;
-      const picture = this.pictures.get(item);
-      if (picture === undefined) wanted.push(item);
-      else if (picture) this.picture(item, picture, x, y, side);
+      const thumbnail = this.thumbnails.get(item);
+      if (thumbnail === undefined) wanted.push(item);
+      else if (thumbnail) this.thumbnail(item, thumbnail, x, y, side);
     }
     this.fetch(wanted);
   }
 
-  picture(item, picture, x, y, side) {
-    const fit = side / Math.max(picture.width, picture.height);
-    const [width, height] = [Math.round(picture.width * fit), Math.round(picture.height * fit)];
+  thumbnail(item, thumbnail, x, y, side) {
+    const fit = side / Math.max(thumbnail.width, thumbnail.height);
+    const [width, height] = [Math.round(thumbnail.width * fit), Math.round(thumbnail.height * fit)];
     const [left, top] = [Math.round(x - width / 2), Math.round(y - height / 2)];
     const edge = Math.round(1.5 * this.ratio);
     this.brush.fillStyle = css(hue(this.data.category[item], this.dark));
     this.brush.fillRect(left - edge, top - edge, width + 2 * edge, height + 2 * edge);
-    this.brush.drawImage(picture, left, top, width, height);
+    this.brush.drawImage(thumbnail, left, top, width, height);
   }
 
   fetch(items) {
     for (const item of items) {
       if (this.waiting >= AT_ONCE) return;
       this.waiting += 1;
-      this.pictures.set(item, null);
+      this.thumbnails.set(item, null);
       thumbnailBitmap(this.collection, this.data.ids[item], 64, this.signal)
-        .then((picture) => {
-          this.pictures.set(item, picture);
-          if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
-        }, () => {}) // a dot stays
+        .then((thumbnail) => {
+          this.thumbnails.set(item, thumbnail);
+          if (this.thumbnails.size > KEPT) this.thumbnails.delete(this.thumbnails.keys().next().value);
+        }, () => {}) // keep the dot
         .finally(() => {
           this.waiting -= 1;
           this.draw();

@@ -1,21 +1,21 @@
-// Collections: what there is, how large, by which encoder, how fresh.
+// Collections: lists them with size, encoder and index age; creates and deletes them.
 
 import { events, get, path, send } from "./api.js";
 import { confirmed, h, heading, notice } from "./dom.js";
-import { thumbnail } from "./pictures.js";
+import { thumbnail } from "./images.js";
 import { address } from "./place.js";
 import * as words from "./words.js";
 
 const SHOWN = 5;
 const REFRESH_MS = 5_000;
 
-/** Shows the view; returns what to call when it is left. */
+/** Shows the view. Returns its cleanup function. */
 export function show(root, { collection, collections }) {
   const leaving = new AbortController();
   const tiles = collections.map((each) => tile(each, each.name === collection, leaving.signal));
   root.append(h("div", { class: "stack" },
     heading("Collections"),
-    tiles.length ? h("ul", { class: "tiles" }, tiles.map(({ element }) => element)) : h("p", {}, "There is none yet."),
+    tiles.length ? h("ul", { class: "tiles" }, tiles.map(({ element }) => element)) : h("p", {}, "No collections yet. Create one below."),
     maker()));
   const timer = setInterval(() => tiles.forEach(({ refresh }) => refresh()), REFRESH_MS);
   return () => {
@@ -33,9 +33,9 @@ function tile(collection, here, signal) {
     ["Categories", standing ? words.count(standing.categories) : "…"],
     ["Encoder", collection.encoder],
     ["Engine", `${collection.engine}, ${collection.metric}`],
-    ["Snapshot", snapshot ? words.ago(standing?.snapshot_at ?? snapshot.created_at) : "none yet"],
+    ["Last indexed", snapshot ? words.ago(standing?.snapshot_at ?? snapshot.created_at) : "not yet"],
     ["Index recall", snapshot?.recall == null ? "not measured" : words.percent(snapshot.recall)],
-    ["Newer than it", standing ? words.many(standing.delta, "item") : "…"],
+    ["Not yet indexed", standing ? words.many(standing.delta, "item") : "…"],
     ["Last upload", standing ? words.ago(standing.last_ingested_at) : "…"],
   ];
   const fill = (standing) => facts.replaceChildren(...lines(standing).flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, h("bdi", {}, text))]));
@@ -53,7 +53,7 @@ function tile(collection, here, signal) {
   fill(null);
   refresh();
   const element = h("li", { class: `panel tile ${here ? "here" : ""}` },
-    h("div", { class: "row" }, h("h2", { class: "grow" }, name), here && h("span", { class: "badge" }, "shown now")),
+    h("div", { class: "row" }, h("h2", { class: "grow" }, name), here && h("span", { class: "badge" }, "selected")),
     strip, facts,
     h("div", { class: "row" },
       h("a", { class: "button primary", href: address("search", { collection: name }), "aria-label": `Search in ${name}` }, "Search"),
@@ -63,10 +63,10 @@ function tile(collection, here, signal) {
 }
 
 async function remove(name) {
-  if (!(await confirmed(`Delete ${name}?`, "All of its pictures and all that was made of them are removed. There is no way back.", "Delete it"))) return;
+  if (!(await confirmed(`Delete ${name}?`, "This deletes all of its images, indexes and encoders. You cannot undo this.", "Delete collection"))) return;
   try {
     await send("DELETE", path(name));
-    notice(`${name} is deleted.`, { seconds: 5 });
+    notice(`Deleted ${name}.`, { seconds: 5 });
     events.dispatchEvent(new Event("collections"));
   } catch (error) {
     notice(error.message, { kind: "error" });
@@ -85,7 +85,7 @@ function maker() {
     }
   };
   return h("form", { class: "panel stack", onsubmit: make },
-    h("h2", {}, "A new collection"),
-    h("label", { for: "new-name" }, "Its name: lower-case letters, digits and dashes"),
+    h("h2", {}, "New collection"),
+    h("label", { for: "new-name" }, "Name (lower-case letters, digits and dashes)"),
     h("div", { class: "row" }, input, h("button", { class: "primary" }, "Create")));
 }

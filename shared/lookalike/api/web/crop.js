@@ -1,4 +1,4 @@
-// A rectangle on a picture, drawn with a pointer or moved with arrow keys.
+// A crop rectangle that the user draws with a pointer or moves with arrow keys.
 
 import { h } from "./dom.js";
 
@@ -6,17 +6,17 @@ const STEP = 0.04;
 const LEAST = 0.05;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-/** Shows `canvas` with a rectangle; `changed` is told each new [left, top, width, height] in parts of 1. */
+/** Shows `canvas` with a rectangle. Calls `changed` with [left, top, width, height] as fractions, or null for all of it. */
 export function cropper(canvas, box, changed) {
   let at = box ?? [0, 0, 1, 1];
   const frame = h("div", {
-    class: "crop-frame", tabindex: "0", role: "group", 
-    "aria-label": "Part of the picture to search with. Arrow keys move it, with Shift they resize it.",
+    class: "crop-frame", tabindex: "0", role: "group",
+    "aria-label": "Part of the image to search with. Arrow keys move it; Shift and arrow keys resize it.",
     onkeydown: key,
   });
   const area = h("div", { class: "crop", onpointerdown: begin }, canvas, frame);
   canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", "The picture to search with");
+  canvas.setAttribute("aria-label", "Query image");
   show();
   return { area, whole: () => set([0, 0, 1, 1]) };
 
@@ -61,7 +61,7 @@ export function cropper(canvas, box, changed) {
     area.addEventListener("pointerup", () => {
       area.removeEventListener("pointermove", move);
       const tiny = at[2] < LEAST || at[3] < LEAST;
-      set(tiny ? [0, 0, 1, 1] : at); // a click, or a slip, asks for the whole picture again
+      set(tiny ? [0, 0, 1, 1] : at); // a click resets the crop to the whole image
     }, { once: true });
   }
 }

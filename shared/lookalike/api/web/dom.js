@@ -1,4 +1,4 @@
-// Elements, made without HTML text: whatever a name or a value holds, it is shown as text.
+// Builds elements without parsing HTML, so that names and values always appear as plain text.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -14,38 +14,38 @@ function filled(element, props, children) {
   return element;
 }
 
-/** An HTML element: attributes, `on…` listeners, `vars` as style properties; children are nodes or texts. */
+/** Creates an HTML element from attributes, `on…` listeners and `vars` (CSS properties). Children are nodes or text. */
 export const h = (tag, props, ...children) => filled(document.createElement(tag), props, children);
 
-/** The same for SVG. */
+/** Creates an SVG element. */
 export const s = (tag, props, ...children) => filled(document.createElementNS(SVG, tag), props, children);
 
-/** Says something to people who do not see the page. */
+/** Announces a text to screen readers. */
 export function say(text) {
   const spoken = document.getElementById("spoken");
   spoken.textContent = "";
-  // A text that does not change is not read again.
+  // Screen readers do not read an unchanged text again, so clear it first.
   requestAnimationFrame(() => (spoken.textContent = text));
 }
 
 let noticed = 0;
 
-/** Shows a line at the top until it is replaced, closed, or `seconds` have passed. */
+/** Shows a message until another replaces it, the user closes it, or `seconds` have passed. */
 export function notice(text, { kind = "info", seconds = 0 } = {}) {
   const place = document.getElementById("notice");
   clearTimeout(noticed);
   if (!text) return place.replaceChildren();
   place.replaceChildren(
     h("p", { class: `notice ${kind}` }, h("span", { dir: "auto" }, text),
-      h("button", { class: "quiet", "aria-label": "Close this message", onclick: () => place.replaceChildren() }, "✕")),
+      h("button", { class: "quiet", "aria-label": "Close message", onclick: () => place.replaceChildren() }, "✕")),
   );
   if (seconds) noticed = setTimeout(() => place.replaceChildren(), seconds * 1000);
 }
 
-/** A heading that takes the focus when its view opens, so that a screen reader begins there. */
+/** A heading that gets the focus when its view opens, so that a screen reader starts there. */
 export const heading = (text, props) => h("h1", { tabindex: "-1", ...props }, text);
 
-/** Opens a dialog; resolves with what its form was closed with. */
+/** Opens a dialog. Resolves with the value of the button that closed it. */
 export function dialog(title, content, buttons, { className = "" } = {}) {
   const before = document.activeElement;
   const box = h("dialog", { class: className, "aria-labelledby": "dialog-title" },
@@ -64,11 +64,11 @@ export function dialog(title, content, buttons, { className = "" } = {}) {
   });
 }
 
-/** Asks before something that cannot be taken back. */
+/** Asks the user to confirm an action that cannot be undone. */
 export const confirmed = async (title, text, yes) =>
   (await dialog(title, h("p", {}, text), [["no", "Cancel", "quiet"], ["yes", yes, "danger"]])) === "yes";
 
-/** A file chooser that looks like a button; its input stays reachable by keyboard. */
+/** A file input that looks like a button and stays reachable by keyboard. */
 export function chooser(text, props, chosen, className = "button") {
   const input = h("input", { type: "file", class: "unseen", ...props, onchange: () => {
     const files = [...input.files];
@@ -78,8 +78,8 @@ export function chooser(text, props, chosen, className = "button") {
   return h("label", { class: className }, input, text);
 }
 
-/** Calls `work` once things have been quiet for a moment. */
-export function settled(work, milliseconds = 200) {
+/** Debounces `work`. */
+export function debounced(work, milliseconds = 200) {
   let timer = 0;
   return (...given) => {
     clearTimeout(timer);

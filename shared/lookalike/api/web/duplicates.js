@@ -1,23 +1,23 @@
-// Duplicates: pictures that are the same picture, side by side, to keep one of each.
+// Duplicates: groups of duplicate images, to keep one of each.
 
 import { get, path, send } from "./api.js";
 import { confirmed, h, heading, notice, say } from "./dom.js";
-import { thumbnail } from "./pictures.js";
+import { thumbnail } from "./images.js";
 import * as words from "./words.js";
 
 const PAGE = 20;
 
-/** Shows the view; returns what to call when it is left. */
+/** Shows the view. Returns its cleanup function. */
 export function show(root, { collection }) {
   const leaving = new AbortController();
   const groups = h("div", { class: "stack" });
-  const summary = h("p", { role: "status", class: "quiet-text" }, "Comparing every picture with every other…");
+  const summary = h("p", { role: "status", class: "quiet-text" }, "Comparing all images…");
   const more = h("button", { hidden: true, onclick: () => load() }, "Show more groups");
   const text = h("output", {}, "0.95");
   const slider = h("input", { type: "range", min: "0.8", max: "1", step: "0.01", value: "0.95", id: "alike", onchange: again, oninput: () => (text.textContent = Number(slider.value).toFixed(2)) });
   let shown = 0;
   root.append(h("div", { class: "narrow" }, heading("Duplicates"),
-    h("div", { class: "panel" }, h("label", { class: "least", for: "alike" }, "Alike from this score ", text), slider), summary, groups, more));
+    h("div", { class: "panel" }, h("label", { class: "least", for: "alike" }, "Minimum similarity ", text), slider), summary, groups, more));
   load();
   return () => leaving.abort();
 
@@ -34,7 +34,7 @@ export function show(root, { collection }) {
       });
       shown += answer.groups.length;
       groups.append(...answer.groups.map((each) => group(collection, each)));
-      summary.textContent = answer.total ? `${words.many(answer.total, "group")} of pictures that are the same` : "No two pictures are the same.";
+      summary.textContent = answer.total ? `${words.many(answer.total, "group")} of duplicates` : "No duplicates found.";
       more.hidden = shown >= answer.total;
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -49,7 +49,7 @@ function group(collection, { keep, members }) {
   const all = h("button", { class: "danger", onclick: () => removeAll() }, "Delete all but the best");
   const tiles = members.map((member) => {
     const kept = member.id === keep;
-    const reasons = kept ? "the one to keep" : `${member.reasons.join(" and ")}, score ${words.score(member.score)}`;
+    const reasons = kept ? "best quality" : `${member.reasons.join(" and ")}, similarity ${words.score(member.score)}`;
     const tile = h("div", { class: `member ${kept ? "kept" : ""}` },
       h("div", { class: "frame" }, thumbnail(collection, member.id, { alt: words.clipped(member.id) })),
       h("p", { class: "name", title: member.id }, h("bdi", {}, member.id)),
@@ -59,14 +59,14 @@ function group(collection, { keep, members }) {
     if (!kept) rest.set(member.id, tile);
     return tile;
   });
-  box.append(h("div", { class: "row" }, h("h2", { class: "grow" }, words.many(members.length, "picture")), all), h("div", { class: "group-members" }, tiles));
+  box.append(h("div", { class: "row" }, h("h2", { class: "grow" }, words.many(members.length, "image")), all), h("div", { class: "group-members" }, tiles));
   return box;
 
   async function removeOne(id) {
-    if (await confirmed("Delete this picture?", `${words.clipped(id, 200)} is removed from the collection. There is no way back.`, "Delete it")) await remove([id]);
+    if (await confirmed("Delete this image?", `This deletes ${words.clipped(id, 200)} from the collection. You cannot undo this.`, "Delete image")) await remove([id]);
   }
   async function removeAll() {
-    if (await confirmed("Delete all but the best?", `${words.many(rest.size, "picture")} of this group are removed. There is no way back.`, "Delete them")) await remove([...rest.keys()]);
+    if (await confirmed("Delete all but the best?", `${words.many(rest.size, "image")} in this group will be deleted. You cannot undo this.`, "Delete images")) await remove([...rest.keys()]);
   }
   async function remove(ids) {
     for (const id of ids) {
@@ -78,8 +78,8 @@ function group(collection, { keep, members }) {
       rest.get(id).remove();
       rest.delete(id);
     }
-    say(`${words.many(ids.length, "picture")} deleted.`);
-    notice(`${words.many(ids.length, "picture")} deleted.`, { seconds: 4 });
+    say(`${words.many(ids.length, "image")} deleted.`);
+    notice(`${words.many(ids.length, "image")} deleted.`, { seconds: 4 });
     if (!rest.size) box.remove();
   }
 }

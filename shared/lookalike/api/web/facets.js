@@ -1,16 +1,16 @@
-// Facets: the fields of a collection, with counts, as conditions of a filter.
+// Facets: the fields of a collection with their counts, as filter controls.
 
-import { h, settled } from "./dom.js";
+import { h, debounced } from "./dom.js";
 import * as words from "./words.js";
 
 const MOST_CHOICES = 30;
 const FEW = 8;
 
-/** Which values a filter names for a field. */
+/** The values that a filter selects for a field. */
 const chosen = (condition) =>
   condition === undefined ? [] : condition?.in ?? (typeof condition === "object" && condition !== null ? [] : [condition]);
 
-/** The panel. `changed` is called with each new filter. */
+/** The panel. Calls `changed` with each new filter. */
 export function panel(facets, filter, changed) {
   const shown = facets.filter((facet) => facet.kind === "number" ? facet.distinct > 1 || filter[facet.field] : facet.distinct > 0 && (facet.distinct <= MOST_CHOICES || facet.field === "category"));
   shown.sort((a, b) => (b.field === "category") - (a.field === "category"));
@@ -49,7 +49,7 @@ function range(facet, condition, set) {
     const input = h("input", {
       type: "number", step: "any", placeholder: words.value(hint ?? ""), value: condition?.[name] ?? "",
       "aria-label": `${facet.field}: ${label}`, "data-focus": `${facet.field}.${name}`,
-      oninput: settled(() => {
+      oninput: debounced(() => {
         const next = { ...condition };
         delete next[name];
         if (input.value !== "" && input.validity.valid) next[name] = Number(input.value);

@@ -1,6 +1,6 @@
-// The frame: where one is, which collection, the key, light or dark; and the view below it.
+// The page around each view: navigation, collection, API key and theme.
 
-import { events, get, gone, key } from "./api.js";
+import { events, get, noResponse, key } from "./api.js";
 import { dialog, h, notice } from "./dom.js";
 import { address, go, here, note } from "./place.js";
 import { current } from "./query.js";
@@ -11,16 +11,16 @@ const COLLECTION = "lookalike-collection";
 const main = document.getElementById("main");
 const frame = { collections: [], leave: () => {}, shows: null, number: 0 };
 
-themed(localStorage.getItem(THEME));
-events.addEventListener("key", () => askKey("The server asks for an API key."));
+setTheme(localStorage.getItem(THEME));
+events.addEventListener("key", () => promptForKey("The server requires an API key."));
 events.addEventListener("slow", () => notice("Still waiting for the server…"));
 events.addEventListener("done", () => document.querySelector("#notice .info")?.textContent.startsWith("Still waiting") && notice(""));
-events.addEventListener("collections", ({ detail }) => refreshed(detail));
+events.addEventListener("collections", ({ detail }) => reloadCollections(detail));
 window.addEventListener("hashchange", () => open());
 document.addEventListener("keydown", shortcut);
 open({ first: true });
 
-/** Shows what the address says. */
+/** Shows the view that the address names. */
 async function open({ first = false } = {}) {
   const turn = (frame.number += 1);
   const { view: wanted, params } = here();
@@ -49,7 +49,7 @@ async function open({ first = false } = {}) {
 
 async function enter(view, context, turn, first) {
   try {
-    const module = await import(`./${view}.js`).catch(() => Promise.reject(gone()));
+    const module = await import(`./${view}.js`).catch(() => Promise.reject(noResponse()));
     if (turn !== frame.number) return;
     const root = h("div", { class: `view ${view}` });
     main.replaceChildren(root);
@@ -73,14 +73,14 @@ function chosen(params) {
   return wanted ?? names[0] ?? null;
 }
 
-async function refreshed(to) {
+async function reloadCollections(to) {
   frame.collections = (await get("collections")).collections;
   if (to) location.hash = to;
   else open();
 }
 
 function failed(error) {
-  main.replaceChildren(h("div", { class: "view" }, h("h1", { tabindex: "-1" }, "This did not work"),
+  main.replaceChildren(h("div", { class: "view" }, h("h1", { tabindex: "-1" }, "Something went wrong"),
     h("p", { class: "error", role: "alert" }, error.message),
     h("button", { class: "primary", onclick: () => open({ first: true }) }, "Try again")));
 }
@@ -98,35 +98,35 @@ function header(view, collection) {
     h("nav", { "aria-label": "Views" }, Object.entries(VIEWS).map(([name, text]) =>
       h("a", { href: address(name, { collection }), "aria-current": name === view ? "page" : null }, text))),
     h("div", { class: "row" },
-      h("button", { class: "quiet icon", "aria-label": "Light or dark", title: "Light or dark", onclick: turned }, "◐"),
-      h("button", { class: "quiet", "aria-label": "API key", title: "API key", onclick: () => askKey("") }, "Key")));
+      h("button", { class: "quiet icon", "aria-label": "Toggle dark mode", title: "Toggle dark mode", onclick: toggleTheme }, "◐"),
+      h("button", { class: "quiet", "aria-label": "API key", title: "API key", onclick: () => promptForKey("") }, "Key")));
 }
 
-let asking = false;
-async function askKey(why) {
-  if (asking) return;
-  asking = true;
+let keyDialogOpen = false;
+async function promptForKey(why) {
+  if (keyDialogOpen) return;
+  keyDialogOpen = true;
   const input = h("input", { type: "password", autocomplete: "off", id: "key", value: key.get(), spellcheck: "false" });
   const keep = h("input", { type: "checkbox", checked: Boolean(localStorage.getItem("lookalike-key")) });
   const answer = await dialog("API key", h("div", { class: "stack" }, why && h("p", {}, why),
     h("label", { for: "key" }, "Key"), input,
-    h("label", { class: "choice" }, keep, "Keep it on this device"),
-    h("p", { class: "quiet-text" }, "Otherwise it is forgotten when this tab is closed. It is sent to this server only.")),
-  [["use", "Use this key", "primary"], ["forget", "Forget it", "quiet"], ["close", "Cancel", "quiet"]]);
-  asking = false;
+    h("label", { class: "choice" }, keep, "Remember on this device"),
+    h("p", { class: "quiet-text" }, "Otherwise the key is kept until you close this tab. It is sent only to this server.")),
+  [["use", "Use key", "primary"], ["forget", "Forget key", "quiet"], ["close", "Cancel", "quiet"]]);
+  keyDialogOpen = false;
   if (answer === "use") key.set(input.value.trim(), { keep: keep.checked });
   if (answer === "forget") key.forget();
   if (answer === "use" || answer === "forget") open({ first: true });
 }
 
-function themed(theme) {
+function setTheme(theme) {
   document.documentElement.dataset.theme = theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
-function turned() {
+function toggleTheme() {
   const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
   localStorage.setItem(THEME, next);
-  themed(next);
+  setTheme(next);
   events.dispatchEvent(new Event("theme"));
 }
 

@@ -1,4 +1,4 @@
-// Where one is in the page: the part of the address after `#`, so that it can be shared and gone back to.
+// The page's state in the part of the address after `#`, so that links and the back button work.
 
 /** `#map?collection=shop` → `{view, params}`. */
 export function here() {
@@ -11,12 +11,12 @@ export function address(view, params) {
   return `#${view}?${new URLSearchParams(kept)}`;
 }
 
-/** Goes there; the view is shown anew. */
+/** Navigates. Shows the view again even if the address is the same. */
 export const go = (view, params) => {
   const to = address(view, params);
   if (to === location.hash) window.dispatchEvent(new HashChangeEvent("hashchange"));
   else location.hash = to;
 };
 
-/** Says in the address what is shown already. */
+/** Updates the address without navigating. */
 export const note = (view, params) => history.replaceState(null, "", address(view, params));

@@ -1,4 +1,4 @@
-// Plots, drawn from numbers as SVG.
+// Plots as SVG.
 
 import { h, s } from "./dom.js";
 
@@ -6,7 +6,7 @@ const WIDE = 420;
 const HIGH = 250;
 const EDGE = { left: 38, right: 10, top: 8, bottom: 34 };
 
-/** A frame with axes from 0 to 1, or as told; `x` and `y` turn values into places. */
+/** A frame with axes from 0 to 1, or `low` to `high`. `x` and `y` map values to coordinates. */
 function framed(title, across, up, { low = 0, high = 1, percent = true } = {}) {
   const x = (value) => EDGE.left + ((value - low) / (high - low)) * (WIDE - EDGE.left - EDGE.right);
   const y = (value) => HIGH - EDGE.bottom - value * (HIGH - EDGE.top - EDGE.bottom);
@@ -24,7 +24,7 @@ function framed(title, across, up, { low = 0, high = 1, percent = true } = {}) {
 
 const line = (points) => points.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
-/** Precision against recall; `mark(threshold)` moves the spot. */
+/** Precision against recall. `mark(point)` moves the spot. */
 export function curve(points) {
   const { svg, x, y, figure } = framed("Precision and recall", "recall, %", "precision, %");
   const spot = s("circle", { class: "spot", r: 6 });
@@ -36,14 +36,14 @@ export function curve(points) {
   return { figure, mark };
 }
 
-/** Scores of pairs of one category, and of two. */
+/** Scores of same-category and different-category pairs. */
 export function histogram({ low, high, same, different }) {
   const seen = same.map((count, bin) => count + different[bin]);
   const first = Math.max(0, seen.findIndex(Boolean));
   const last = seen.findLastIndex(Boolean) + 1;
   const width = (high - low) / seen.length;
   const range = { low: low + first * width, high: low + Math.max(last, first + 1) * width };
-  const { svg, x, y, figure } = framed("Scores of pairs", "score", "", { ...range, percent: false });
+  const { svg, x, y, figure } = framed("Scores of image pairs", "score", "", { ...range, percent: false });
   for (const [counts, kind] of [[different, "different"], [same, "same"]]) {
     const most = Math.max(1, ...counts);
     for (let bin = first; bin < last; bin += 1) {
@@ -54,7 +54,7 @@ export function histogram({ low, high, same, different }) {
   }
   const rule = s("line", { class: "mark", y1: y(0), y2: y(1) });
   svg.append(rule);
-  figure.append(h("p", { class: "quiet-text" }, "In colour: pairs of one category. Grey: of two. Each to its own height."));
+  figure.append(h("p", { class: "quiet-text" }, "Colour: same category. Grey: different categories. Scaled separately."));
   const mark = ({ score }) => {
     const at = x(Math.min(range.high, Math.max(range.low, score ?? range.high)));
     rule.setAttribute("x1", at);
@@ -63,9 +63,9 @@ export function histogram({ low, high, same, different }) {
   return { figure, mark };
 }
 
-/** Confidence against the share that is right. */
+/** Confidence against the share of correct matches. */
 export function reliability(bins) {
-  const { svg, x, y, figure } = framed("Is confidence honest?", "confidence, %", "right, %");
+  const { svg, x, y, figure } = framed("Calibration", "confidence, %", "correct, %");
   svg.append(s("line", { class: "ideal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
     s("path", { class: "line", d: line(bins.map((bin) => [x(bin.confidence), y(bin.right)])) }),
     ...bins.map((bin) => s("circle", { class: "spot", r: 4, cx: x(bin.confidence), cy: y(bin.right) })));

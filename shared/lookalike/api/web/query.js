@@ -1,29 +1,29 @@
-// What is asked: a picture, an item, or a part of either. Kept while one looks at other views.
+// The current query: an image, an item, or a crop of either. It survives a change of view.
 
 import { headers, key, path, post, Problem, url } from "./api.js";
-import { drawn, jpeg, MOST_BYTES, opened, thumbnailUrl } from "./pictures.js";
+import { drawn, jpeg, MAX_BYTES, opened, thumbnailUrl } from "./images.js";
 
 export const current = { query: null, results: [] };
 
-/** A query by a file: `canvas` shows it, `blob` is what is sent. */
+/** A query by file: the page shows `canvas` and sends `blob`. */
 export async function ofFile(file) {
   const canvas = await opened(file);
-  if (!canvas && file.size > MOST_BYTES)
+  if (!canvas && file.size > MAX_BYTES)
     throw new Problem({
       status: 0,
-      title: "This file cannot be used",
-      detail: "The browser cannot read it as a picture, and it is too large to be sent as it is",
-      fix: "Choose a JPEG, PNG or WebP picture.",
+      title: "This file cannot be used as a query",
+      detail: "Your browser cannot decode it, and it is too large to send unchanged",
+      fix: "Choose a JPEG, PNG or WebP image.",
     });
   const blob = canvas ? await jpeg(canvas) : file;
   return { kind: "file", name: file.name || "pasted.png", canvas, blob, box: null };
 }
 
-/** A query by an item. */
+/** A query by item. */
 export const ofItem = (id) => ({ kind: "item", id, name: id, canvas: null, blob: null, box: null });
 
-/** The picture of a query by an item, for cropping. */
-export async function pictureOf(query, collection) {
+/** The image of a query by item, for cropping. */
+export async function imageOf(query, collection) {
   if (!query.canvas && query.kind === "item") {
     const response = await fetch(thumbnailUrl(collection, query.id, 960), { headers: headers() });
     if (response.ok) query.canvas = await opened(await response.blob());
@@ -31,7 +31,7 @@ export async function pictureOf(query, collection) {
   return query.canvas;
 }
 
-/** The same query for a part of its picture; `box` is [left, top, width, height] in parts of 1. */
+/** The same query cropped to `box`: [left, top, width, height] as fractions of the image. */
 export async function cropped(query, box) {
   const { width, height } = query.canvas;
   if (!box) {
@@ -41,8 +41,8 @@ export async function cropped(query, box) {
   return { ...query, box, blob: await jpeg(drawn(query.canvas, part)) };
 }
 
-/** Asks the server. */
-export function ask(collection, query, options, signal) {
+/** Sends the search request. */
+export function search(collection, query, options, signal) {
   const where = path(collection, "search");
   if (!query.blob) return post(where, { json: { id: query.id, ...options }, signal });
   const form = new FormData();
@@ -54,7 +54,7 @@ export function ask(collection, query, options, signal) {
 
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** The same question for a terminal. The key itself stays here. */
+/** The same search as a curl command. It refers to the key by a variable and does not contain it. */
 export function curl(collection, query, options) {
   const parts = ["curl"];
   if (key.get()) parts.push('-H "X-API-Key: $LOOKALIKE_KEY"');

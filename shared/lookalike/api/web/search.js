@@ -1,12 +1,12 @@
-// Search: a picture or an item in, what looks like it out.
+// Search: takes an image or an item and shows similar items.
 
 import { get, path } from "./api.js";
 import { cropper } from "./crop.js";
-import { chooser, h, heading, notice, say, settled } from "./dom.js";
+import { chooser, h, heading, notice, say, debounced } from "./dom.js";
 import * as facets from "./facets.js";
-import { thumbnail } from "./pictures.js";
+import { thumbnail } from "./images.js";
 import { address, note } from "./place.js";
-import { ask, cropped, curl, current, ofFile, ofItem, pictureOf } from "./query.js";
+import { search, cropped, curl, current, ofFile, ofItem, imageOf } from "./query.js";
 import { card, waiting } from "./results.js";
 import * as words from "./words.js";
 
@@ -15,16 +15,16 @@ const NEXT = 48;
 const MOST = 10_000;
 const EXAMPLES = 18;
 
-/** Shows the view; returns what to call when it is left. */
-export function show(root, { collection, params, standing }) {
-  const search = new Search(root, collection, params, standing);
+/** Shows the view. Returns its cleanup function. */
+export function show(root, { collection, params }) {
+  const search = new Search(root, collection, params);
   search.start();
   return () => search.close();
 }
 
 class Search {
-  constructor(root, collection, params, standing) {
-    Object.assign(this, { root, collection, standing });
+  constructor(root, collection, params) {
+    Object.assign(this, { root, collection });
     this.filter = parsed(params.filter);
     this.least = Number(params.min) || 0;
     this.group = params.group ?? "";
@@ -66,7 +66,7 @@ class Search {
     document.body.classList.remove("dropping");
   }
 
-  // Where pictures come from
+  // Choosing a query image
 
   over(event) {
     if (![...(event.dataTransfer?.types ?? [])].includes("Files")) return;
@@ -101,7 +101,7 @@ class Search {
 
   choosers() {
     return [
-      chooser("Choose a picture", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file), "button primary"),
+      chooser("Choose an image", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file), "button primary"),
       chooser("Take a photo", { accept: "image/*", capture: "environment" }, ([file]) => this.take(file)),
     ];
   }
@@ -111,24 +111,24 @@ class Search {
     const examples = h("ul", { class: "examples" });
     this.start_.replaceChildren(
       h("div", { class: "drop" },
-        h("p", { class: "big" }, "Drop a picture"),
-        h("p", { class: "quiet-text" }, "anywhere on this page, or paste one, and see what looks like it."),
+        h("p", { class: "big" }, "Drop an image"),
+        h("p", { class: "quiet-text" }, "anywhere on this page, or paste one, to find similar images."),
         h("div", { class: "row" }, this.choosers())),
-      h("h2", {}, "Or begin with one of these"), examples);
+      h("h2", {}, "Or start with one of these"), examples);
     try {
       const found = await get(path(this.collection, "map"), { query: { limit: EXAMPLES }, signal: this.leaving.signal });
       examples.append(...found.ids.map((id) => h("li", {}, h("button", {
-        class: "shot", "aria-label": `More like ${words.clipped(id)}`, onclick: () => this.moreLike(id),
+        class: "shot", "aria-label": `Similar to ${words.clipped(id)}`, onclick: () => this.moreLike(id),
       }, thumbnail(this.collection, id, { side: 160 })))));
     } catch (error) {
       if (error.name === "AbortError") return;
       this.start_.lastChild.previousSibling.remove();
       examples.replaceWith(h("p", { class: "error", role: "alert" }, error.message,
-        error.status === 503 && h("a", { class: "button", href: address("upload", { collection: this.collection }) }, "Upload pictures")));
+        error.status === 503 && h("a", { class: "button", href: address("upload", { collection: this.collection }) }, "Upload images")));
     }
   }
 
-  // Asking
+  // Searching
 
   moreLike(id) {
     performance.mark("query-begin");
@@ -166,7 +166,7 @@ class Search {
     this.shown = 0;
     this.ended = false;
     this.busy = false;
-    this.picture();
+    this.showQuery();
     this.grid.setAttribute("aria-busy", "true");
     if (!this.grid.children.length) this.grid.replaceChildren(...waiting(12));
     this.more.hidden = true;
@@ -180,7 +180,7 @@ class Search {
     const { signal } = this.asking;
     const limit = this.shown ? Math.min(NEXT, MOST - this.shown) : FIRST;
     try {
-      const answer = await ask(this.collection, current.query, { ...this.options(), limit, offset: this.shown }, signal);
+      const answer = await search(this.collection, current.query, { ...this.options(), limit, offset: this.shown }, signal);
       if (signal.aborted) return;
       const cards = answer.results.map((match) => card(this.collection, match, (id) => this.moreLike(id)));
       if (this.shown) this.grid.append(...cards);
@@ -191,8 +191,8 @@ class Search {
       }
       this.shown += cards.length;
       this.ended = cards.length < limit || this.shown >= MOST;
-      this.calibrated = this.standing?.calibrated || answer.results.some((match) => match.confidence !== null);
-      this.told(answer);
+      this.calibrated = answer.results.some((match) => match.confidence !== null);
+      this.showSummary(answer);
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!this.shown) this.grid.replaceChildren();
@@ -208,11 +208,11 @@ class Search {
     }
   }
 
-  told(answer) {
+  showSummary(answer) {
     this.took = answer.took_ms;
     this.count();
-    if (!this.shown) this.grid.replaceChildren(h("li", { class: "none" }, "Nothing is left. Loosen the filters or the confidence."));
-    if (this.shown <= FIRST) say(`${words.many(this.shown, "result")}${this.ended ? "" : ", more below"}`);
+    if (!this.shown) this.grid.replaceChildren(h("li", { class: "none" }, "No matches. Lower the minimum confidence or clear filters."));
+    if (this.shown <= FIRST) say(`${words.many(this.shown, "result")}${this.ended ? "" : ", more available"}`);
   }
 
   count() {
@@ -221,30 +221,30 @@ class Search {
     this.summary.replaceChildren(all, h("span", { class: "took" }, ` in ${Math.max(1, Math.round(this.took ?? 0))} ms`));
   }
 
-  // The side
+  // Sidebar
 
-  picture() {
+  showQuery() {
     const query = current.query;
-    const said = query.kind === "item" ? "More like" : "Looks like";
-    const line = h("p", { class: "said" }, said, " ", h("bdi", { title: query.name }, words.clipped(query.name, 60)));
+    const label = query.kind === "item" ? "Similar to item" : "Similar to";
+    const line = h("p", { class: "said" }, label, " ", h("bdi", { title: query.name }, words.clipped(query.name, 60)));
     const buttons = h("div", { class: "row" },
       query.kind === "item" && !query.canvas && h("button", { onclick: () => this.beginCrop() }, "Crop"),
-      query.box && h("button", { onclick: () => this.cropping.whole() }, "Whole picture"),
-      chooser("Another picture", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file)));
+      query.box && h("button", { onclick: () => this.cropping.whole() }, "Whole image"),
+      chooser("Change image", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file)));
     if (query.canvas && this.preview.contains(query.canvas)) {
-      // The picture stays, for one may be drawing on it.
+      // Keep the canvas: the user may be drawing on it.
       this.preview.firstChild.replaceWith(line);
       this.preview.lastChild.replaceWith(buttons);
       return;
     }
-    this.cropping = query.canvas && cropper(query.canvas, query.box, settled((box) => this.cropTo(box), 250));
+    this.cropping = query.canvas && cropper(query.canvas, query.box, debounced((box) => this.cropTo(box), 250));
     const image = this.cropping?.area ?? (query.kind === "item" ? thumbnail(this.collection, query.id, { side: 320, alt: "" }) : h("p", {}, "No preview"));
     this.preview.replaceChildren(line, h("div", { class: "stage" }, image), buttons);
   }
 
   async beginCrop() {
-    if (!(await pictureOf(current.query, this.collection))) return notice("The picture cannot be shown here.", { kind: "error" });
-    this.picture();
+    if (!(await imageOf(current.query, this.collection))) return notice("This image cannot be displayed.", { kind: "error" });
+    this.showQuery();
     this.preview.querySelector(".crop-frame").focus();
   }
 
@@ -264,8 +264,8 @@ class Search {
       button.focus();
     };
     const link = h("button", { class: "quiet", onclick: () => copy(new URL(this.address(), location.href).href, current.query?.kind === "item"
-      ? "The link is copied." : "The link is copied; it has the filters, but not your picture.", link) }, "Copy link");
-    const line = h("button", { class: "quiet", onclick: () => copy(curl(this.collection, current.query, this.options()), "The command is copied.", line) }, "Copy as curl");
+      ? "Link copied." : "Link copied. It includes your filters but not your image.", link) }, "Copy link");
+    const line = h("button", { class: "quiet", onclick: () => copy(curl(this.collection, current.query, this.options()), "Command copied.", line) }, "Copy as curl");
     return h("div", { class: "row tools" }, link, line);
   }
 
@@ -298,10 +298,10 @@ class Search {
       type: "range", min: "0", max: "0.99", step: "0.01", value: this.least, id: "least",
       oninput: () => {
         text.textContent = words.percent(Number(slider.value));
-        ask_();
+        apply();
       },
     });
-    const ask_ = settled(() => {
+    const apply = debounced(() => {
       this.least = Number(slider.value);
       this.run();
     });
@@ -311,10 +311,10 @@ class Search {
       this.group = this.groupBox.checked ? "product_id" : "";
       this.run();
     } });
-    this.groupLine = h("label", { class: "choice", hidden: !this.group }, this.groupBox, "One picture per product");
+    this.groupLine = h("label", { class: "choice", hidden: !this.group }, this.groupBox, "One result per product");
     this.controls.append(
-      h("label", { class: "least", for: "least" }, "At least this confidence ", text), slider,
-      known ? "" : h("p", { class: "quiet-text" }, "Confidence needs a snapshot of items with categories."), this.groupLine);
+      h("label", { class: "least", for: "least" }, "Minimum confidence ", text), slider,
+      known ? "" : h("p", { class: "quiet-text" }, "Confidence is available once items with categories are indexed."), this.groupLine);
   }
 }
 

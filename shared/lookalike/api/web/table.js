@@ -1,4 +1,4 @@
-// Metadata files: CSV and JSON lines, as one set of fields for each picture.
+// Reads metadata files (CSV and JSON lines): one set of fields per image.
 
 import { Problem } from "./api.js";
 
@@ -7,16 +7,16 @@ const problem = (name, detail, fix) => new Problem({ status: 0, title: `${name} 
 
 export const isTable = (name) => /\.(csv|tsv|jsonl|ndjson|parquet)$/i.test(name);
 
-/** Rows by the name of the picture that they are about. */
+/** Rows by the image that they describe. */
 export async function readTable(file) {
   if (/\.parquet$/i.test(file.name))
-    throw problem(file.name, "Browsers cannot read Parquet", "Save it as CSV, or copy it into the collection's metadata folder.");
+    throw problem(file.name, "Browsers cannot read Parquet", "Save it as CSV, or copy it to the collection's metadata folder.");
   const text = (await file.text()).replace(/^\uFEFF/, "");
   const rows = /\.(jsonl|ndjson)$/i.test(file.name) ? lines(text, file.name) : table(text, /\.tsv$/i.test(file.name) ? "\t" : ",");
   const named = new Map();
   for (const row of rows) {
     const key = Object.keys(row).find((name) => name.trim().toLowerCase() === FILE);
-    if (key === undefined) throw problem(file.name, `It has no column "${FILE}"`, `Say in a column "${FILE}" which picture each row is about.`);
+    if (key === undefined) throw problem(file.name, `It has no column "${FILE}"`, `Add a "${FILE}" column with the image that each row describes.`);
     const { [key]: about, ...rest } = row;
     const kept = Object.entries(rest).filter(([name, value]) => name.trim() && name.toLowerCase() !== "id" && value !== null && value !== "");
     named.set(String(about).replace(/^(\.?\/)+/, ""), Object.fromEntries(kept));
@@ -31,12 +31,12 @@ function lines(text, name) {
       if (!row || typeof row !== "object" || Array.isArray(row)) throw new Error();
       return Object.fromEntries(Object.entries(row).map(([key, value]) => [key, value && typeof value === "object" ? JSON.stringify(value) : value]));
     } catch {
-      throw problem(name, `Line ${place + 1} is not a JSON object`, "Write one object a line.");
+      throw problem(name, `Line ${place + 1} is not a JSON object`, "Write one object per line.");
     }
   });
 }
 
-/** RFC 4180: quotes around what holds separators, two of them for one. */
+/** Parses RFC 4180 CSV. */
 export function table(text, separator = ",") {
   const rows = [[""]];
   let quoted = false;
@@ -56,7 +56,7 @@ export function table(text, separator = ",") {
   return body.map((row) => Object.fromEntries((head ?? []).map((name, place) => [name, typed(row[place] ?? "")])));
 }
 
-// Only what is written as a number is written back: 007 and 1e999 are texts.
+// Only numbers in canonical form become numbers: 007 and 1e999 stay text.
 const typed = (text) => {
   if (/^-?(0|[1-9]\d{0,14})(\.\d{1,12})?$/.test(text)) return Number(text);
   return text === "true" ? true : text === "false" ? false : text;

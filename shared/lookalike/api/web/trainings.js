@@ -1,4 +1,4 @@
-// Trainings: start one from the collection or a zip, watch it, cancel it; and go back to the encoder before.
+// Trainings: start one from the collection or a zip file, follow it, cancel it, or roll back the encoder.
 
 import { get, headers, path, post, put, send, key } from "./api.js";
 import { confirmed, h, notice, say } from "./dom.js";
@@ -8,47 +8,47 @@ const ACTIVE = ["waiting_for_upload", "queued", "running", "publishing"];
 const WATCH_MS = 1_000;
 const IDLE_MS = 10_000;
 
-/** The section; `changed` is called when another encoder serves. */
+/** The section. Calls `changed` when the collection uses another encoder. */
 export function trainings(collection, signal, changed) {
   const list = h("div", { class: "stack" });
   const status = h("p", { role: "status" });
-  const sent = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Upload of the zip file" });
-  const start = h("button", { class: "primary" }, "Start");
-  const source = choice("source", "Learn from", [["collection", "this collection"], ["zip", "a zip file with a folder for each class"]]);
+  const sent = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Zip file upload" });
+  const start = h("button", { class: "primary" }, "Start training");
+  const source = choice("source", "Training data", [["collection", "This collection"], ["zip", "Zip file with one folder per category"]]);
   const zip = h("input", { type: "file", accept: ".zip,application/zip", id: "zip" });
   const zipLine = h("label", { for: "zip", hidden: true }, "Zip file", zip);
   source.select.addEventListener("change", () => (zipLine.hidden = source.select.value !== "zip"));
   const backbone = choice("backbone", "Backbone", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"].map((name) => [name, name]));
-  const publish = choice("publish", "Then let it serve", [["if_better", "if it is better"], ["always", "always"], ["never", "never"]]);
-  const epochs = h("input", { type: "number", min: 1, max: 1000, id: "epochs", placeholder: "chosen" });
+  const publish = choice("publish", "Publish", [["if_better", "If better"], ["always", "Always"], ["never", "Never"]]);
+  const epochs = h("input", { type: "number", min: 1, max: 1000, id: "epochs", placeholder: "automatic" });
   let timer = 0;
   let known = null;
   signal.addEventListener("abort", () => clearTimeout(timer));
 
-  const form = h("form", { class: "stack", onsubmit: ask },
+  const form = h("form", { class: "stack", onsubmit: submit },
     h("div", { class: "fieldset" }, source.label, zipLine, backbone.label, publish.label, h("label", { for: "epochs" }, "Epochs", epochs)),
-    h("div", { class: "row" }, start, h("button", { type: "button", onclick: back }, "Roll back to the encoder before")), sent, status);
+    h("div", { class: "row" }, start, h("button", { type: "button", onclick: back }, "Roll back to previous encoder")), sent, status);
   watch();
   return h("section", { class: "panel stack", "aria-label": "Training" }, h("h2", {}, "Train an encoder on your categories"), form, list);
 
-  async function ask(event) {
+  async function submit(event) {
     event.preventDefault();
     const file = zip.files[0];
-    if (source.select.value === "zip" && !file) return tell("Choose a zip file first.", true);
+    if (source.select.value === "zip" && !file) return report("Choose a zip file first.", true);
     start.disabled = true;
     try {
       const json = { source: source.select.value, backbone: backbone.select.value, publish: publish.select.value, ...(epochs.value ? { epochs: Number(epochs.value) } : {}) };
       const { upload } = await post(path(collection, "trainings"), { json, signal });
-      tell("The training is asked for.");
+      report("Training queued.");
       watch();
       if (upload) {
         sent.hidden = false;
         await put(upload, file, { signal, progress: (part) => (sent.value = part) });
-        tell("The zip file has arrived.");
+        report("Zip file uploaded.");
         watch();
       }
     } catch (error) {
-      if (!signal.aborted) tell(error.message, true);
+      if (!signal.aborted) report(error.message, true);
     } finally {
       start.disabled = false;
       sent.hidden = true;
@@ -56,17 +56,17 @@ export function trainings(collection, signal, changed) {
   }
 
   async function back() {
-    if (!(await confirmed("Roll back?", "The encoder before serves again, with the snapshot that it had. What came in since is found too.", "Roll back"))) return;
+    if (!(await confirmed("Roll back?", "This restores the previous encoder and its index. Items added since stay searchable.", "Roll back"))) return;
     try {
       const done = await post(path(collection, "rollback"), { signal });
-      tell(`${done.encoder} serves again, instead of ${done.previous_encoder}.`);
+      report(`${collection} now uses ${done.encoder} (was ${done.previous_encoder}).`);
       changed();
     } catch (error) {
-      tell(error.message, true);
+      report(error.message, true);
     }
   }
 
-  function tell(text, bad = false) {
+  function report(text, bad = false) {
     status.className = bad ? "error" : "";
     status.textContent = text;
   }
@@ -79,7 +79,7 @@ export function trainings(collection, signal, changed) {
       const log = latest ? (await get(`${path(collection, "trainings")}/${latest.id}/log`, { signal })).lines : [];
       show(all, log);
       if (known?.id === latest?.id && known && ACTIVE.includes(known.status) && !ACTIVE.includes(latest.status)) {
-        say(`The training ${latest.status}. ${latest.reason ?? ""}`);
+        say(`Training ${latest.status}. ${latest.reason ?? ""}`);
         if (latest.published) changed();
       }
       known = latest;
@@ -108,12 +108,12 @@ export function trainings(collection, signal, changed) {
     return h("article", { class: "stack", "aria-label": `Training ${training.id}` },
       h("div", { class: "row" }, h("h3", {}, training.id), h("span", { class: kind, "data-status": training.status }, training.status.replaceAll("_", " ")), h("span", { class: "quiet-text" }, words.ago(training.created_at)),
         active && h("button", { "data-training": training.id, onclick: () => cancel(training.id) }, "Cancel"),
-        training.report_url && h("a", { href: training.report_url, target: "_blank", onclick: (event) => report(event, training) }, "Report")),
+        training.report_url && h("a", { href: training.report_url, target: "_blank", onclick: (event) => download(event, training) }, "Report")),
       active && training.phase && h("p", {}, `${training.phase}${left}`),
       active && h("progress", { "aria-label": training.phase || "Training", max: Math.max(1, training.total), value: training.total ? training.done : null }),
       training.reason && h("p", { class: training.status === "failed" ? "error" : "", dir: "auto" }, training.reason),
-      compared && h("p", { class: "quiet-text" }, `mAP@R ${words.percent(compared.old.map_at_r)} → ${words.percent(compared.new.map_at_r)}, first right ${words.percent(compared.old.recall_at_1)} → ${words.percent(compared.new.recall_at_1)} on ${words.many(compared.queries, "picture")}.`),
-      log?.length > 0 && h("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Log of the training" }, log.map((line) => h("div", {}, line.message))));
+      compared && h("p", { class: "quiet-text" }, `mAP@R ${words.percent(compared.old.map_at_r)} → ${words.percent(compared.new.map_at_r)}, Recall@1 ${words.percent(compared.old.recall_at_1)} → ${words.percent(compared.new.recall_at_1)} on ${words.many(compared.queries, "query", "queries")}.`),
+      log?.length > 0 && h("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Training log" }, log.map((line) => h("div", {}, line.message))));
   }
 
   async function cancel(id) {
@@ -121,16 +121,16 @@ export function trainings(collection, signal, changed) {
       await send("DELETE", `${path(collection, "trainings")}/${id}`, { signal });
       watch();
     } catch (error) {
-      tell(error.message, true);
+      report(error.message, true);
     }
   }
 
-  // A link sends no key: with one, the report is fetched and saved as a file.
-  async function report(event, training) {
+  // A link cannot send the API key: fetch the report with it and save it as a file.
+  async function download(event, training) {
     if (!key.get()) return;
     event.preventDefault();
     const response = await fetch(training.report_url, { headers: headers() });
-    if (!response.ok) return notice("The report cannot be read.", { kind: "error" });
+    if (!response.ok) return notice("Could not load the report. Try again.", { kind: "error" });
     const local = URL.createObjectURL(await response.blob());
     h("a", { href: local, download: `${training.id}.html` }).click();
     setTimeout(() => URL.revokeObjectURL(local), 10_000);

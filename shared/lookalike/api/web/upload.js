@@ -1,4 +1,4 @@
-// Upload: many files or a folder, each with its progress; what was refused, and why.
+// Upload: sends files or folders, shows progress for each, and lists rejected files with reasons.
 
 import { get, path, post, put } from "./api.js";
 import { chooser, h, heading, notice, say } from "./dom.js";
@@ -14,7 +14,7 @@ const TYPES = {
   jpg: "jpeg", jpeg: "jpeg", png: "png", webp: "webp", gif: "gif", bmp: "bmp", tif: "tiff", tiff: "tiff", avif: "avif",
 };
 
-/** Shows the view; returns what to call when it is left. */
+/** Shows the view. Returns its cleanup function. */
 export function show(root, { collection }) {
   const upload = new Upload(root, collection);
   upload.start();
@@ -31,18 +31,18 @@ class Upload {
     this.category = h("input", { type: "text", id: "category", placeholder: "shoes", autocomplete: "off" });
     this.summary = h("p", { role: "status" });
     this.bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "All files" });
-    this.retry = h("button", { hidden: true, onclick: () => this.again(this.jobs.filter((job) => job.state === "failed")) }, "Retry all that failed");
+    this.retry = h("button", { hidden: true, onclick: () => this.again(this.jobs.filter((job) => job.state === "failed")) }, "Retry failed files");
     this.body = h("tbody", {});
     this.table = h("table", { class: "files", hidden: true }, h("caption", { class: "unseen" }, "Files"),
-      h("thead", {}, h("tr", {}, ["File", "Progress", "State"].map((name) => h("th", { scope: "col" }, name)))), this.body);
-    this.rejected = h("section", { class: "panel stack", "aria-label": "Rejections" });
+      h("thead", {}, h("tr", {}, ["File", "Progress", "Status"].map((name) => h("th", { scope: "col" }, name)))), this.body);
+    this.rejected = h("section", { class: "panel stack", "aria-label": "Rejected files" });
     this.root.append(h("div", { class: "narrow" }, heading(`Upload to ${this.collection}`),
-      h("div", { class: "drop" }, h("p", { class: "big" }, "Drop pictures or folders"),
-        h("p", { class: "quiet-text" }, "A folder's name becomes the category. A CSV or JSONL file with a column “file” among them says more about each."),
+      h("div", { class: "drop" }, h("p", { class: "big" }, "Drop images or folders"),
+        h("p", { class: "quiet-text" }, "Folder names become categories. Add a CSV or JSONL file with a “file” column to attach metadata."),
         h("div", { class: "row" },
           chooser("Choose files", { multiple: true, accept: "image/*,.csv,.tsv,.jsonl,.ndjson,.parquet", "data-focus": "choose" }, (files) => this.take(files.map((file) => [file.name, file])), "button primary"),
           chooser("Choose a folder", { webkitdirectory: true }, (files) => this.take(files.map((file) => [file.webkitRelativePath, file])))),
-        h("label", { class: "row", for: "category" }, "Category of loose files", this.category)),
+        h("label", { class: "row", for: "category" }, "Category for files without a folder", this.category)),
       h("div", { class: "stack" }, this.summary, this.bar, this.retry, this.table), this.rejected));
     const options = { signal: this.leaving.signal };
     window.addEventListener("dragover", (event) => {
@@ -60,12 +60,12 @@ class Upload {
     document.body.classList.remove("dropping");
   }
 
-  // What is to be uploaded
+  // Choosing files
 
   async dropped(event) {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    // Entries must be asked for at once: they are gone after the first wait.
+    // Read the entries now: the browser clears them after the first await.
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     if (entries.some((entry) => entry.isDirectory)) this.take((await Promise.all(entries.map(walked))).flat());
     else this.take([...event.dataTransfer.files].map((file) => [file.name, file]));
@@ -81,16 +81,16 @@ class Upload {
         return notice(error.message, { kind: "error" });
       }
     }
-    const pictures = seen.filter(([name]) => !isTable(name));
-    const named = withoutCommonFolder(pictures, this.category.value.trim());
-    const jobs = named.map(([name, file]) => ({ name, file, done: 0, state: "waiting", said: this.about(name, file.name) }));
-    if (tables.length && jobs.length && !jobs.some((job) => job.said)) notice("No row of the metadata file is about these pictures; its column “file” must name them.", { kind: "error" });
-    if (!jobs.length) return notice(tables.length ? "The metadata is read. Now choose the pictures that it is about." : "There is no picture among these files.");
+    const images = seen.filter(([name]) => !isTable(name));
+    const named = withoutCommonFolder(images, this.category.value.trim());
+    const jobs = named.map(([name, file]) => ({ name, file, done: 0, state: "waiting", metadata: this.metadataOf(name, file.name) }));
+    if (tables.length && jobs.length && !jobs.some((job) => job.metadata)) notice("The metadata does not match these images. Its “file” column must contain their names.", { kind: "error" });
+    if (!jobs.length) return notice(tables.length ? "Metadata loaded. Now choose the images that it describes." : "No images among these files.");
     this.jobs.push(...jobs);
     this.again(jobs);
   }
 
-  about(name, file) {
+  metadataOf(name, file) {
     const parts = name.split("/");
     for (let from = 0; from < parts.length; from += 1) {
       const found = this.metadata.get(parts.slice(from).join("/"));
@@ -125,11 +125,11 @@ class Upload {
     const { signal } = this.leaving;
     let offers;
     try {
-      const json = batch.map((job) => ({ name: job.name, content_type: type(job.file), ...(job.said ? { metadata: job.said } : {}) }));
+      const json = batch.map((job) => ({ name: job.name, content_type: type(job.file), ...(job.metadata ? { metadata: job.metadata } : {}) }));
       offers = (await post(path(this.collection, "uploads"), { json, signal })).uploads;
     } catch (error) {
       if (signal.aborted) return;
-      // One bad name refuses all of its batch: each by itself, so that the others get through.
+      // One bad name fails its whole batch: send each file alone so that the others succeed.
       if (batch.length > 1 && error.status >= 400 && error.status < 500 && error.status !== 401)
         for (const job of batch) await this.send([job]);
       else for (const job of batch) this.failed(job, error);
@@ -164,7 +164,7 @@ class Upload {
     if (this.jobs.some((job) => job.state === "sent")) this.follow(0);
   }
 
-  /** Looks until what was sent is found by searches, or is among the rejections. */
+  /** Polls until each file that arrived is searchable or rejected. */
   async follow(turn) {
     const sent = this.jobs.filter((job) => job.state === "sent");
     const refused = await this.rejections();
@@ -173,14 +173,14 @@ class Upload {
       const why = refused?.find((each) => each.id === job.name && since(job, each.at));
       if (why) Object.assign(job, { state: "rejected", problem: why.message });
     }
-    await this.lookFor(sent.filter((job) => job.state === "sent"));
+    await this.checkSearchable(sent.filter((job) => job.state === "sent"));
     this.show();
     if (this.jobs.some((job) => job.state === "sent") && !this.leaving.signal.aborted && turn < 600)
       this.watch = setTimeout(() => this.follow(turn + 1), WATCH_MS);
   }
 
-  /** Asks for some at once, all of which are there or not yet: a question for one that is not is an error. */
-  async lookFor(jobs) {
+  /** Marks files as searchable, a few per request. Uses facet counts because a missing item would be a 404. */
+  async checkSearchable(jobs) {
     const { signal } = this.leaving;
     try {
       if (!(await get(path(this.collection, "standing"), { signal })).items) return;
@@ -191,7 +191,7 @@ class Upload {
         for (const job of some) job.state = "found";
       }
     } catch {
-      // The next turn looks again.
+      // The next poll tries again.
     }
   }
 
@@ -209,7 +209,7 @@ class Upload {
   progress() {
     const number = (state) => this.jobs.filter((job) => job.state === state).length;
     const parts = [
-      [number("found"), "found by searches"], [number("sent"), "arrived"], [number("sending") + number("waiting"), "to go"],
+      [number("found"), "searchable"], [number("sent"), "uploaded"], [number("sending") + number("waiting"), "remaining"],
       [number("failed"), "failed"], [number("rejected"), "rejected"],
     ].filter(([amount]) => amount);
     this.summary.textContent = parts.map(([amount, text]) => `${words.count(amount)} ${text}`).join(", ");
@@ -225,7 +225,7 @@ class Upload {
     }
     const [, progress, state] = this.rows.get(job).children;
     progress.firstChild.value = job.done;
-    const text = { waiting: "waiting", sending: words.percent(job.done), sent: "arrived", found: "found by searches", failed: "failed", rejected: "rejected" }[job.state];
+    const text = { waiting: "waiting", sending: words.percent(job.done), sent: "uploaded", found: "searchable", failed: "failed", rejected: "rejected" }[job.state];
     if (state.dataset.text === text + job.problem) return;
     state.dataset.text = text + job.problem;
     state.replaceChildren(h("span", { class: job.problem ? "badge bad" : job.state === "found" ? "badge" : "" }, text),
@@ -237,8 +237,8 @@ class Upload {
     try {
       const { rejections } = await get(path(this.collection, "rejections"), { query: { limit: 1000 }, signal: this.leaving.signal });
       this.rejected.hidden = !rejections.length;
-      this.rejected.replaceChildren(h("h2", {}, `${words.many(rejections.length, "rejection")}: files that can never be searched`),
-        h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of rejections" }, h("table", {},
+      this.rejected.replaceChildren(h("h2", {}, `${words.many(rejections.length, "rejected file")} (cannot be indexed)`),
+        h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of rejected files" }, h("table", {},
           h("thead", {}, h("tr", {}, ["File", "Reason", "When"].map((name) => h("th", { scope: "col" }, name)))),
           h("tbody", {}, rejections.map((each) => h("tr", {}, h("td", {}, h("bdi", {}, each.id)), h("td", { dir: "auto" }, each.message), h("td", {}, words.ago(each.at))))))));
       return rejections;
@@ -251,13 +251,13 @@ class Upload {
 
 const type = (file) => `image/${TYPES[file.name.split(".").at(-1).toLowerCase()] ?? "jpeg"}`;
 
-/** Files below an entry of a drop, with their paths. */
+/** All files below a dropped entry, with their paths. */
 async function walked(entry) {
   if (entry.isFile) return [[entry.fullPath.slice(1), await new Promise((resolve, reject) => entry.file(resolve, reject))]];
   const reader = entry.createReader();
   const found = [];
   for (;;) {
-    // A reader gives a hundred entries at a time.
+    // A reader returns at most a hundred entries per call.
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) break;
     for (const each of some) found.push(...(await walked(each)));
@@ -265,7 +265,7 @@ async function walked(entry) {
   return found;
 }
 
-/** The name of the one folder that all files came in says nothing, if there are folders in it. */
+/** Removes the one folder that holds all files, if there are category folders in it. */
 function withoutCommonFolder(files, category) {
   const parts = files.map(([name]) => name.split("/"));
   const common = parts.length && parts.every((each) => each.length > 2 || (each.length === 2 && parts.some((other) => other.length > 2))) && new Set(parts.map((each) => each[0])).size === 1;

@@ -1,4 +1,4 @@
-// Numbers, times and sizes as people read them.
+// Formats numbers, times and sizes for people.
 
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
@@ -30,7 +30,7 @@ export function ago(iso) {
   return seconds < 5 ? "just now" : `${span(seconds)} ago`;
 }
 
-/** What an item is called: its title, else the end of its id. */
+/** An item's display name: its title, or else the last part of its id. */
 export const title = (item) => String(item.metadata?.title ?? item.id.split("/").at(-1));
 
 export const clipped = (text, most = 120) => (text.length > most ? `${text.slice(0, most)}…` : text);

@@ -1,6 +1,6 @@
-"""The header of each format: one module a format.
+"""Header parsers, one module per format.
 
-Each module's `read` walks the file's own structure and hands on only what carries pixels. Metadata never
-reaches a decoder: not the text chunk that inflates a thousandfold, not the ten thousand EXIF tags that
-each quote the whole file. Of metadata, orientation and colour profile are read here, with bounded work.
+Each module's `read` parses the file's structure and returns only the parts with pixels. Metadata never
+reaches a decoder, such as a text chunk that inflates a thousandfold, or ten thousand EXIF tags that each
+refer to the whole file. The parsers read only orientation and colour profile, with bounded work.
 """

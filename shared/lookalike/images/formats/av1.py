@@ -1,7 +1,7 @@
-"""How large the frame in an AV1 bitstream is.
+"""The frame size in an AV1 bitstream.
 
-An AVIF file says its size in a box, and the bitstream says it again; a decoder allocates what the bitstream
-says. Only bitstreams whose frames all have the size of their one sequence header are accepted here.
+An AVIF file states its size in a box and again in the bitstream. Decoders allocate what the bitstream says.
+ Only bitstreams whose frames all have the size of their one sequence header are accepted here.
 Structure: AOMedia, "AV1 Bitstream & Decoding Process Specification", 5.3 (units), 5.5 and 5.9 (headers).
 """
 
@@ -20,11 +20,11 @@ _SELECT = 2
 
 @dataclass(frozen=True, slots=True)
 class _Sequence:
-    """What of a sequence header decides the size of its frames."""
+    """The fields of a sequence header that determine the frame size."""
 
     width: int
     height: int
-    reduced: bool  # a header for still pictures only, which leaves no choice to the frame
+    reduced: bool  # a header for still images, in which frames cannot choose a size
     screen_content: int = _SELECT
     integer_motion: int = _SELECT
     frame_id_bits: int = 0
@@ -39,7 +39,7 @@ class _Bits:
     def take(self, count: int) -> int:
         self._left -= count
         if self._left < 0:
-            raise damaged("AVIF", "a header of its bitstream is cut short")
+            raise damaged("AVIF", "a truncated header in the bitstream")
         return self._number >> self._left & ((1 << count) - 1)
 
     def take_exponential(self) -> int:
@@ -51,25 +51,25 @@ class _Bits:
 
 
 def frame_sizes(units: bytes) -> Iterator[tuple[int, int]]:
-    """Width and height of each frame in a picture's bitstream; layered pictures have several.
+    """Width and height of each frame in an image's bitstream; layered images have several.
 
-    Raises ImageRejected if a frame chooses a size other than its sequence's.
+    Raises ImageRejected if a frame has another size than its sequence.
     """
     sequence: _Sequence | None = None
     for kind, start, end in _units(units):
         bits = _Bits(units[start : min(end, start + _LONGEST_HEADER_BYTES)])
         if kind == _SEQUENCE_HEADER:
             if sequence is not None:
-                raise damaged("AVIF", "two sequence headers in one picture")
+                raise damaged("AVIF", "two sequence headers in one image")
             sequence = _read_sequence(bits)
         elif kind in (_FRAME_HEADER, _FRAME):
             if sequence is None or not _keeps_size(bits, sequence):
-                raise damaged("AVIF", "a frame of another size than the picture's")
+                raise damaged("AVIF", "a frame has another size than the image")
             yield sequence.width, sequence.height
 
 
 def _units(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Each unit (OBU): its kind, where its payload starts and ends."""
+    """Each unit (OBU): its type, and the start and end of its payload."""
     position = 0
     for _ in range(MAX_PARTS):
         if position >= len(data):
@@ -80,24 +80,24 @@ def _units(data: bytes) -> Iterator[tuple[int, int, int]]:
         if head & 2:
             size, position = _read_size(data, position)
         if position + size > len(data):
-            raise damaged("AVIF", "its bitstream is cut short")
+            raise damaged("AVIF", "the bitstream is truncated")
         yield head >> 3 & 15, position, position + size
         position += size
 
 
 def _read_size(data: bytes, position: int) -> tuple[int, int]:
-    """leb128() of the specification, 4.10.5: the number, and where it ends."""
+    """leb128() of the specification, 4.10.5: the number and its end position."""
     number = 0
     for index in range(8):
         byte = data[position + index]
         number |= (byte & 127) << 7 * index
         if byte < 128:
             return number, position + index + 1
-    raise damaged("AVIF", "a size without an end")
+    raise damaged("AVIF", "an unterminated size")
 
 
 def _read_sequence(bits: _Bits) -> _Sequence:
-    bits.take(4)  # profile, still picture
+    bits.take(4)  # profile, still image
     reduced = bool(bits.take(1))
     if reduced:
         bits.take(5)
@@ -120,7 +120,7 @@ def _read_sequence(bits: _Bits) -> _Sequence:
 
 
 def _skip_operating_points(bits: _Bits) -> int:
-    """Timing and operating points; returns how many bits a frame's presentation time has."""
+    """Skip timing and operating points. Returns the number of bits of a frame's presentation time."""
     delay_bits = presentation_time_bits = 0
     equal_intervals = 0
     if bits.take(1):  # timing
@@ -145,8 +145,8 @@ def _skip_operating_points(bits: _Bits) -> int:
 
 
 def _keeps_size(bits: _Bits, sequence: _Sequence) -> bool:
-    """Whether the frame that a frame header describes has the size of its sequence."""
-    if sequence.reduced or bits.take(1):  # no choice, or a frame of before is shown again
+    """Whether a frame header has the size of its sequence."""
+    if sequence.reduced or bits.take(1):  # no choice, or an earlier frame is shown again
         return True
     kind, shown = bits.take(2), bits.take(1)
     bits.take(sequence.presentation_time_bits if shown else 1)

@@ -1,7 +1,7 @@
-"""AVIF: the boxes that say where its bitstreams are, and how large the frames in them are.
+"""AVIF: locate the bitstreams in the boxes and check their frame sizes.
 
 Structure: ISO/IEC 14496-12 (boxes; `iinf`, `iloc` in 8.11), 23008-12 (items); AOMedia, "AV1 Image File
-Format". The size of the whole is left to libavif, which knows it before it decodes.
+Format". The size of the whole image comes from libavif, which knows it before it decodes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def accepts(data: bytes) -> bool:
 
 
 def read(data: bytes) -> Header:
-    """The header of an AVIF file, without its size. Of an animation, the still picture beside it counts.
+    """The header of an AVIF file, without its size. For an animation, the still image next to it.
 
-    EXIF items are renamed in place, so that nobody parses them: AVIF's own rotation and mirror properties
-    say how to turn the picture, and win over EXIF (23008-12, 6.5.10). The major brand is set to that of
-    still pictures, by which libavif decides not to read tracks.
+    EXIF items are renamed in place, so that no decoder parses them: AVIF's own rotation and mirror properties
+    take precedence over EXIF (23008-12, 6.5.10). The major brand is set to that of still images, so that
+    libavif does not read tracks.
     """
     boxes = [box for box in _boxes(data, 0, len(data)) if box[0] == b"meta"]
     if len(boxes) != 1:
@@ -41,7 +41,7 @@ def read(data: bytes) -> Header:
 
 
 def _boxes(data: bytes, position: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Each box from `position` to `stop`: its kind, where its body starts and ends."""
+    """Each box from `position` to `stop`: its type, and the start and end of its body."""
     for _ in range(MAX_PARTS):
         if position + 8 > stop:
             return
@@ -59,7 +59,7 @@ def _boxes(data: bytes, position: int, stop: int) -> Iterator[tuple[bytes, int, 
 
 
 def _frame_sizes(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Width and height of every coded frame: the picture, its tiles, its transparency, its thumbnails."""
+    """Width and height of every coded frame: the image, its tiles, its transparency, its thumbnails."""
     boxes = {kind: (body, stop) for kind, body, stop in _boxes(data, start + 4, end)}
     if b"iinf" not in boxes or b"iloc" not in boxes:
         raise damaged("AVIF", "no table of items")
@@ -83,7 +83,7 @@ def _coded_items(data: bytes, start: int, end: int) -> Iterator[int]:
 
 
 def _locations(data: bytes, position: int) -> Iterator[tuple[int, bool, list[tuple[int, int]]]]:
-    """Each item: its number, whether it lies in `idat`, and the (offset, length) of its parts."""
+    """Each item: its number, whether it is in `idat`, and the (offset, length) of its parts."""
     reader = _Numbers(data, position)
     version = reader.take(1)
     reader.take(3)
@@ -115,5 +115,5 @@ class _Numbers:
     def take(self, count: int) -> int:
         self._position += count
         if self._position > len(self._data):
-            raise damaged("AVIF", "a table that is cut short")
+            raise damaged("AVIF", "a truncated table")
         return int.from_bytes(self._data[self._position - count : self._position])

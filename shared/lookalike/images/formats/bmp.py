@@ -8,7 +8,7 @@ from lookalike.errors import ImageTooLarge
 from lookalike.images.header import Header, damaged
 
 MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
-"""Pillow expands run lengths in Python: 4 MB take it one second, during which no other thread runs."""
+"""Pillow expands run lengths in Python: 4 MB take one second, which blocks all other threads."""
 
 _CORE_HEADER = 12
 _RUN_LENGTH = (1, 2)
@@ -37,4 +37,4 @@ def read(data: bytes) -> Header:
         )
     if width < 0:
         raise damaged("BMP", f"a width of {width}")
-    return Header("BMP", width, abs(height), data)  # a negative height says that the top row comes first
+    return Header("BMP", width, abs(height), data)  # a negative height means that the top row comes first

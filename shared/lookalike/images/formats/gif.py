@@ -15,7 +15,7 @@ def accepts(data: bytes) -> bool:
 
 
 def read(data: bytes) -> Header:
-    """The header of a GIF file. The picture is the screen, with the first frame painted on it.
+    """The header of a GIF file. The image is the screen, with the first frame painted on it.
 
     A screen smaller than its frame is widened to hold it, as browsers do.
     """
@@ -25,13 +25,13 @@ def read(data: bytes) -> Header:
     left, top, frame_width, frame_height = struct.unpack_from("<4H", data, start + 1)
     right, bottom = left + frame_width, top + frame_height
     if frame_width == 0 or frame_height == 0:
-        raise damaged("GIF", "a frame of no pixels")
+        raise damaged("GIF", "a frame without pixels")
     width, height = max(width, right), max(height, bottom)
     if max(width, height) > 0xFFFF:
         raise damaged("GIF", "a frame outside of the screen")
     screen = data[:6] + struct.pack("<HH", width, height) + data[10:screen_end]
     stream = b"".join([screen, control, memoryview(data)[start:]])
-    # Without a transparent colour, Pillow paints what the frame leaves free in colour 0.
+    # Without a transparent colour, Pillow fills the area outside the frame with colour 0.
     whole = (left, top, right, bottom) == (0, 0, width, height)
     frame = None if whole or control else (left, top, right, bottom)
     return Header("GIF", width, height, stream, frame=frame)
@@ -42,7 +42,7 @@ def _palette_bytes(flags: int) -> int:
 
 
 def _find_frame(data: bytes, position: int) -> tuple[bytes, int]:
-    """The graphic control extension, if it names a transparent colour, and where the first frame starts."""
+    """The graphic control extension, if it has a transparent colour, and the start of the first frame."""
     control = b""
     for _ in range(MAX_PARTS):
         block = data[position]
@@ -50,7 +50,7 @@ def _find_frame(data: bytes, position: int) -> tuple[bytes, int]:
             return control, position
         if block == _TRAILER:
             break
-        if block == 0:  # a stray end of a block
+        if block == 0:  # a stray block terminator
             position += 1
         elif block == _EXTENSION:
             end = _skip_blocks(data, position + 2)

@@ -13,7 +13,7 @@ from lookalike.images.header import MAX_PARTS, Header, damaged
 from lookalike.images.ifd import EXIF_PREFIX, exif_orientation
 
 MAX_SCANS = 100
-"""A progressive picture has about ten. Each scan visits every block of the picture, however few bytes it has,
+"""A progressive image has about ten. Each scan processes every block of the image, however short it is,
 so thousands of empty ones are an attack (libjpeg-turbo, "Two issues with the JPEG standard", 2017)."""
 
 _SOI, _EOI, _SOS, _APP1, _APP2, _COM = 0xD8, 0xD9, 0xDA, 0xE1, 0xE2, 0xFE
@@ -21,7 +21,7 @@ _APPLICATION = frozenset(range(0xE0, 0xF0))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _COLOUR_MODEL = (b"JFIF\0", b"Adobe")
 _PROFILE_PREFIX = b"ICC_PROFILE\0"
-# No marker: an escaped FF, a restart, a fill byte. Stray bytes before a marker are skipped, as decoders do.
+# Not markers: an escaped FF, a restart, a fill byte. Skip stray bytes before a marker, like decoders.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 
 
@@ -31,7 +31,7 @@ def accepts(data: bytes) -> bool:
 
 
 def read(data: bytes) -> Header:
-    """The header of a JPEG file. Of several pictures in one file (MPO), the first counts."""
+    """The header of a JPEG file; of the first image if the file has several (MPO)."""
     kept = [data[:2]]
     size: tuple[int, int] | None = None
     exif = b""
@@ -40,14 +40,14 @@ def read(data: bytes) -> Header:
         body = data[start + 4 : end]
         if marker == _SOS:
             if size is None:
-                raise damaged("JPEG", "a scan before the header of its frame")
+                raise damaged("JPEG", "a scan before its frame header")
             _check_scans(data, start)
             stream = b"".join([*kept, memoryview(data)[start:]])
             whole_profile = b"".join(part for _, part in sorted(profile.items()))
             return Header("JPEG", *size, stream, exif_orientation(exif), whole_profile)
         if marker in _FRAMES:
             if size is not None:
-                raise damaged("JPEG", "two headers of a frame")
+                raise damaged("JPEG", "two frame headers")
             height, width = struct.unpack_from(">HH", body, 1)
             size = width, height
         if marker == _APP1 and body.startswith(EXIF_PREFIX):
@@ -56,11 +56,11 @@ def read(data: bytes) -> Header:
             profile.setdefault(body[12], body[14:])
         elif body.startswith(_COLOUR_MODEL) or (marker not in _APPLICATION and marker != _COM):
             kept.append(data[start:end])
-    raise damaged("JPEG", "it ends before the picture starts")
+    raise damaged("JPEG", "it ends before the image starts")
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Each segment: its marker, where it starts and where it ends."""
+    """Each segment: its marker, start and end."""
     position = 2
     for _ in range(MAX_PARTS):
         found = _MARKER.search(data, position)
@@ -76,7 +76,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _check_scans(data: bytes, start: int) -> None:
-    # A mark may also stand in a thumbnail or in a film behind the picture, so only many are worth a walk.
+    # Thumbnails and appended videos have scan markers too, so count exactly only if there are many.
     if data.count(b"\xff\xda", start) <= MAX_SCANS:
         return
     scans = sum(marker == _SOS for marker, _, _ in _segments(data))

@@ -1,7 +1,7 @@
 """PNG: the header, palette, transparency and data chunks, with their checksums verified.
 
 Structure: W3C, "Portable Network Graphics (PNG) Specification (Third Edition)". An animation's own frames
-are left out, so that its default image counts. Checksums of what carries pixels are verified, as libpng does.
+are skipped, so that its default image counts. Checksums of pixel chunks are verified, like in libpng.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def read(data: bytes) -> Header:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Each chunk: its kind, where it starts and where it ends."""
+    """Each chunk: its type, start and end."""
     position = len(_MAGIC)
     for number in range(MAX_PARTS):
-        if position == len(data):  # without an end mark, but what came before may be whole
+        if position == len(data):  # no end chunk, but the chunks before may be complete
             return
         (length,) = struct.unpack_from(">L", data, position)
         end = position + 12 + length
@@ -69,7 +69,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _profile(body: bytes) -> bytes | None:
-    """The inflated profile; None if it is damaged, or too large once inflated."""
+    """The inflated profile; None if it is damaged or too large."""
     _, _, rest = body.partition(b"\0")
     inflater = zlib.decompressobj()
     try:
@@ -80,6 +80,6 @@ def _profile(body: bytes) -> bytes | None:
 
 
 def _narrow_transparency(body: memoryview) -> bytes:
-    """The transparent colour in 8 bits, because Pillow gives 16-bit colours in 8, but not this one."""
+    """The transparent colour in 8 bits: Pillow reduces 16-bit colours to 8 bits, but not this one."""
     chunk = b"tRNS" + struct.pack(">3H", *(value >> 8 for value in struct.unpack(">3H", body)))
     return struct.pack(">L", 6) + chunk + struct.pack(">L", zlib.crc32(chunk))

@@ -1,7 +1,7 @@
-"""TIFF: the first page, with a directory of the tags that carry pixels and no others.
+"""TIFF: the first page, with a directory of only the tags that describe pixels.
 
-Structure: Adobe, "TIFF Revision 6.0", 1992. What a tag says of sizes is checked against the file and the
-picture first, because decoders allocate what tags ask for.
+Structure: Adobe, "TIFF Revision 6.0", 1992. Sizes in tags are checked against the file and the image
+first, because decoders allocate what tags say.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _PIXEL_TAGS = frozenset(
     for tag in line.split()
 )
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32_773, 32_946, 50_000, 50_001})
-"""None, fax, LZW, JPEG, deflate, PackBits, Zstandard, WebP. Not LZMA, whose memory the file decides on."""
+"""None, fax, LZW, JPEG, deflate, PackBits, Zstandard, WebP. Not LZMA: files control its memory."""
 _MAX_NUMBERS = 3 * 65_536
-"""Numbers in a tag: the palette of a 16-bit picture is the longest."""
+"""Values in a tag: the palette of a 16-bit image is the longest."""
 _MAX_TILE_PIXELS = 16_000_000
 
 
@@ -39,7 +39,7 @@ def accepts(data: bytes) -> bool:
 
 
 def read(data: bytes) -> Header:
-    """The header of a TIFF file. Of several pages, the first counts."""
+    """The header of a TIFF file; of the first page if it has several."""
     directory = read_directory(data)
     width, height = directory.integer(_WIDTH, 0), directory.integer(_HEIGHT, 0)
     _check_tags(directory)
@@ -62,7 +62,7 @@ def _check_tags(directory: Directory) -> None:
 
 
 def _check_layout(directory: Directory, width: int, height: int) -> None:
-    """Refuse more strips, tiles or numbers than the picture can have, and tiles of absurd size."""
+    """Reject more strips, tiles or values than the image can have, and oversized tiles."""
     compression = directory.integer(_COMPRESSION, 1)
     if compression not in _COMPRESSIONS:
         raise damaged("TIFF", f"compression {compression}")
@@ -78,9 +78,9 @@ def _check_layout(directory: Directory, width: int, height: int) -> None:
 
 
 def _with_pixel_tags(directory: Directory) -> bytes:
-    """The file with a shorter directory in the old one's place, and no page after it.
+    """The file with a shorter directory in place of the old one, and no further page.
 
-    In its place, so that the file does not grow: a strip that is cut short must not go on in our directory.
+    The file must not grow: otherwise a truncated strip could continue in our directory.
     """
     rows = [entry.raw for tag, entry in sorted(directory.entries.items()) if tag in _PIXEL_TAGS]
     order, big = directory.order, directory.big

@@ -15,7 +15,7 @@ def accepts(data: bytes) -> bool:
 
 
 def read(data: bytes) -> Header:
-    """The header of a WebP file. Of an animation, the decoder gives the first frame on its canvas."""
+    """The header of a WebP file. For an animation, the decoder returns the first frame on its canvas."""
     (length,) = struct.unpack_from("<L", data, 4)
     if 8 + length > len(data):
         raise damaged("WebP", f"{len(data):,} bytes of {8 + length:,}")
@@ -30,7 +30,7 @@ def read(data: bytes) -> Header:
         elif kind == b"ICCP":
             profile = data[start:end]
     if size is None:
-        raise damaged("WebP", "no picture")
+        raise damaged("WebP", "no image")
     return Header("WEBP", *size, data, exif_orientation(exif), profile)
 
 

@@ -1,10 +1,10 @@
-// Pictures: thumbnails from the server, and files made small in the browser before they are sent.
+// Images: thumbnails from the server, and query images that the browser shrinks before it sends them.
 
 import { headers, key, path, url } from "./api.js";
 import { h } from "./dom.js";
 
-export const MOST_SIDE = 1024; // several times what an encoder looks at
-export const MOST_BYTES = 4_000_000; // what every server takes
+export const MAX_SIDE = 1024; // several times an encoder's input size
+export const MAX_BYTES = 4_000_000; // the limit of every deployment
 const near = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -28,7 +28,7 @@ async function fetched(from, signal) {
 
 export const thumbnailUrl = (collection, id, side) => url(path(collection, "thumbnails", id), { side });
 
-/** An item's small picture as an element. With an API key it is fetched, since an `img` sends no headers. */
+/** A thumbnail as an element. With an API key it is fetched, because an `img` cannot send headers. */
 export function thumbnail(collection, id, { side = 320, alt = "" } = {}) {
   const from = thumbnailUrl(collection, id, side);
   const image = h("img", { alt, loading: "lazy", decoding: "async", draggable: "false" });
@@ -40,11 +40,11 @@ export function thumbnail(collection, id, { side = 320, alt = "" } = {}) {
   return image;
 }
 
-/** An item's small picture as a bitmap, for a canvas. */
+/** A thumbnail as a bitmap, for a canvas. */
 export const thumbnailBitmap = async (collection, id, side, signal) =>
   createImageBitmap(await fetched(thumbnailUrl(collection, id, side), signal));
 
-/** A picture on a canvas, upright and no larger than it is sent; null: this browser cannot read the file. */
+/** Draws an image on a canvas, upright and at sending size. Null if the browser cannot decode it. */
 export async function opened(blob) {
   performance.mark("decode-begin");
   let bitmap;
@@ -59,9 +59,9 @@ export async function opened(blob) {
   return canvas;
 }
 
-/** A part of a picture on a canvas of its own, over white as the server sees it. */
+/** Draws a part of an image on a new canvas, over white like the server does. */
 export function drawn(source, [left, top, width, height]) {
-  const scale = Math.min(1, MOST_SIDE / Math.max(width, height));
+  const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
   const canvas = h("canvas", {});
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
