@@ -86,7 +86,7 @@ def stage(scratch: Path) -> tuple[str, Path]:
     from bench.stage import CLOTHING, add_default_encoder, photos, query_jpeg
     from bench.vectors import embedding_like
     from lookalike.catalogue import Catalogue
-    from lookalike.collections import CollectionConfig, Collections
+    from lookalike.collection_config import CollectionConfig, Collections
     from lookalike.settings import Settings
     from lookalike.snapshots import build_snapshot
     from lookalike.storage import Store

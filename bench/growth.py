@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.vectors import embedding_like
 from lookalike.catalogue import Catalogue, ItemRow
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.settings import Settings
 from lookalike.snapshots import SnapshotManifest, build_snapshot
 from lookalike.snapshots.staleness import has_enough_changes

@@ -27,7 +27,7 @@ from lookalike.api.http.access import LoopbackAccess
 from lookalike.api.http.app import create_app
 from lookalike.api.search import SearchResponse
 from lookalike.catalogue import Catalogue
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.encoders import EncoderManifest
 from lookalike.images import ImageLimits, decode, model_input
 from lookalike.library import Library

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lookalike.console import Console
+from lookalike.cli.console import Console
 from lookalike.errors import LookalikeError
 from lookalike.evaluation import evaluate
 from lookalike.evaluation.encoders import (

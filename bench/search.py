@@ -17,7 +17,7 @@ import numpy as np
 from bench.growth import put
 from bench.vectors import embedding_like
 from lookalike.catalogue import Catalogue
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.filters import Filter, parse_filter
 from lookalike.search.delta import DeltaRows
 from lookalike.search.find import Request, find

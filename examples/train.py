@@ -12,7 +12,7 @@ def main(store: str, collection: str, epochs: str | None = None) -> None:
         .collection(collection)
         .train(epochs=int(epochs) if epochs else None, progress=report)
     )
-    print(f"{outcome.encoder_id}: {outcome.reason}")
+    print(f"{outcome.trained.manifest.id}: {outcome.reason}")
 
 
 def report(step: str, done: int, total: int) -> None:

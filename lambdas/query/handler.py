@@ -25,9 +25,9 @@ telemetry = Telemetry()
 def _listener(library: Library, aws: AwsSettings) -> ChangeListener | None:
     if not aws.build_queue_url:
         return None
-    from lookalike.aws.follower import BuildFollower
+    from lookalike.aws.change_listener import BuildRequester
 
-    return BuildFollower(aws.build_queue_url, library.artifacts)
+    return BuildRequester(aws.build_queue_url, library.artifacts)
 
 
 def _trainer(library: Library, aws: AwsSettings) -> Trainer | None:

@@ -18,7 +18,7 @@ import pytest
 from fixtures.server import add_encoder, eventually, jpeg, running
 
 from lookalike.api.keys import Keys
-from lookalike.collections import Collections
+from lookalike.collection_config import Collections
 from lookalike.encoders import EncoderManifest
 from lookalike.encoders.manifest import content_id
 from lookalike.errors import CollectionNotFound, InvalidInput, StoreUnavailable

@@ -16,7 +16,7 @@ from lookalike.api.training_models import TrainingRequest
 from lookalike.api.trainings import queue_training
 from lookalike.aws.training.hyperparameters import from_hyperparameters
 from lookalike.aws.training.state_machine import StateMachineTrainer, execution_arn
-from lookalike.collections import CollectionConfig
+from lookalike.collection_config import CollectionConfig
 from lookalike.errors import StoreUnavailable
 from lookalike.library import Library
 from lookalike.settings import Settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.encoders import Encoder
 from lookalike.ingest import Ingestor
 from lookalike.layout import image_key, metadata_key

@@ -24,7 +24,7 @@ from fixtures.server import Running, add_encoder, jpeg, running
 from lookalike.aws.events import NotificationReader
 from lookalike.catalogue import ItemRow
 from lookalike.cli import main
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.encoders import Encoder
 from lookalike.errors import InvalidInput
 from lookalike.ingest import Ingestor

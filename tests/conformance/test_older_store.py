@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fixtures.server import eventually, running
-from lookalike.publishing.parts import StoreParts
 from PIL import Image
 
 from lookalike.api.keys import Keys
 from lookalike.errors import Unauthenticated
-from lookalike.ingest import Ingestor, item_key
+from lookalike.ingest import Ingestor
+from lookalike.layout import image_key
+from lookalike.library import Library
 from lookalike.publishing import rollback
 from lookalike.search import Query, QueryPart, Searcher
 from lookalike.settings import Settings
@@ -29,9 +30,9 @@ SCORE_ERROR = 1e-5
 """Scores are dot products of 16 stored float32 numbers; processors add them in different orders."""
 
 
-def opened(settings: Settings, cache: Path) -> StoreParts:
+def opened(settings: Settings, cache: Path) -> Library:
     """The store as the library opens it."""
-    return StoreParts.of(settings, cache)
+    return Library(settings, cache)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def parts(settings: Settings, tmp_path: Path) -> StoreParts:
+def library(settings: Settings, tmp_path: Path) -> Library:
     return opened(settings, tmp_path / "cache")
 
 
@@ -52,16 +53,16 @@ def expected(settings: Settings, tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-def searcher(parts: StoreParts, collection: str) -> Searcher:
-    made = Searcher(parts.artifacts, collection, parts.settings, parts.encoders, parts.cache)
+def searcher(library: Library, collection: str) -> Searcher:
+    made = Searcher(library.artifacts, collection, library.settings, library.encoders, library.cache)
     made.refresh(force=True)
     return made
 
 
-def check_answers(parts: StoreParts, collection: str, encoder: str, answers: dict[str, Any]) -> None:
+def check_answers(library: Library, collection: str, encoder: str, answers: dict[str, Any]) -> None:
     """Every query finds the same items in the same order, with the same scores."""
     for item_id, pairs in answers.items():
-        result = searcher(parts, collection).search(Query((QueryPart("id", item_id),), limit=100))
+        result = searcher(library, collection).search(Query((QueryPart("id", item_id),), limit=100))
         assert result.encoder == encoder
         assert [match.item.id for match in result.matches] == [found for found, _ in pairs]
         scores = [match.score for match in result.matches]
@@ -77,15 +78,15 @@ def drawn(red: int, green: int, blue: int) -> bytes:
     return file.getvalue()
 
 
-def test_it_serves(parts: StoreParts, expected: dict[str, Any]) -> None:
-    assert sorted(parts.collections.names()) == ["frames", "plain"]
-    assert {manifest.id for manifest in parts.encoders.list()} == {
+def test_it_serves(library: Library, expected: dict[str, Any]) -> None:
+    assert sorted(library.collections.names()) == ["frames", "plain"]
+    assert {manifest.id for manifest in library.encoders.list()} == {
         expected["encoder"],
         expected["earlier_encoder"],
     }
     for collection, answers in expected["answers"].items():
-        check_answers(parts, collection, expected["encoder"], answers)
-    described = searcher(parts, "frames").search(Query((QueryPart("id", "red/0.jpg"),), limit=100))
+        check_answers(library, collection, expected["encoder"], answers)
+    described = searcher(library, "frames").search(Query((QueryPart("id", "red/0.jpg"),), limit=100))
     items = {match.item.id: match.item for match in described.matches}
     assert items["red/1.jpg"].title == "Item 1"
     assert items["red/1.jpg"].category == "red"
@@ -94,21 +95,21 @@ def test_it_serves(parts: StoreParts, expected: dict[str, Any]) -> None:
     assert "grey/4.jpg" not in items  # deleted after the snapshot
 
 
-def test_it_answers_for_the_bytes_of_an_image(parts: StoreParts, settings: Settings) -> None:
+def test_it_answers_for_the_bytes_of_an_image(library: Library, settings: Settings) -> None:
     for collection, item_id in (("frames", "red/2.jpg"), ("frames", "red/late.jpg"), ("plain", "blue/2.jpg")):
-        data = parts.images.get(item_key(collection, item_id)).data
-        result = searcher(parts, collection).search(Query((QueryPart("image", data),), limit=3))
+        data = library.images.get(image_key(collection, item_id)).data
+        result = searcher(library, collection).search(Query((QueryPart("image", data),), limit=3))
         assert result.matches[0].item.id == item_id
         assert result.matches[0].score > 0.99
 
 
-def test_its_keys_and_trainings_are_read(parts: StoreParts, expected: dict[str, Any]) -> None:
-    keys = Keys(parts.artifacts)
+def test_its_keys_and_trainings_are_read(library: Library, expected: dict[str, Any]) -> None:
+    keys = Keys(library.artifacts)
     assert [info.name for info in keys.list()] == ["reader"]
     assert keys.check(expected["key"], "read").name == "reader"
     with pytest.raises(Unauthenticated):
         keys.check(expected["key"][:-1], "read")
-    trainings = Trainings(parts.artifacts, "frames")
+    trainings = Trainings(library.artifacts, "frames")
     [training] = trainings.all()
     assert (training.id, training.status) == (expected["training"], "succeeded")
     assert (training.encoder_id, training.published) == (expected["encoder"], True)
@@ -116,39 +117,39 @@ def test_its_keys_and_trainings_are_read(parts: StoreParts, expected: dict[str, 
     assert [line["message"] for line in trainings.log(training.id)] == ["trained"]
 
 
-def test_it_ingests(parts: StoreParts, expected: dict[str, Any]) -> None:
+def test_it_ingests(library: Library, expected: dict[str, Any]) -> None:
     ingestor = Ingestor(
-        parts.images,
-        parts.artifacts,
-        parts.settings,
-        lambda config: parts.encoders.load(config.encoder_id),
+        library.images,
+        library.artifacts,
+        library.settings,
+        lambda config: library.encoders.load(config.encoder_id),
     )
-    key = item_key("frames", "teal/new.png")
-    parts.images.put(key, drawn(20, 130, 140))
+    key = image_key("frames", "teal/new.png")
+    library.images.put(key, drawn(20, 130, 140))
     report = ingestor.observe("frames", [key])
     assert (report.encoded, report.failed) == (1, [])
     query = Query((QueryPart("image", drawn(20, 130, 140)),), limit=1)
-    [match] = searcher(parts, "frames").search(query).matches
+    [match] = searcher(library, "frames").search(query).matches
     assert match.item.id == "teal/new.png"
-    parts.images.delete(item_key("frames", "red/1.jpg"))
+    library.images.delete(image_key("frames", "red/1.jpg"))
     report = ingestor.reconcile("frames")
     assert (report.removed, report.failed) == (1, [])
-    found = searcher(parts, "frames").search(Query((QueryPart("id", "red/0.jpg"),), limit=100))
+    found = searcher(library, "frames").search(Query((QueryPart("id", "red/0.jpg"),), limit=100))
     ids = [match.item.id for match in found.matches]
     [_, *before] = [item_id for item_id, _ in expected["answers"]["frames"]["red/0.jpg"]]
     assert set(before) - {"red/1.jpg"} <= set(ids)
     assert "red/1.jpg" not in ids
 
 
-def test_it_rolls_back_to_the_exact_earlier_answers(parts: StoreParts, expected: dict[str, Any]) -> None:
-    [switch] = read_switches(parts.artifacts, "frames").entries
+def test_it_rolls_back_to_the_exact_earlier_answers(library: Library, expected: dict[str, Any]) -> None:
+    [switch] = read_switches(library.artifacts, "frames").entries
     assert (switch.kind, switch.encoder_id) == ("publish", expected["encoder"])
-    back = rollback(parts, "frames")
+    back = rollback(library, "frames")
     assert (back.encoder_id, back.snapshot) == (expected["earlier_encoder"], switch.previous_snapshot)
     # One item came and one went after the earlier answers; the others are found as before.
     changed = {"red/late.jpg", "grey/4.jpg"}
     for item_id, pairs in expected["earlier_answers"].items():
-        result = searcher(parts, "frames").search(Query((QueryPart("id", item_id),), limit=100))
+        result = searcher(library, "frames").search(Query((QueryPart("id", item_id),), limit=100))
         assert result.encoder == expected["earlier_encoder"]
         ids = [match.item.id for match in result.matches]
         assert "red/late.jpg" in ids

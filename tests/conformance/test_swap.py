@@ -20,7 +20,7 @@ from fixtures.shelf import AT, NAME, Shelf
 from PIL import Image
 
 from lookalike.catalogue import ItemRow
-from lookalike.collections import Collections
+from lookalike.collection_config import Collections
 from lookalike.encoders import Encoder, Encoders
 from lookalike.filters import parse_filter
 from lookalike.images import ImageLimits, read_image

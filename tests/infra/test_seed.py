@@ -16,7 +16,7 @@ import httpx
 import pytest
 from fixtures.classes import draw_shape
 
-from lookalike.collections import Collections
+from lookalike.collection_config import Collections
 from lookalike.encoders import Encoders
 from lookalike.storage import Store
 from tests.aws_emulator.moto_server import moto_server

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, InvalidInput
 from lookalike.layout import check_collection_name
 from lookalike.storage import Store

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookalike.catalogue import Catalogue, CatalogueVersion, ItemRow, MetadataProblem, normalise_sequencer
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.encoders import Encoder, EncoderManifest
 from lookalike.encoders.manifest import content_id
 from lookalike.errors import CollectionNotFound, EncoderNotFound, InvalidInput, StoreUnavailable

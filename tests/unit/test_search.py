@@ -18,7 +18,7 @@ from fixtures.shelf import NAME, Shelf, unit_vectors
 from PIL import Image
 
 import lookalike.search.find as finding
-from lookalike.collections import Collections
+from lookalike.collection_config import Collections
 from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import (
     CollectionNotFound,

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 from fixtures.shelf import NAME, Shelf, build_for_ever, unit_vectors
 
-from lookalike.collections import Collections
+from lookalike.collection_config import Collections
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, SnapshotNotFound
 from lookalike.snapshots import (
     SnapshotManifest,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lookalike.errors import InvalidInput
-from lookalike.training.sources.dataset import Example, Side
+from lookalike.training.sources.dataset import Example, SplitPart
 from lookalike.training.sources.splits import Split, split
 
 BITS = 256
@@ -22,7 +22,7 @@ FAMILIES = np.random.default_rng(7).integers(0, 2, (40, BITS), dtype=np.uint8)
 Hashes = NDArray[np.uint8]
 
 
-def picture(number: int, label: str, product: str | None = None, side: Side | None = None) -> Example:
+def picture(number: int, label: str, product: str | None = None, side: SplitPart | None = None) -> Example:
     return Example(f"{label}/{number:03}.jpg", Path("none.jpg"), label, product, side)
 
 
@@ -214,7 +214,7 @@ def test_a_picture_that_nobody_placed_stays_with_its_copy() -> None:
 
 
 def test_copies_that_the_user_parts_are_parted_and_it_is_said() -> None:
-    sides: list[Side] = ["validation", "train", "train", "train", "train", "validation"]
+    sides: list[SplitPart] = ["validation", "train", "train", "train", "train", "validation"]
     examples = [picture(n, "ab"[n >= 3], side=side) for n, side in enumerate(sides)]
     hashes = own_hashes(6)
     hashes[1] = hashes[0]

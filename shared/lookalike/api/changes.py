@@ -19,7 +19,7 @@ class ChangeListener(Protocol):
     def collection_changed(self, name: str) -> None:
         """A collection was created, or its configuration changed."""
 
-    def quiet(self, name: str) -> AbstractContextManager[None]:
+    def paused(self, name: str) -> AbstractContextManager[None]:
         """Publish nothing in a collection while the block runs."""
 
 
@@ -32,6 +32,6 @@ class NoListener:
     def collection_changed(self, name: str) -> None:
         """Do nothing."""
 
-    def quiet(self, name: str) -> AbstractContextManager[None]:
+    def paused(self, name: str) -> AbstractContextManager[None]:
         """Do nothing."""
         return nullcontext()

@@ -23,7 +23,7 @@ from lookalike.api.http.models import (
 )
 from lookalike.api.http.openapi import json_body, problems, reference
 from lookalike.api.http.parameters import CollectionName
-from lookalike.collections import CollectionConfig
+from lookalike.collection_config import CollectionConfig
 from lookalike.errors import CollectionNotFound, Conflict, EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.types import Engine, Metric
 
@@ -168,7 +168,7 @@ def delete_collection(request: Request, collection: CollectionName, _: Writer) -
     """Removes its images, metadata, catalogue and snapshots. This cannot be undone."""
     context = context_of(request)
     context.library.collections.get(collection)
-    with context.listener.quiet(collection):
+    with context.listener.paused(collection):
         context.library.delete_collection(collection)
     context.reports.forget(collection)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from lookalike.collections import CollectionConfig
+from lookalike.collection_config import CollectionConfig
 from lookalike.errors import InvalidInput, StoreUnavailable
 from lookalike.layout import check_collection_name
 from lookalike.snapshots.staleness import Staleness

@@ -52,7 +52,7 @@ def _listen_to_ctrl_c() -> None:
     import threading
     from types import FrameType
 
-    from lookalike.console import stop_requested
+    from lookalike.cli.console import stop_requested
 
     def stop(number: int, frame: FrameType | None) -> None:
         stop_requested.set()

@@ -36,7 +36,7 @@ def default(context: typer.Context, store: StoreOption = None, as_json: JsonOpti
 @app.command("list")
 def list_all(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List the collections."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     collections = Library.open(store).collections
@@ -70,7 +70,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create a collection. Without --encoder it uses the store's default encoder, built if there is none."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     options = _given(engine=engine, n_trees=n_trees, search_k=search_k, recall_target=recall_target)
@@ -108,7 +108,7 @@ def delete(
     name: Name, yes: ForceOption = False, store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
     """Delete a collection: its images, metadata, catalogue and snapshots."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
@@ -133,7 +133,7 @@ def _given(**options: Any) -> dict[str, Any]:
 
 
 def _print(fields: dict[str, Any], as_json: bool) -> None:
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
 
     console = Console(as_json=as_json)
     console.document(fields)

@@ -30,7 +30,7 @@ def duplicates(
     """Find duplicate images, and suggest which to keep."""
     if by not in {"vector", "hash", "both"}:
         raise typer.BadParameter("--by is vector, hash or both")
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.duplicates import find_duplicates
     from lookalike.library import Library
 
@@ -62,9 +62,9 @@ def duplicates(
     extra = sum(len(group.members) - 1 for group in groups)
     console.say(f"{len(groups):,} groups of duplicates; {extra:,} of {view.count:,} items could be deleted.")
     if sheet is not None:
-        from lookalike.answer_sheet import AnswerSheet
+        from lookalike.contact_sheet import ContactSheet
 
-        drawer = AnswerSheet(library.images, library.settings, collection)
+        drawer = ContactSheet(library.images, library.settings, collection)
         console.note(f"Drew {drawer.write_groups(sheet, f'{collection}: duplicates', groups)}")
 
 

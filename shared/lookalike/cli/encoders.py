@@ -21,7 +21,7 @@ BUILD_LOCK = "encoders/.build.lock"
 @app.command("list")
 def list_all(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List the store's encoders."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     manifests = Library.open(store).encoders.list()
@@ -68,7 +68,7 @@ def build(
     """Export a backbone as an encoder and add it to the store."""
     import tempfile
 
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.default_encoder import CALIBRATION_PICTURES, read_pictures, spread
     from lookalike.library import Library
     from lookalike.sources.folder import Source
@@ -100,7 +100,7 @@ app.command("compare")(evaluate.compare)
 
 
 def _print(manifest: EncoderManifest, as_json: bool) -> None:
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
 
     console = Console(as_json=as_json)
     console.document(manifest.to_json())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from lookalike.cli.options import JsonOption, StoreOption
 from lookalike.types import Precision
 
 if TYPE_CHECKING:
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.evaluation import EvaluationReport
     from lookalike.evaluation.encoders import Encoded, LabelledImage
     from lookalike.library import Library
@@ -61,8 +61,8 @@ def evaluate(
     Queries are images that are held out: those that a training did not see, or that the metadata column
     `split` calls validation. Otherwise every image is a query against all the others (leave-one-out).
     """
+    from lookalike.cli.console import Console
     from lookalike.cli.evaluation_tables import print_evaluation
-    from lookalike.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
@@ -99,8 +99,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare encoders on the same labelled images: precision, recall, thresholds, size and time."""
+    from lookalike.cli.console import Console
     from lookalike.cli.evaluation_tables import print_evaluation
-    from lookalike.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
@@ -153,20 +153,30 @@ class _Request:
 def _run(
     library: Library, console: Console, ids: list[str], request: _Request
 ) -> tuple[EvaluationReport, Encoded]:
-    """Read images, encode, split, evaluate, write the report."""
+    """Read images, evaluate, write the report."""
     import tempfile
 
-    from lookalike.evaluation.encoders import encode, thumbnails
+    from lookalike.evaluation.encoders import evaluate_encoders, thumbnails
 
     if not ids:
         raise typer.BadParameter("the store holds no encoder; make one with: lookalike encoders build")
     with tempfile.TemporaryDirectory(prefix="lookalike-evaluate-") as scratch:
         images, notes = _images(library, request, Path(scratch))
         with console.progress("encoding", len(images)) as advance:
-            encoded = encode(library.encoders, ids, images, request.precision, advance)
-        if encoded.unreadable:
-            notes = (*notes, f"{encoded.unreadable} images could not be read and were left out")
-        result = replace(_evaluate(library, console, encoded, request), notes=notes)
+            result, encoded = evaluate_encoders(
+                library.encoders,
+                ids,
+                images,
+                title=f"How well encoders find: {request.collection or request.source}",
+                precision=request.precision,
+                precision_target=request.precision_target,
+                leave_one_out=request.leave_one_out,
+                queries=request.queries,
+                layout=request.report is not None,
+                notes=notes,
+                advance=advance,
+                progress=console.note,
+            )
         if request.report is not None:
             from lookalike.evaluation.html import write_html
 
@@ -190,29 +200,6 @@ def _images(
         LabelledImage(example.id, example.path.read_bytes, example.label, example.split)
         for example in spread(dataset.examples, request.sample)
     ], dataset.notes
-
-
-def _evaluate(library: Library, console: Console, encoded: Encoded, request: _Request) -> EvaluationReport:
-    from lookalike.evaluation import evaluate as measure
-    from lookalike.evaluation.encoders import choose_split
-
-    split = choose_split(
-        encoded.images,
-        encoded.hashes,
-        [library.encoders.get(candidate.name) for candidate in encoded.candidates],
-        leave_one_out=request.leave_one_out,
-        queries=request.queries,
-    )
-    return measure(
-        encoded.candidates,
-        [image.id for image in encoded.images],
-        [image.label for image in encoded.images],
-        split,
-        title=f"How well encoders find: {request.collection or request.source}",
-        wanted_precision=request.precision_target,
-        layout=request.report is not None,
-        progress=console.note,
-    )
 
 
 def _comparison(library: Library, result: EvaluationReport, encoded: Encoded) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lookalike.evaluation import METRICS
 
 if TYPE_CHECKING:
-    from lookalike.console import Console, Justify
+    from lookalike.cli.console import Console, Justify
     from lookalike.evaluation import EncoderResult, EvaluationReport
     from lookalike.evaluation.bootstrap import Interval
 

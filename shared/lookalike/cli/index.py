@@ -12,7 +12,7 @@ from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 from lookalike.types import Engine, Metric
 
 if TYPE_CHECKING:
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.sources.indexing import IndexReport
 
 SHOWN_PROBLEMS = 10
@@ -34,7 +34,7 @@ def index(
     as_json: JsonOption = False,
 ) -> None:
     """Index a folder of images into a collection. Stop it at any moment; run it again to resume."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
     from lookalike.sources.indexing import index_folder
 

@@ -23,7 +23,7 @@ def create(
 ) -> None:
     """Create a key and show it, this once."""
     from lookalike.api.keys import SCOPES, Keys
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     if unknown := set(scope or ()) - set(SCOPES):
@@ -42,7 +42,7 @@ def create(
 def show(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List the active keys, without their secrets."""
     from lookalike.api.keys import Keys
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     keys = Keys(Library.open(store).artifacts).list()
@@ -62,7 +62,7 @@ def revoke(
 ) -> None:
     """Revoke a key."""
     from lookalike.api.keys import Keys
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     info = Keys(Library.open(store).artifacts).revoke(key_id)

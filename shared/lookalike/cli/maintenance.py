@@ -22,7 +22,7 @@ def stats(
     as_json: JsonOption = False,
 ) -> None:
     """Count the items of each collection, and show the snapshot in use."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
@@ -74,7 +74,7 @@ def rejections(
     as_json: JsonOption = False,
 ) -> None:
     """List rejected images with the reason, and metadata rows that were skipped."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
@@ -108,7 +108,7 @@ def reconcile(
     as_json: JsonOption = False,
 ) -> None:
     """List all objects, and repair what the catalogue missed: lost events, a new encoder."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)

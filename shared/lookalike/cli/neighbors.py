@@ -20,7 +20,7 @@ def neighbors(
     as_json: JsonOption = False,
 ) -> None:
     """Write the nearest neighbors of every item to one JSON file."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
     from lookalike.neighbors import write_neighbors
 

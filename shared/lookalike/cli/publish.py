@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +9,7 @@ import typer
 from lookalike.cli.options import JsonOption, StoreOption
 
 if TYPE_CHECKING:
-    from lookalike.console import Advance, Console
-    from lookalike.progress import Progress
+    from lookalike.cli.console import Console
     from lookalike.publishing import Comparison, Publication
 
 Collection = Annotated[str, typer.Argument(help="The collection.")]
@@ -31,13 +28,13 @@ def publish(
 
     Searches continue meanwhile, and switch at one moment. `rollback` restores the previous encoder.
     """
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
     from lookalike.publishing import publish_encoder
 
     library = Library.open(store)
     console = Console(as_json=as_json)
-    with _progress(console) as progress:
+    with console.bars() as progress:
         done = publish_encoder(library, collection, encoder, force=force, progress=progress)
     _show(console, done)
     if not done.published:
@@ -46,12 +43,12 @@ def publish(
 
 def rollback(collection: Collection, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Restore the previous encoder and its index."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
     from lookalike.publishing import rollback as restore_previous
 
     console = Console(as_json=as_json)
-    with _progress(console) as progress:
+    with console.bars() as progress:
         done = restore_previous(Library.open(store), collection, progress=progress)
     _show(console, done)
 
@@ -82,25 +79,3 @@ def compare(console: Console, comparison: Comparison) -> None:
         rows,
         title=f"{comparison.queries:,} queries of {comparison.classes:,} classes: {comparison.basis}",
     )
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
-    """A bar for what is counted, a line for what is not."""
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        bars: dict[tuple[str, int], tuple[Advance, list[int]]] = {}
-
-        def progress(title: str, done: int, total: int) -> None:
-            if not total:
-                console.note(title)
-                return
-            if (title, total) not in bars:
-                stack.close()  # one bar at a time
-                bars[title, total] = stack.enter_context(console.progress(title, total)), [0]
-            advance, seen = bars[title, total]
-            advance(max(0, done - seen[0]))
-            seen[0] = max(done, seen[0])
-
-        yield progress

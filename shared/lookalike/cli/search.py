@@ -12,7 +12,7 @@ from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 from lookalike.layout import image_key
 
 if TYPE_CHECKING:
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.filters import Filter
     from lookalike.search import SearchResult
     from lookalike.storage import Store
@@ -44,7 +44,7 @@ def search(
     """Find the items most similar to an image, or to an item."""
     if (photo is None) == (item_id is None):
         raise typer.BadParameter("give either IMAGE or --id, and not both")
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
     from lookalike.search import Query, QueryPart
 
@@ -64,11 +64,11 @@ def search(
     console.document(_document(result, library.images, library.settings.url_seconds))
     _print(console, result)
     if sheet is not None:
-        from lookalike.answer_sheet import AnswerSheet
+        from lookalike.contact_sheet import ContactSheet
 
-        drawer = AnswerSheet(library.images, library.settings, collection)
+        drawer = ContactSheet(library.images, library.settings, collection)
         title = photo.name if photo else str(item_id)
-        drawn = drawer.write_answers(sheet, f"{collection}: what looks like this", [(title, query, result)])
+        drawn = drawer.write_results(sheet, f"{collection}: what looks like this", [(title, query, result)])
         console.note(f"Drew {drawn}")
 
 

@@ -21,7 +21,7 @@ def serve(
     as_json: JsonOption = False,
 ) -> None:
     """Serve the HTTP API and the page. In a folder store, files put into the images folder are indexed."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
     from lookalike.local import serve as serve_locally
 

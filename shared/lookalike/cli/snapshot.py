@@ -23,7 +23,7 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Build a snapshot of all items and publish it."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
@@ -36,7 +36,7 @@ def build(
 @app.command("list")
 def list_all(collection: CollectionOption, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """List a collection's snapshots, newest first."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.library import Library
     from lookalike.snapshots import current, list_snapshots
 

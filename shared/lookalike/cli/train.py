@@ -13,7 +13,7 @@ from lookalike.cli.options import JsonOption, StoreOption
 from lookalike.training.options import Loss
 
 if TYPE_CHECKING:
-    from lookalike.console import Console, Phase
+    from lookalike.cli.console import Console, Phase
     from lookalike.encoders import EncoderManifest
     from lookalike.library import Library
     from lookalike.progress import TrainingProgress
@@ -68,7 +68,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train an encoder on images with classes. Stopped at any moment, it resumes when it is run again."""
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
     from lookalike.errors import LookalikeError
     from lookalike.library import Library
     from lookalike.training.options import TrainingOptions
@@ -117,18 +117,12 @@ def train(
 
 
 def _run(library: Library, request: TrainingRequest, report: Path | None, console: Console) -> Outcome:
-    from lookalike.console import stop_requested
+    from lookalike.cli.console import stop_requested
     from lookalike.errors import LookalikeError, TrainingCancelled
     from lookalike.publishing import EncodingCancelled
     from lookalike.training_jobs.workflow import TrainingFolders, Workflow
 
-    folder = library.cache / FOLDER
-    folders = TrainingFolders(
-        source=folder / "sources",
-        features=folder / "features",
-        run=lambda dataset: folder / "runs" / dataset.fingerprint(request.options.to_json()),
-        page=report,
-    )
+    folders = TrainingFolders.in_cache(library.cache, request.options, report)
     with ConsoleSink(console) as sink:
         workflow = Workflow(library, request, sink, baseline=lambda: _baseline(library, request.target))
         try:
@@ -202,7 +196,7 @@ class ConsoleSink:
 
     def is_cancelled(self) -> bool:
         """Whether Ctrl-C was pressed."""
-        from lookalike.console import stop_requested
+        from lookalike.cli.console import stop_requested
 
         return stop_requested.is_set()
 

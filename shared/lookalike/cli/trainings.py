@@ -21,7 +21,7 @@ def list_all(collection: CollectionOption, store: StoreOption = None, as_json: J
     """List a collection's trainings, the latest first."""
     from dataclasses import asdict
 
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
 
     found = _trainings(store, collection).all()
     console = Console(as_json=as_json)
@@ -54,8 +54,8 @@ def show(
     """Show the state of a training, its results and its log."""
     from dataclasses import asdict
 
+    from lookalike.cli.console import Console
     from lookalike.cli.publish import compare
-    from lookalike.console import Console
     from lookalike.publishing import Comparison
 
     trainings = _trainings(store, collection)
@@ -84,7 +84,7 @@ def cancel(
     """Cancel a training. One that has ended does not change."""
     from dataclasses import asdict
 
-    from lookalike.console import Console
+    from lookalike.cli.console import Console
 
     trainings = _trainings(store, collection)
     found = trainings.update(training, cancel_requested=True)

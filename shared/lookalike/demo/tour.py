@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lookalike.answer_sheet import AnswerSheet
-from lookalike.console import Console
+from lookalike.cli.console import Console
+from lookalike.contact_sheet import ContactSheet
 from lookalike.demo.emoji import fetch_pictures, lay_out, read_emoji
 from lookalike.demo.npm import PackageUnavailable
 from lookalike.errors import InvalidInput, LookalikeError
@@ -118,8 +118,8 @@ def _play(library: Library, scene: Scene, console: Console) -> None:
         answers.append((searcher.item(item_id).title or item_id, query, searcher.search(query)))
     _print(console, answers)
     sheet = Path(library.settings.store) / f"{scene.collection}.png"
-    drawer = AnswerSheet(library.images, library.settings, scene.collection)
-    drawer.write_answers(sheet, f"{scene.collection}: similar images", answers)
+    drawer = ContactSheet(library.images, library.settings, scene.collection)
+    drawer.write_results(sheet, f"{scene.collection}: similar images", answers)
     console.say(f"Contact sheet: {sheet}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +13,8 @@ import numpy as np
 from lookalike.confidence import HELD_OUT_SPLITS
 from lookalike.encoders import Encoder, EncoderManifest, Encoders
 from lookalike.errors import ImageRejected, InvalidInput, LookalikeError
-from lookalike.evaluation.evaluate import Candidate
+from lookalike.evaluation.evaluate import Candidate, evaluate
+from lookalike.evaluation.report import EvaluationReport
 from lookalike.evaluation.split import QuerySplit
 from lookalike.images import DecodedImage, ImageLimits, decode, model_input, perceptual_hash
 from lookalike.images.copies import close_pairs
@@ -173,6 +174,64 @@ def choose_split(
         if named is not None:
             return named
     return QuerySplit.leave_one_out(len(images), alike=_near_duplicates(hashes), queries=queries)
+
+
+def evaluate_encoders(  # noqa: PLR0913  # all but three by name and with defaults
+    encoders: Encoders,
+    ids: Sequence[str],
+    images: Sequence[LabelledImage],
+    *,
+    title: str,
+    precision: Precision | None = None,
+    precision_target: float = 0.92,
+    leave_one_out: bool = False,
+    queries: int = QUERIES,
+    layout: bool = False,
+    notes: Sequence[str] = (),
+    advance: Callable[[int], None] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[EvaluationReport, Encoded]:
+    """Encode labelled images with each encoder, split them without leakage, and evaluate.
+
+    Args:
+        encoders: the registry.
+        ids: ids or names of encoders; the others are compared with the first.
+        images: see `from_collection`.
+        title: of the report.
+        precision: of the models; None: each encoder's own.
+        precision_target: the precision for which a threshold is looked for.
+        leave_one_out: use every image as a query, even if some were held out of a training.
+        queries: at most this many queries, where every image may be one.
+        layout: compute a map of the images.
+        notes: for the report.
+        advance: called after each image with 1.
+        progress: called before each step.
+
+    Raises:
+        EncoderNotFound: there is no such encoder, or not in this precision.
+        InvalidInput: the images are too few, or none can be read.
+    """
+    encoded = encode(encoders, ids, images, precision, advance)
+    if encoded.unreadable:
+        notes = (*notes, f"{encoded.unreadable} images could not be read and were left out")
+    split = choose_split(
+        encoded.images,
+        encoded.hashes,
+        [encoders.get(candidate.name) for candidate in encoded.candidates],
+        leave_one_out=leave_one_out,
+        queries=queries,
+    )
+    report = evaluate(
+        encoded.candidates,
+        [image.id for image in encoded.images],
+        [image.label for image in encoded.images],
+        split,
+        title=title,
+        wanted_precision=precision_target,
+        layout=layout,
+        progress=progress,
+    )
+    return replace(report, notes=tuple(notes)), encoded
 
 
 def thumbnails(images: Sequence[LabelledImage]) -> Callable[[str], Pixels | None]:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from lookalike.catalogue import Catalogue, ItemRow, sequencer_after
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.encoders import Encoder
 from lookalike.errors import LookalikeError
 from lookalike.images import ImageLimits

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import InvalidInput, ItemNotFound
+from lookalike.progress import Progress, as_notes
 
 if TYPE_CHECKING:
-    from lookalike.collections import CollectionConfig
+    from lookalike.collection_config import CollectionConfig
     from lookalike.duplicates import DuplicateGroup
+    from lookalike.evaluation import EvaluationReport
     from lookalike.library.library import Library
     from lookalike.neighbors import Neighbors
-    from lookalike.progress import Progress
     from lookalike.publishing import Publication
     from lookalike.search import SearchResult
     from lookalike.sources.indexing import IndexReport
+    from lookalike.training_jobs.record import Publish
+    from lookalike.training_jobs.workflow import Outcome
     from lookalike.types import Item
 
 
@@ -167,6 +170,101 @@ class Collection:
         return len(given)
 
     # Encoders
+
+    def train(
+        self,
+        source: str | Path | None = None,
+        *,
+        label: str | None = None,
+        publish: Publish = "if_better",
+        report: Path | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Outcome:
+        """Train an encoder on this collection's categories, compare it, and use it if it finds better.
+
+        The training runs in a child process, so this one never loads TensorFlow. Called again after a crash
+        with the same arguments, it resumes.
+
+        Args:
+            source: a folder or zip file to train on instead, with one folder per class.
+            label: metadata field whose values are the classes; None: the category.
+            publish: use the new encoder "if_better", "always" or "never".
+            report: where to write an HTML report.
+            progress: called while the training runs.
+            options: fields of `TrainingOptions`, for example `epochs=20` or `last_stages=True`.
+
+        Returns:
+            The encoder (`trained.manifest.id`), its comparison with the one in use, whether it is used
+            now (`publication`) and why (`reason`).
+
+        Raises:
+            InvalidInput: nothing can be learnt from the source, or an option cannot be used.
+            Incompatible: TensorFlow is not installed.
+        """
+        from lookalike.training.options import TrainingOptions
+        from lookalike.training_jobs.progress import CallbackSink
+        from lookalike.training_jobs.workflow import TrainingFolders, TrainingRequest, Workflow
+
+        chosen = TrainingOptions.from_json(options)
+        request = TrainingRequest(
+            chosen,
+            files=None if source is None else lambda: Path(source),
+            items_of=self.name if source is None else None,
+            label=label,
+            target=self.name,
+            publish=publish,
+        )
+        folders = TrainingFolders.in_cache(self.library.cache, chosen, report)
+        outcome = Workflow(self.library, request, CallbackSink(progress)).run(folders)
+        self._refresh()
+        return outcome
+
+    def evaluate(
+        self,
+        encoders: Sequence[str] = (),
+        *,
+        label: str | None = None,
+        precision_target: float = 0.92,
+        progress: Progress | None = None,
+    ) -> EvaluationReport:
+        """Measure how well encoders find items of the same category, on this collection's own images.
+
+        Args:
+            encoders: ids or names; the others are compared with the first. None given: the collection's own.
+            label: metadata field whose values are the classes; None: the category.
+            precision_target: the precision for which a threshold is looked for.
+            progress: called while images are encoded.
+
+        Returns:
+            Recall, precision and thresholds of each encoder, with 95 % intervals, and which split they are
+            measured on: images that a training held out where there are any, else leave-one-out.
+
+        Raises:
+            EncoderNotFound: there is no such encoder.
+            InvalidInput: fewer than two categories have two images, or no item has the field `label`.
+        """
+        from lookalike.evaluation.encoders import evaluate_encoders, from_collection
+
+        images = from_collection(self.library, self.name, None, label)
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            if progress:
+                progress("encoding", done, len(images))
+
+        report, _ = evaluate_encoders(
+            self.library.encoders,
+            list(encoders) or [self.config.encoder_id],
+            images,
+            title=f"How well encoders find: {self.name}",
+            precision_target=precision_target,
+            advance=advance,
+            progress=as_notes(progress),
+        )
+        return report
 
     def publish(self, encoder: str, *, force: bool = False, progress: Progress | None = None) -> Publication:
         """Encode the collection with another encoder, and use it if it finds better.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lookalike.catalogue import Catalogue
-    from lookalike.collections import CollectionConfig, Collections
+    from lookalike.collection_config import CollectionConfig, Collections
     from lookalike.encoders import Encoder, EncoderManifest, Encoders
     from lookalike.ingest import Ingestor
     from lookalike.library.collection import Collection
@@ -79,7 +79,7 @@ class Library:
     @cached_property
     def collections(self) -> Collections:
         """The collections' configurations."""
-        from lookalike.collections import Collections
+        from lookalike.collection_config import Collections
 
         return Collections(self.artifacts)
 
@@ -194,7 +194,7 @@ class Library:
             EncoderNotFound: there is no such encoder.
             Incompatible: see `default_encoder`.
         """
-        from lookalike.collections import CollectionConfig
+        from lookalike.collection_config import CollectionConfig
         from lookalike.default_encoder import default_encoder
         from lookalike.layout import check_collection_name
 

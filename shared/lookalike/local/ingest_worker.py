@@ -80,7 +80,7 @@ class Worker:
             done.wait(wait_seconds)
 
     @contextmanager
-    def quiet(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
         """Wait for the present batch, then ingest nothing while the block runs."""
         with self._busy:
             yield

@@ -108,15 +108,15 @@ class LocalServer:
         self._reconciling.request(name)
 
     @contextmanager
-    def quiet(self, name: str) -> Iterator[None]:
+    def paused(self, name: str) -> Iterator[None]:
         """Train, ingest and publish nothing of a collection while it is deleted.
 
         A commit after the deletion would leave tables behind.
         """
         with ExitStack() as stack:
-            stack.enter_context(self._worker.quiet())
+            stack.enter_context(self._worker.paused())
             if self._trainings is not None:
-                stack.enter_context(self._trainings.quiet(name))
+                stack.enter_context(self._trainings.paused(name))
             stack.enter_context(self._builder.paused(name))
             yield
 

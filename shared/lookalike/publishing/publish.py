@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lookalike.collections import CollectionConfig
+from lookalike.collection_config import CollectionConfig
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
 from lookalike.progress import Progress
 from lookalike.publishing.comparison import Comparison

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lookalike.catalogue import Catalogue, CatalogueVersion
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.confidence import Calibration
 from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import Incompatible, LookalikeError, ObjectNotFound, SnapshotNotFound

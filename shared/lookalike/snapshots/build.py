@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike.catalogue import Catalogue, CatalogueVersion
-from lookalike.collections import CollectionConfig, Collections
+from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.confidence import Calibration, calibrate
 from lookalike.errors import EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.indexes import IndexSpec, build_index, open_index

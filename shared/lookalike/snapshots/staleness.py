@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from lookalike.catalogue import Catalogue, CatalogueVersion
-from lookalike.collections import CollectionConfig
+from lookalike.collection_config import CollectionConfig
 from lookalike.errors import Incompatible, SnapshotNotFound
 from lookalike.settings import Settings
 from lookalike.snapshots.housekeeping import current

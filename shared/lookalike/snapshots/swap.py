@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.collections import Collections
+from lookalike.collection_config import Collections
 from lookalike.errors import Conflict, Incompatible, SnapshotNotFound, StoreUnavailable
 from lookalike.indexes import exact_distances
 from lookalike.snapshots.housekeeping import current, remove_snapshot

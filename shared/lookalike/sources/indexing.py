@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookalike.collections import CollectionConfig
+from lookalike.collection_config import CollectionConfig
 from lookalike.default_encoder import default_encoder
 from lookalike.errors import CollectionNotFound, Conflict, InvalidInput
 from lookalike.ingest import IngestReport

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from lookalike.collections import Collections
+from lookalike.collection_config import Collections
 from lookalike.errors import LookalikeError, NotFound
 from lookalike.layout import zip_key
 from lookalike.settings import Settings
@@ -49,7 +49,7 @@ class Runner:
         self._condition = threading.Condition()
         self._waiting: list[tuple[str, str]] = []
         self._current: tuple[str, str] | None = None
-        self._quiet: set[str] = set()
+        self._paused: set[str] = set()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="trainings", daemon=True)
 
@@ -91,10 +91,10 @@ class Runner:
         self._images.delete(zip_key(collection, training_id))
 
     @contextmanager
-    def quiet(self, collection: str) -> Iterator[None]:
+    def paused(self, collection: str) -> Iterator[None]:
         """No training of this collection while the block runs; the current one is stopped first."""
         with self._condition:
-            self._quiet.add(collection)
+            self._paused.add(collection)
             self._waiting = [each for each in self._waiting if each[0] != collection]
             self._condition.notify_all()
             while self._current and self._current[0] == collection:
@@ -103,7 +103,7 @@ class Runner:
             yield
         finally:
             with self._condition:
-                self._quiet.discard(collection)
+                self._paused.discard(collection)
 
     # The thread
 
@@ -131,7 +131,7 @@ class Runner:
             return self._current
 
     def _is_stopped(self, collection: str) -> bool:
-        return self._closing or collection in self._quiet
+        return self._closing or collection in self._paused
 
     def _carry_out(self, collection: str, training_id: str) -> None:
         trainings = Trainings(self._artifacts, collection)

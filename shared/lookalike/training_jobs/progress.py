@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lookalike.progress import TrainingProgress
+from lookalike.progress import Progress, TrainingProgress
 from lookalike.training_jobs.record import Status, Training, now_text
 from lookalike.training_jobs.records import Trainings
 
@@ -53,6 +53,46 @@ class ProgressSink(Protocol):
 
     def is_cancelled(self) -> bool:
         """Whether the training is to stop. The workflow calls this often."""
+
+
+class CallbackSink:
+    """Hands the progress of a training to one function; for trainings without a record.
+
+    Args:
+        progress: see `lookalike.progress`; None: nothing is reported.
+        cancelled: whether the training is to stop; None: it never is.
+    """
+
+    def __init__(self, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None) -> None:
+        self._progress = progress
+        self._cancelled = cancelled
+
+    def log(self, message: str) -> None:
+        """Report a line."""
+        if self._progress:
+            self._progress(message, 0, 0)
+
+    def report(self, progress: TrainingProgress, status: Status | None = "running") -> None:
+        """Report how far the training is."""
+        if self._progress:
+            self._progress(progress.phase, progress.done, progress.total)
+
+    def prepared(self, dataset: Dataset, *, resumed: bool) -> None:
+        """Report what was left out of the source."""
+        for note in dataset.notes:
+            self.log(note)
+
+    def trained(self, trained: Trained) -> None:
+        """Report the new encoder."""
+        self.log(f"trained {trained.manifest.id}")
+
+    def compared(self, comparison: Comparison) -> None:
+        """Report the comparison."""
+        self.log(comparison.sentence)
+
+    def is_cancelled(self) -> bool:
+        """Whether the training is to stop."""
+        return self._cancelled is not None and self._cancelled()
 
 
 class RecordSink:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from lookalike.training.sources.dataset import Dataset, Example
 
 
+CACHE_FOLDER = "training"
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
     """What to train on, how, and what to do with the encoder.
@@ -65,6 +68,17 @@ class TrainingFolders:
     run: Callable[[Dataset], Path]
     dataset: Path | None = None
     page: Path | None = None
+
+    @classmethod
+    def in_cache(cls, cache: Path, options: TrainingOptions, page: Path | None = None) -> TrainingFolders:
+        """The folders of a training that has no record: below the cache, by what it learns from and how."""
+        folder = cache / CACHE_FOLDER
+        return cls(
+            source=folder / "sources",
+            features=folder / "features",
+            run=lambda dataset: folder / "runs" / dataset.fingerprint(options.to_json()),
+            page=page,
+        )
 
 
 @dataclass(frozen=True, slots=True)

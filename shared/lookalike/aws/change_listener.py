@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from lookalike.aws.build_queue import BuildQueue
-from lookalike.collections import Collections
+from lookalike.collection_config import Collections
 from lookalike.storage import Store
 
 
-class BuildFollower:
+class BuildRequester:
     """Asks for builds of collections that were configured otherwise."""
 
     def __init__(self, queue_url: str, artifacts: Store) -> None:
@@ -24,6 +24,6 @@ class BuildFollower:
         """Let the builder look. Raises StoreUnavailable."""
         self._queue.request_check(self._collections.get(name))
 
-    def quiet(self, name: str) -> AbstractContextManager[None]:
+    def paused(self, name: str) -> AbstractContextManager[None]:
         """A build that ends after the deletion finds no collection, and publishes nothing."""
         return nullcontext()
