@@ -28,9 +28,9 @@ from lookalike.local import build_process as builder
 from lookalike.local import ingest_worker as worker
 from lookalike.local import serve
 from lookalike.local.build_process import Builder
-from lookalike.local.ingest_worker import Worker
+from lookalike.local.ingest_worker import IngestWorker
 from lookalike.local.server import listen
-from lookalike.local.work_queue import Lane
+from lookalike.local.work_queue import WorkQueue
 from lookalike.settings import Settings
 from lookalike.snapshots import current
 from lookalike.storage import Store
@@ -140,7 +140,7 @@ def test_a_lane_does_each_name_once_however_often_it_is_asked_before():
         go.wait()
         done.append(name)
 
-    lane = Lane("test", work)
+    lane = WorkQueue("test", work)
     lane.start()
     lane.request("first")
     begun.wait()
@@ -160,7 +160,7 @@ def test_a_lane_goes_on_after_a_failure():
             raise RuntimeError("bad")
         done.append(name)
 
-    lane = Lane("test", work)
+    lane = WorkQueue("test", work)
     lane.start()
     for name in ("bad", "good"):
         lane.request(name)
@@ -170,7 +170,7 @@ def test_a_lane_goes_on_after_a_failure():
 
 def test_a_lane_begins_nothing_after_it_was_closed():
     done = []
-    lane = Lane("test", done.append)
+    lane = WorkQueue("test", done.append)
     lane.start()
     lane.close(10)
     lane.request("late")
@@ -179,7 +179,7 @@ def test_a_lane_begins_nothing_after_it_was_closed():
 
 def test_a_lane_looks_after_all_names_by_itself():
     done = []
-    lane = Lane("test", done.append, every_seconds=0.01, names=lambda: ["a", "b"])
+    lane = WorkQueue("test", done.append, every_seconds=0.01, names=lambda: ["a", "b"])
     lane.start()
     eventually(lambda: {"a", "b"} <= set(done))
     lane.close(10)
@@ -219,7 +219,7 @@ def test_what_failed_is_tried_again_but_not_for_ever(quick_retries, whole):
     for failures, attempts in ((1, 2), (2, 3), (9, 3)):
         flaky = Flaky(failures=failures, error=StoreUnavailable("away"), whole=whole)
         ingested = []
-        ingest = Worker(flaky, ingested=ingested.append, unknown=pytest.fail)
+        ingest = IngestWorker(flaky, ingested=ingested.append, unknown=pytest.fail)
         ingest.start()
         ingest.objects_changed(["c/images/a.jpg"])
         eventually(lambda flaky=flaky, attempts=attempts: len(flaky.seen) == attempts)
@@ -231,7 +231,7 @@ def test_what_failed_is_tried_again_but_not_for_ever(quick_retries, whole):
 def test_keys_of_a_collection_that_is_gone_are_dropped(quick_retries):
     flaky = Flaky(failures=9, error=CollectionNotFound("gone"), whole=True)
     unknown = []
-    ingest = Worker(flaky, ingested=pytest.fail, unknown=unknown.append)
+    ingest = IngestWorker(flaky, ingested=pytest.fail, unknown=unknown.append)
     ingest.start()
     ingest.objects_changed(["gone/images/a.jpg"], wait_seconds=10)
     time.sleep(0.1)
@@ -242,7 +242,7 @@ def test_keys_of_a_collection_that_is_gone_are_dropped(quick_retries):
 
 def test_many_keys_are_taken_in_batches_and_who_waits_waits_for_the_last():
     flaky = Flaky(failures=0, error=StoreUnavailable(""), whole=True)
-    ingest = Worker(flaky, ingested=lambda _: None, unknown=pytest.fail)
+    ingest = IngestWorker(flaky, ingested=lambda _: None, unknown=pytest.fail)
     keys = [f"c/images/{number}.jpg" for number in range(150)]
     seen_when_done = []
 
@@ -263,7 +263,7 @@ def test_many_keys_are_taken_in_batches_and_who_waits_waits_for_the_last():
 
 def test_uploads_and_dropped_files_take_turns():
     flaky = Flaky(failures=0, error=StoreUnavailable(""), whole=True)
-    ingest = Worker(flaky, ingested=lambda _: None, unknown=pytest.fail)
+    ingest = IngestWorker(flaky, ingested=lambda _: None, unknown=pytest.fail)
     ingest.notice([f"c/images/dropped/{number}.jpg" for number in range(200)])
     for collection in ("c", "d", "e"):
         ingest.objects_changed([f"{collection}/images/upload.jpg"])

@@ -6,9 +6,9 @@ or time (`lookalike.images.formats`).
 """
 
 from lookalike.images.decode import decode
+from lookalike.images.decoded import DecodedImage
 from lookalike.images.limits import ImageLimits
 from lookalike.images.perceptual import HASH_BYTES, perceptual_hash
-from lookalike.images.picture import DecodedImage
 from lookalike.images.preprocess import (
     FITS,
     INTERPOLATIONS,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import ImageRejected, ImageTooLarge
 from lookalike.images import colour
+from lookalike.images.decoded import DecodedImage
 from lookalike.images.header import Box, Header, damaged
 from lookalike.images.ifd import exif_orientation
 from lookalike.images.limits import ImageLimits
-from lookalike.images.picture import DecodedImage
 from lookalike.images.sniff import read_header
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookalike.images.picture import DecodedImage
+from lookalike.images.decoded import DecodedImage
 
 HASH_BYTES = 32
 MIN_QUALITY = 50

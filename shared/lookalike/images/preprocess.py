@@ -11,9 +11,9 @@ import numpy as np
 
 from lookalike.errors import Incompatible, InvalidInput
 from lookalike.images.decode import decode
+from lookalike.images.decoded import DecodedImage
 from lookalike.images.header import Box
 from lookalike.images.limits import ImageLimits
-from lookalike.images.picture import DecodedImage
 from lookalike.types import Pixels
 
 Fit = Literal["crop", "squash", "pad"]

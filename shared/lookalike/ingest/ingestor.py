@@ -17,9 +17,9 @@ from lookalike.encoders import Encoder
 from lookalike.errors import LookalikeError
 from lookalike.images import ImageLimits
 from lookalike.ingest.commit import commit
+from lookalike.ingest.encode import ImageEncoder, now, tombstone
 from lookalike.ingest.metadata_files import MetadataFiles
 from lookalike.ingest.observe import Observer
-from lookalike.ingest.pictures import Pictures, now, tombstone
 from lookalike.ingest.plan import plan_all, sort_events
 from lookalike.ingest.report import Counter, IngestReport, Progress
 from lookalike.layout import normalise, other_spellings, shown
@@ -55,7 +55,7 @@ class Ingestor:
         self._encoder_for = encoder_for
         self._files = MetadataFiles(images)
         self._reported: set[str] = set()  # keys that cannot be ids, to log each of them once
-        self._pictures = Pictures(images, ImageLimits.from_settings(settings), settings.threads)
+        self._image_encoder = ImageEncoder(images, ImageLimits.from_settings(settings), settings.threads)
 
     def apply(self, events: Sequence[ObjectEvent], *, progress: Progress | None = None) -> IngestReport:
         """Bring the catalogues up to date with `events`, of any collections, in any order.
@@ -147,7 +147,9 @@ class Ingestor:
             rows = catalogue.known([*ids, *(other for id_ in ids for other in other_spellings(id_))])
             works = plan_all(events, rows, catalogue.known_vectors(ids))
             outcomes = [tombstone(work) for work in works if work.action == "remove"]
-            outcomes += self._pictures.process([work for work in works if work.action == "read"], encoder)
+            outcomes += self._image_encoder.process(
+                [work for work in works if work.action == "read"], encoder
+            )
             commit(catalogue, outcomes, report)
             _remove_old_spellings(catalogue, rows.values())
         except LookalikeError as error:

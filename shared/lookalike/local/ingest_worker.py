@@ -29,7 +29,7 @@ class _Pending:
     waiters: list[threading.Event] = field(default_factory=list)
 
 
-class Worker:
+class IngestWorker:
     """One thread that ingests changed objects, collection by collection.
 
     Urgent keys, for which a caller waits, take turns with the others: an upload waits for one other batch at

@@ -19,9 +19,9 @@ from lookalike.api.keys import Keys
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.library import Library
 from lookalike.local.build_process import Builder
-from lookalike.local.ingest_worker import Worker
+from lookalike.local.ingest_worker import IngestWorker
 from lookalike.local.watcher import Watcher
-from lookalike.local.work_queue import Lane
+from lookalike.local.work_queue import WorkQueue
 from lookalike.settings import Settings, cache_folder
 from lookalike.storage import Store
 from lookalike.training_jobs.local_runner import Runner
@@ -47,9 +47,11 @@ class LocalServer:
         self.library = Library(settings, Path(self._cache.name))
         images, names = self.library.images, self.library.collections.names
         self._builder = Builder(self.library)
-        self._building = Lane("build", self._build, every_seconds=BUILD_CHECK_SECONDS, names=names)
-        self._reconciling = Lane("reconcile", self._reconcile, every_seconds=RECONCILE_SECONDS, names=names)
-        self._worker = Worker(
+        self._building = WorkQueue("build", self._build, every_seconds=BUILD_CHECK_SECONDS, names=names)
+        self._reconciling = WorkQueue(
+            "reconcile", self._reconcile, every_seconds=RECONCILE_SECONDS, names=names
+        )
+        self._worker = IngestWorker(
             self.library.ingestor, ingested=self._ingested, unknown=self._warn_of_stray_folder
         )
         self._stray_folders: set[str] = set()

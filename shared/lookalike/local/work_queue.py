@@ -10,7 +10,7 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 
-class Lane:
+class WorkQueue:
     """Calls `work(name)` for each requested name, in the order of the first request.
 
     Args:

@@ -38,7 +38,7 @@ class Outcome:
     error: Exception | None = None
 
 
-class Pictures:
+class ImageEncoder:
     """Reads and encodes objects of the images root, with bounded memory and CPU use.
 
     Args:
