@@ -22,6 +22,8 @@ import pytest
 from fixtures.server import Running, add_encoder, jpeg, running
 
 from lookalike.aws.events import NotificationReader
+from lookalike.aws.ingest_worker import IngestWorker
+from lookalike.aws.queue import Message
 from lookalike.catalogue import ItemRow
 from lookalike.cli import main
 from lookalike.collection_config import CollectionConfig, Collections
@@ -29,8 +31,10 @@ from lookalike.encoders import Encoder
 from lookalike.errors import InvalidInput
 from lookalike.ingest import Ingestor
 from lookalike.layout import check_item_id, image_key, is_ingested, item_id_problem, metadata_key
+from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.storage import Store
+from lookalike.training_jobs.trainer import NoTrainer
 from lookalike.types import ObjectEvent
 
 PATIENCE_SECONDS = 60.0
@@ -288,6 +292,39 @@ def test_s3_events_take_all(s3_endpoint: str, s3_bucket: str, tiny_encoder: Enco
     report = ingestor.apply(events("Removed:Delete", keys, 2))
     assert (report.removed, report.failed) == (len(LEGAL), [])
     assert [item.id for batch in catalogue.scan() for item in batch.items] == []
+
+
+def test_removing_one_spelling_on_s3_keeps_the_item_of_the_other(
+    s3_endpoint: str, s3_bucket: str, tmp_path: Path, tiny_encoder_folder: Path
+) -> None:
+    """Two objects of one id, in NFC and in NFD: the item is gone only when both are."""
+    import boto3
+
+    settings = Settings(store=f"s3://{s3_bucket}/some/prefix", s3_endpoint=s3_endpoint)
+    library = Library(settings, tmp_path / "cache")
+    library.encoders.add(tiny_encoder_folder)
+    library.create_collection("shop")
+    worker = IngestWorker(library, trainer=NoTrainer(), builds=None)
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    prefix, composed, split = "some/prefix/images/shop/images/", "caf\u00e9.jpg", "cafe\u0301.jpg"
+
+    def deliver(event: str, name: str, number: int) -> None:
+        place = {"bucket": {"name": s3_bucket}, "object": {"key": quote_plus(prefix + name)}}
+        place["object"]["sequencer"] = f"{number:04x}"
+        body = json.dumps({"Records": [{"eventName": f"Object{event}", "s3": place}]})
+        assert worker.work([Message("1", body)], lambda: 60.0).reasons == {}
+
+    def items() -> list[str]:
+        return [item.id for batch in library.catalogue("shop").scan() for item in batch.items]
+
+    for number, name in enumerate((composed, split), start=1):
+        client.put_object(Bucket=s3_bucket, Key=prefix + name, Body=picture("plain.jpg"))
+        deliver("Created:Put", name, number)
+    assert items() == [composed]
+    for number, (name, left) in enumerate(((split, [composed]), (composed, [])), start=3):
+        client.delete_object(Bucket=s3_bucket, Key=prefix + name)
+        deliver("Removed:Delete", name, number)
+        assert items() == left
 
 
 def test_a_key_that_no_item_can_have_does_not_stop_a_reconcile(
