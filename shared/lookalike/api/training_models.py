@@ -19,7 +19,7 @@ from lookalike.api.http.models import (
 from lookalike.api.upload_urls import UploadResponse
 from lookalike.training.options import Loss, TrainingOptions
 from lookalike.training_jobs import Training
-from lookalike.training_jobs.record import Publish, Source, Status
+from lookalike.training_jobs.records import Publish, Source, Status
 
 PackagedBackbone = Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
 EXAMPLE_TRAINING = "20260101t120500-1a2b3c"

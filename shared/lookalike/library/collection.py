@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lookalike.publishing import Publication
     from lookalike.search import SearchResult
     from lookalike.sources.indexing import IndexReport
-    from lookalike.training_jobs.record import Publish
+    from lookalike.training_jobs.records import Publish
     from lookalike.training_jobs.workflow import Outcome
     from lookalike.types import Item
 

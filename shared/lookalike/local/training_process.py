@@ -19,8 +19,7 @@ from lookalike.library import Library
 from lookalike.publishing import EncodingCancelled
 from lookalike.training.options import TrainingOptions
 from lookalike.training_jobs.progress import RecordSink
-from lookalike.training_jobs.record import Training
-from lookalike.training_jobs.records import Trainings
+from lookalike.training_jobs.records import Training, Trainings
 from lookalike.training_jobs.workflow import TrainingFolders, TrainingRequest, Workflow
 
 NICENESS = 10

@@ -10,7 +10,7 @@ from lookalike.progress import Progress
 from lookalike.publishing.encoding import Encoding
 from lookalike.publishing.publish import Publication, begin_using, build_and_swap, publish_lock
 from lookalike.snapshots import Switch, Switches, finish_switch, read_switches, republish
-from lookalike.snapshots.switches import Earlier
+from lookalike.snapshots.encoder_history import Earlier
 
 if TYPE_CHECKING:
     from lookalike.library import Library

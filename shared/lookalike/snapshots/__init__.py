@@ -2,6 +2,7 @@
 
 from lookalike.snapshots.build import build_snapshot
 from lookalike.snapshots.columns import ItemReader, attribute_types, table_of
+from lookalike.snapshots.encoder_history import Switch, Switches, begin_switch, finish_switch, read_switches
 from lookalike.snapshots.housekeeping import collect_garbage, current, known_to_all, list_snapshots
 from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
@@ -13,7 +14,6 @@ from lookalike.snapshots.snapshot import (
     snapshot_folder,
 )
 from lookalike.snapshots.swap import republish
-from lookalike.snapshots.switches import Switch, Switches, begin_switch, finish_switch, read_switches
 
 __all__ = [
     "BuildOptions",

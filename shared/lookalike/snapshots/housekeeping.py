@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from lookalike.catalogue import CatalogueVersion
 from lookalike.errors import Incompatible, SnapshotNotFound
+from lookalike.snapshots.encoder_history import read_switches
 from lookalike.snapshots.manifest import SnapshotManifest
 from lookalike.snapshots.pointer import read_pointer
 from lookalike.snapshots.snapshot import read_manifest, snapshot_folder, snapshots_folder
-from lookalike.snapshots.switches import read_switches
 from lookalike.storage import Store
 
 

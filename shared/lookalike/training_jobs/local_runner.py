@@ -19,8 +19,7 @@ from lookalike.errors import LookalikeError, NotFound
 from lookalike.layout import zip_key
 from lookalike.settings import Settings
 from lookalike.storage import Store
-from lookalike.training_jobs.record import Training
-from lookalike.training_jobs.records import Trainings
+from lookalike.training_jobs.records import Training, Trainings
 
 logger = logging.getLogger(__name__)
 

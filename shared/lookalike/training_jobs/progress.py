@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lookalike.progress import Progress, TrainingProgress
-from lookalike.training_jobs.record import Status, Training, now_text
-from lookalike.training_jobs.records import Trainings
+from lookalike.training_jobs.records import Status, Training, Trainings, now_text
 
 if TYPE_CHECKING:
     from lookalike.encoders import EncoderManifest

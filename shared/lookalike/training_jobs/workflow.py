@@ -17,7 +17,7 @@ from lookalike.progress import TrainingProgress
 from lookalike.publishing import Comparison, ExampleVectors, Publication, publish_encoder
 from lookalike.publishing.publish import Judge
 from lookalike.training_jobs.progress import ProgressSink, Trained
-from lookalike.training_jobs.record import Publish
+from lookalike.training_jobs.records import Publish
 
 if TYPE_CHECKING:
     from lookalike.library import Library

@@ -26,7 +26,7 @@ from lookalike.library import Library
 from lookalike.progress import TrainingProgress
 from lookalike.settings import Settings
 from lookalike.training_jobs import Trainings
-from lookalike.training_jobs.record import Status
+from lookalike.training_jobs.records import Status
 from lookalike.training_jobs.workflow import Outcome, TrainingFolders, TrainingRequest, Workflow
 
 if TYPE_CHECKING:

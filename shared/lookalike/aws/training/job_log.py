@@ -15,7 +15,7 @@ from lookalike.errors import LookalikeError, NotFound
 from lookalike.progress import TrainingProgress
 from lookalike.training_jobs import Trainings
 from lookalike.training_jobs.progress import RecordSink, Trained, describe, finite
-from lookalike.training_jobs.record import Status
+from lookalike.training_jobs.records import Status
 
 if TYPE_CHECKING:
     from lookalike.publishing import Comparison

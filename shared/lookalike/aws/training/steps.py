@@ -17,8 +17,7 @@ from lookalike.layout import parse_key, zip_key
 from lookalike.progress import TrainingProgress
 from lookalike.publishing import Comparison, Encoding, Publication, judge_collection
 from lookalike.training_jobs.progress import RecordSink, finite
-from lookalike.training_jobs.record import Status, Training
-from lookalike.training_jobs.records import Trainings
+from lookalike.training_jobs.records import Status, Training, Trainings
 from lookalike.training_jobs.workflow import publish_trained, reason_not_to_publish
 
 if TYPE_CHECKING:
