@@ -9,6 +9,7 @@ functions through it.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import uuid
@@ -23,10 +24,17 @@ JSON = ("Content-Type", "application/json")
 
 @dataclass
 class Invocation:
-    """One event and its response. `deadline` is in seconds since the epoch."""
+    """One event and its response.
+
+    Attributes:
+        timeout_seconds: of the function. As on Lambda, it counts from when the process takes the event: the
+            start of the process has a limit of its own.
+        deadline: in seconds since the epoch; infinite until the event is taken.
+    """
 
     body: bytes
-    deadline: float
+    timeout_seconds: float
+    deadline: float = math.inf
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     taken: bool = False
     done: threading.Event = field(default_factory=threading.Event)
@@ -71,6 +79,7 @@ class RuntimeApi:
             if self._closing or self._current is None:
                 return None
             self._current.taken = True
+            self._current.deadline = time.time() + self._current.timeout_seconds
             return self._current
 
     def take_result(self, path: str, body: bytes) -> bool:

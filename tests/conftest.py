@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 from fixtures import repetition, tiers
@@ -31,6 +32,11 @@ SOURCES = (
     FIXTURES / "pictures.py",
 )
 PACKAGES = ("ai-edge-litert", "keras", "numpy", "pillow", "tensorflow")
+
+
+# The time of one example says more about the load of the machine than about the code.
+hypothesis.settings.register_profile("lookalike", deadline=None)
+hypothesis.settings.load_profile("lookalike")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
