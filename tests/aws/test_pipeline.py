@@ -170,7 +170,7 @@ def test_a_zip_file_that_cannot_be_learnt_from_fails_with_a_sentence(shapes):
     training = shapes.ended(training_id)
     assert training["status"] == "failed"
     assert training["reason"] == (
-        "there is one class only, so that nothing can be told apart; got disc with 6 pictures; expected two "
+        "there is only one class, so there is nothing to distinguish; got disc with 6 pictures; expected two "
         "classes or more, each with two pictures or more. Add a folder for each further class, such as "
         "photos/shoes and photos/hats."
     )

@@ -171,7 +171,7 @@ def test_leftovers_and_other_files_are_passed_over(tmp_path: Path) -> None:
     found = unpack(file, tmp_path)
     assert list(found.pictures) == ["shoes/photo"]
     assert found.notes == (
-        f"hidden files and leftovers of archives were passed over: {', '.join(hidden)}",
+        f"hidden files and leftovers of archives were skipped: {', '.join(hidden)}",
         "2 other files left out: inner.zip, a/notes.txt",
     )
 
@@ -257,7 +257,7 @@ def test_a_source_that_is_a_folder_is_not_unpacked_but_listed_alike(tmp_path: Pa
     assert sorted(listing.pictures) == sorted(SHOP)
     assert list(listing.metadata) == ["metadata.csv"]
     assert listing.notes == (
-        "hidden files and leftovers of archives were passed over: __MACOSX",
+        "hidden files and leftovers of archives were skipped: __MACOSX",
         "1 other file left out: notes.txt",
     )
 

@@ -105,9 +105,7 @@ def test_classes_of_one_picture_are_left_out_while_two_others_remain(tmp_path: P
 def test_classes_that_differ_in_case_are_kept_apart_and_named(tmp_path: Path) -> None:
     found = read(zipped(tmp_path / "shop.zip", [*SHOP, "Shoes/1.jpg", "Shoes/2.jpg"]))
     assert found.labels == ("Shoes", "hats", "shoes")
-    assert found.notes == (
-        "classes that differ in upper and lower case only are kept apart: Shoes and shoes",
-    )
+    assert found.notes == ("classes that differ only in upper and lower case stay separate: Shoes and shoes",)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")
@@ -205,7 +203,7 @@ def test_what_metadata_gets_wrong_is_noted(tmp_path: Path) -> None:
     assert "metadata.csv: 1 row about pictures that are not there: gone.jpg" in notes
     assert "metadata.csv: a split is train or validation, others were not used: maybe" in notes
     assert any(note.startswith("prices.csv was not used: no column says which image") for note in notes)
-    assert "shoes/inner.csv was not used: it lies inside a folder, not beside the folders" in notes
+    assert "shoes/inner.csv was not used: it is inside a folder, not next to the folders" in notes
 
 
 # Bad sources
@@ -227,7 +225,7 @@ def test_no_pictures(tmp_path: Path) -> None:
 
 def test_no_category_folders(tmp_path: Path) -> None:
     assert refusal(fill(tmp_path / "shop", "1.jpg", "2.jpg", "3.jpg")) == (
-        "the pictures lie in no category folders, so that nothing says what is alike; "
+        "the pictures are not in category folders, so they have no classes; "
         "got 3 pictures at the top of shop: 1.jpg, 2.jpg, 3.jpg; expected one folder per class, such as "
         "shop/shoes/1.jpg. Move them into folders, or add a metadata.csv with the columns file and category."
     )
@@ -255,7 +253,7 @@ def test_classes_with_one_picture_each(tmp_path: Path) -> None:
 def test_not_one_picture_that_opens(tmp_path: Path, data: bytes) -> None:
     for source in (fill(tmp_path / "shop", *SHOP, data=data), zipped(tmp_path / "shop.zip", SHOP, data=data)):
         message = refusal(source)
-        assert message.startswith("not one of the pictures can be read; got 4 files, the last of them")
+        assert message.startswith("none of the pictures can be read; got 4 files, the last of them")
         assert "Copy the pictures again" in message
 
 
@@ -287,7 +285,7 @@ def test_what_does_not_decode_is_left_out_and_counted() -> None:
 
 
 def test_too_little_that_decodes_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="not one of the pictures can be read"):
+    with pytest.raises(InvalidInput, match="none of the pictures can be read"):
         check_readable(examples(a=2, b=2), {e.id: "damaged" for e in examples(a=2, b=2)})
     with pytest.raises(InvalidInput, match=r"too few pictures are left.*got 3 of 4.*b/0 \(damaged\)"):
         check_readable(examples(a=2, b=2), {"b/0": "damaged"})

@@ -18,7 +18,7 @@ from lookalike.api.http.envelope import REQUEST_ID
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 """What Lambda takes and gives in one call, as JSON."""
 MAX_PICTURE_BYTES = 4_500_000
-"""Of a picture that still gets through: base64 makes four bytes of three, and headers come beside it."""
+"""Of an image that still gets through: base64 makes four bytes of three, and headers come beside it."""
 ROOM_BYTES = 16 * 1024
 TEXT_TYPES = ["text/", "application/json", "application/problem+json"]
 REQUEST_ID_HEADER = "x-request-id"

@@ -21,9 +21,9 @@ class ItemRow:
         etag: the store's tag of the bytes that were read; tells a changed object without reading it.
         content_hash: SHA-256 of the bytes, hexadecimal; equal bytes are never encoded twice.
         size_bytes: of the object.
-        width: of the picture as shown (after its orientation), in pixels.
+        width: of the image as shown (after its orientation), in pixels.
         height: likewise.
-        perceptual_hash: 32 bytes (PDQ), or None for a featureless picture.
+        perceptual_hash: 32 bytes (PDQ), or None for a featureless image.
         reason: why it was rejected, a stable code.
         message: the same for humans.
         ingested_at: ISO 8601, UTC.

@@ -49,7 +49,7 @@ class Encoded:
         images: those that could be read.
         candidates: one per encoder.
         milliseconds: by encoder id: median of the model for one image on one thread.
-        hashes: perceptual hash of each picture, or None.
+        hashes: perceptual hash of each image, or None.
         unreadable: how many images were left out.
     """
 
@@ -99,7 +99,7 @@ def encode(
 
     Raises:
         EncoderNotFound: an id that is not there, before anything is encoded; or not in this precision.
-        InvalidInput: no picture can be read.
+        InvalidInput: no image can be read.
     """
     manifests = list({manifest.id: manifest for manifest in map(encoders.get, ids)}.values())
     loaded = [encoders.load(manifest.id, precision) for manifest in manifests]

@@ -21,7 +21,7 @@ class Source:
 
     Attributes:
         folder: absolute.
-        pictures: every file that is meant to be an image, at any depth. Files in formats that lookalike does
+        images: every file that is meant to be an image, at any depth. Files in formats that lookalike does
             not read are included, so that they are rejected by name.
         metadata: CSV, JSONL and Parquet files at the top.
         ignored: number of files left out: other files, links to elsewhere, names that cannot be ids.

@@ -42,7 +42,7 @@ class Artefact:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """As the trainer measured them on pictures that it held out."""
+        """As the trainer measured them on images that it held out."""
         return dict(self._json(RESULT)["metrics"])
 
     @property

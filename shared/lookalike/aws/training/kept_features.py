@@ -1,4 +1,4 @@
-"""Features of pictures among the checkpoints, so that they survive when a spot instance is taken away.
+"""Features of images among the checkpoints, so that they survive when a spot instance is taken away.
 
 SageMaker copies files below `/opt/ml/checkpoints` at any moment, also while they are written. A database that
 is in use would be copied torn; so the cache is elsewhere, and a copy that does not change is put here once

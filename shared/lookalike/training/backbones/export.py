@@ -1,7 +1,7 @@
 """Backbone → encoder folder: `encoder.json`, `encoder.tflite` and, with calibration, `encoder.int8.tflite`.
 
-What int8 costs is measured on pictures that took no part in its calibration, and an int8 file that departs
-too far is not kept.
+The accuracy of int8 is measured on images that were not used for calibration. An int8 file whose vectors
+differ too much from fp32 is not kept.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from lookalike.training.backbones.trial import encode_in_child
 from lookalike.types import Pixels, Precision
 
 MIN_MEAN_COSINE = 0.98
-"""Least mean cosine between int8 and fp32 vectors of the held-out pictures. For scale, on EfficientNet-Lite0:
-0.996 (what it gets) costs 0.1 to 0.4 points of recall@1, 0.988 (with every layer in int8) 0.2 to 0.8."""
+"""Least mean cosine between int8 and fp32 vectors of the held-out images. For scale, on EfficientNet-Lite0:
+0.996 (its measured value) costs 0.1 to 0.4 points of recall@1, 0.988 (with every layer in int8) 0.2 to
+0.8."""
 MAX_CALIBRATION_PICTURES = 250
 MIN_CALIBRATION_PICTURES = 10
 HELD_OUT_EVERY = 5
@@ -61,28 +62,28 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
     normalized: bool = True,
     progress: Progress | None = None,
 ) -> EncoderManifest:
-    """Export `backbone` to the folder `target`, which appears whole or not at all.
+    """Export `backbone` to the folder `target`, atomically.
 
     Args:
         backbone: see `backbones.load_backbone`.
         target: a folder that does not exist yet, or is empty.
-        name: of the encoder; None takes the backbone's.
-        calibration: pictures, uint8 (height, width, 3) of any size, like those that will be encoded. The
+        name: of the encoder; None: the backbone's name.
+        calibration: images, uint8 (height, width, 3) of any size, typical of those that will be encoded. The
             first 250 are used: four fifths to quantise, one fifth to measure. None: no int8 file is made.
         bound: least mean cosine of int8 to fp32 vectors. Below it, or if the int8 file cannot be made or run,
             only fp32 is kept, and the manifest's `details["int8_refused"]` says why.
-        require_int8: raise in place of keeping fp32 only.
-        size: input side in pixels, where the backbone leaves it open.
-        pixel_range: the backbone's input for a black and a white pixel; None knows it for presets.
-        preprocess: the way from picture to input; None takes the default, at the backbone's size.
-        normalized: scale vectors to unit length. If not, they keep their own, for metrics l2 and l1 only.
-        progress: is told what is being done, in a few words.
+        require_int8: raise instead of keeping only fp32.
+        size: input side in pixels, if the backbone does not fix it.
+        pixel_range: the backbone's input for a black and a white pixel; None: the preset's.
+        preprocess: how an image becomes the input; None: the default, at the backbone's size.
+        normalized: scale vectors to unit length. Unscaled vectors work with metrics l2 and l1 only.
+        progress: called with a short description of each step.
 
     Raises:
         BackboneNotFound, Incompatible: from `load_backbone`, or LiteRT cannot express the model in fp32.
         EncoderRejected: int8 was required, and is below `bound` or cannot be made or run.
-        InvalidInput: a name, picture or preprocessing that cannot be used, or too few pictures.
-        Conflict: `target` holds something.
+        InvalidInput: a name, image or preprocessing that cannot be used, or too few images.
+        Conflict: `target` is not empty.
     """
     tell = progress or _silent
     _check_name(name)
@@ -208,7 +209,8 @@ def _export_int8(
 def _without_int8(
     fp32: EncoderManifest, folder: Path, reason: str, tell: Progress, advice: str = ""
 ) -> EncoderManifest:
-    """The fp32 encoder, with a note why it has no int8 file. A failed quantisation never fails the export."""
+    """The fp32 encoder, with the reason why it has no int8 file. A failed quantisation never fails the
+    export."""
     tell(f"int8 refused: {reason}; only fp32 is kept. {advice}".rstrip(". "))
     (folder / MODEL_FILES["int8"]).unlink(missing_ok=True)
     return replace(fp32, details={**fp32.details, REFUSAL: reason})
@@ -275,4 +277,4 @@ def _check_target(target: Path) -> None:
 
 
 def _silent(_message: str) -> None:
-    """Nobody listens."""
+    """Ignore progress."""
