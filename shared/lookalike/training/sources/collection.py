@@ -106,7 +106,7 @@ def _notes(without: int, gone: list[str], label: str | None) -> list[str]:
         notes.append(f"{counted(without, 'item')} without a {label or 'category'} left out")
     if gone:
         notes.append(
-            f"{counted(len(gone), 'item')} left out because their images were removed or replaced: {listed(gone)}"
+            f"{counted(len(gone), 'item')} left out: their images were removed or replaced: {listed(gone)}"
         )
     return notes
 
