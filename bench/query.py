@@ -64,7 +64,8 @@ Step = tuple[Callable[[Any], object], list[Any]]
 
 
 def timed(steps: dict[str, Step]) -> dict[str, list[float]]:
-    """Milliseconds of each call. The steps take turns, so that a busy moment of the machine strikes all."""
+    """Milliseconds of each call. The steps alternate, so that other load on the machine affects all of
+    them."""
     took: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(WARM_UP + ROUNDS):
         for name, (work, inputs) in steps.items():

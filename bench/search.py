@@ -1,7 +1,7 @@
 """A search without its encoding, over 100,000 items: `python -m bench.search [--items N] [--dimension D]`.
 
-Filters, groups and pages decide between asking the index and looking at every allowed row; the table shows
-what each costs, for a snapshot alone and beside a delta as large as one may get before the next build.
+Filters, groups and pages decide between an index search and a scan of every allowed row. The table shows the
+cost of each, for a snapshot alone and with the largest delta before the next build.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CASES: dict[str, tuple[object, str | None, int]] = {
 
 
 def build(folder: Path, vectors: Vectors) -> tuple[View, View]:
-    """A view of a snapshot alone, and one with a delta of new items beside it."""
+    """A view of a snapshot alone, and one with an additional delta of new items."""
     artifacts = Store(str(folder / "artifacts"))
     config = CollectionConfig("search", "synthetic-000000000000")
     Collections(artifacts).create(config)

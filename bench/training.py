@@ -1,8 +1,8 @@
-"""What training is worth: `python -m bench.training [layer|stages|losses|blind]… [--set clothing]`.
+"""The gain from training: `python -m bench.training [layer|stages|losses|blind]… [--set clothing]`.
 
 Needs labelled photos: a folder with `clothing/` and `grocery/`, each with a `metadata.csv` of the columns
-`file`, `category` and `split` (LOOKALIKE_DATA). Photos of the split `train` are the gallery and what is
-learnt from; those of the split `val` are the queries, and training never sees them.
+`file`, `category` and `split` (LOOKALIKE_DATA). Photos of the split `train` are the training images and the
+gallery; those of the split `val` are the queries, and training never sees them.
 
     layer    from a folder of photos to a published encoder, the feature layer trained
     stages   the same, the last stages trained too
@@ -202,7 +202,7 @@ class Heads:
 
 
 def losses(bench: Bench) -> None:
-    """Every loss on the same features, beside frozen features."""
+    """Every loss on the same features, compared with frozen features."""
     heads = Heads.of(bench)
     labels = [str(label) for label in bench.photos.classes]
     rows = np.flatnonzero(bench.photos.gallery)
@@ -236,7 +236,7 @@ def blind(bench: Bench) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the tables that were asked for."""
+    """Print the chosen tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _listen_to_ctrl_c() -> None:
-    """KeyboardInterrupt as ever, and a flag beside it for the case that it gets lost."""
+    """Raises KeyboardInterrupt as usual, and also sets a flag in case the exception gets lost."""
     import signal
     import threading
     from types import FrameType

@@ -22,7 +22,7 @@ def fetch_package(package: str, version: str, home: Path, tell: Callable[[str], 
         package: its name, as npm knows it.
         version: exactly this one.
         home: a folder of its own.
-        tell: is told when something is fetched.
+        tell: called with a message when something is fetched.
 
     Raises:
         PackageUnavailable: Node is not installed, or npm did not get the package.
@@ -41,7 +41,7 @@ def _install(package: str, version: str, home: Path) -> None:
     except ImportError as error:
         raise PackageUnavailable("Node is not installed", fix="Install `lookalike[demo]`.") from error
     arguments = ["install", f"{package}@{version}", "--prefix", str(home)]
-    # Nobody else's scripts run here; retries are few, so that a machine without a registry learns it soon.
+    # No package scripts run here; retries are few, so that a machine without a registry fails soon.
     quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=30000"]
     safe = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     try:

@@ -77,7 +77,7 @@ class Source:
 
     @classmethod
     def of_file(cls, file: Path, collection: str) -> Source:
-        """One file, whatever its ending. Raises InvalidInput: it does not exist, or cannot have an id."""
+        """One file with any extension. Raises InvalidInput: it does not exist, or cannot have an id."""
         if not file.is_file():
             raise InvalidInput("there is no such file or folder", got=file)
         check_item_id(file.name, collection)
