@@ -161,8 +161,8 @@ def print_table(rounds: int, count: int) -> None:
         child("--build", folder)
         for _ in range(rounds):
             for runtime, threads in lines:
-                told = child("--measure", runtime, folder, str(threads), "--count", str(count))
-                found[runtime, threads].append(json.loads(told.splitlines()[-1]))
+                output = child("--measure", runtime, folder, str(threads), "--count", str(count))
+                found[runtime, threads].append(json.loads(output.splitlines()[-1]))
     print(f"{os.cpu_count()} CPUs; medians of {rounds} rounds of {count} pictures")
     print(f"{'runtime':22} {'threads':>7} {'ms':>7} {'2 callers':>10} {'cold s':>7} {'MB':>6}")
     for (runtime, threads), answers in found.items():

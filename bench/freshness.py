@@ -52,8 +52,8 @@ def served(settings: Settings) -> Iterator[str]:
 
 def upload(client: httpx.Client, name: str, data: bytes) -> float:
     """Seconds from the end of one PUT until a search finds it."""
-    asked = client.post(f"/collections/{NAME}/uploads", json=[{"name": name}])
-    offer = asked.raise_for_status().json()["uploads"][0]
+    response = client.post(f"/collections/{NAME}/uploads", json=[{"name": name}])
+    offer = response.raise_for_status().json()["uploads"][0]
     client.put(offer["url"], content=data, headers=offer["headers"]).raise_for_status()
     ended = time.perf_counter()
     search = {"id": name, "include_self": True, "limit": 1}

@@ -88,12 +88,12 @@ def parts(library: Library, queries: list[bytes]) -> dict[str, Step]:
         return model_input(decode(data, limits, min_side=preprocess.min_side), preprocess)
 
     pixels = [decoded(data) for data in queries]
-    asked = [Query(parts=(QueryPart("vector", encoder.encode_one(each)),)) for each in pixels]
-    answers = [searcher.search(query) for query in asked]
+    encoded = [Query(parts=(QueryPart("vector", encoder.encode_one(each)),)) for each in pixels]
+    answers = [searcher.search(query) for query in encoded]
     return {
         "decode": (decoded, queries),
         "encode": (encoder.encode_one, pixels),
-        "index, items, confidence": (searcher.search, asked),
+        "index, items, confidence": (searcher.search, encoded),
         "serialise": (
             lambda answer: SearchResponse.of(answer, "http://localhost").model_dump_json(),
             answers,

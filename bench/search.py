@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     vectors = embedding_like(options.items, options.dimension)
     queries = vectors[np.random.default_rng(1).choice(len(vectors), QUERIES, replace=False)]
     with tempfile.TemporaryDirectory() as folder:
-        alone, beside = build(Path(folder), vectors)
+        alone, with_delta = build(Path(folder), vectors)
         assert alone.snapshot is not None
         print(f"{options.items:,} items × {options.dimension}, {alone.snapshot.manifest.index.parameters}\n")
         print("| search | snapshot alone, ms | with a delta of a tenth, ms |")
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         for name, (body, group_by, limit) in CASES.items():
             filter_ = None if body is None else parse_filter(body)
             first, second = (
-                milliseconds(view, queries, filter_, group_by, limit) for view in (alone, beside)
+                milliseconds(view, queries, filter_, group_by, limit) for view in (alone, with_delta)
             )
             print(f"| {name} | {first:.2f} | {second:.2f} |", flush=True)
     return 0

@@ -223,15 +223,15 @@ def blind(bench: Bench) -> None:
     with (bench.folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
         coarse = [row["coarse_category"] for row in csv.DictReader(file)]
     fine = np.array([str(label) for label in bench.photos.classes])
-    asks, gallery = bench.photos.queries, bench.photos.gallery
+    queries, gallery = bench.photos.queries, bench.photos.gallery
     side = heads.train(coarse, np.flatnonzero(gallery), TrainingOptions())
     vectors = {f"share {share:.2f}": side.at(share) for share in SHARES}
-    for name, result in bench.judge(vectors, list(fine), asks, gallery).items():
+    for name, result in bench.judge(vectors, list(fine), queries, gallery).items():
         line(f"42 coarse, judged on 81 fine: {name}", result)
     unseen = np.isin(fine, np.random.default_rng(0).choice(np.unique(fine), UNSEEN_CLASSES, replace=False))
     side = heads.train(list(fine), np.flatnonzero(gallery & ~unseen), TrainingOptions())
     vectors = {f"share {share:.2f}": side.at(share) for share in SHARES}
-    for name, result in bench.judge(vectors, list(fine), asks & unseen, gallery & unseen).items():
+    for name, result in bench.judge(vectors, list(fine), queries & unseen, gallery & unseen).items():
         line(f"60 fine, judged on 21 others: {name}", result)
 
 

@@ -38,10 +38,10 @@ def _settings(config: Config, names: Names, function: FunctionName) -> dict[str,
         refresh_seconds=config.refresh_seconds,
         threads=1 if function in ONE_AT_A_TIME else config.functions[function].threads,
     )
-    told = settings.to_env()
+    variables = settings.to_env()
     # Unset options use the function's own defaults. Both roots are set, so the store is not.
-    same = {name for name, value in defaults.to_env().items() if told.get(name) == value}
-    return {name: value for name, value in told.items() if name not in same - _ALWAYS}
+    same = {name for name, value in defaults.to_env().items() if variables.get(name) == value}
+    return {name: value for name, value in variables.items() if name not in same - _ALWAYS}
 
 
 _ALWAYS = {"LOOKALIKE_S3_REGION", "LOOKALIKE_REFRESH_SECONDS", "LOOKALIKE_THREADS"}

@@ -158,7 +158,7 @@ def test_a_training_on_the_collection_may_end_without_publishing(shapes):
     training_id = shapes.ask(publish="never", loss="softmax")
     training = shapes.ended(training_id)
     assert (training["status"], training["published"]) == ("succeeded", False), training
-    assert training["reason"].startswith("not published, as asked; mAP@R")
+    assert training["reason"].startswith("not published, as requested; mAP@R")
     assert shapes.encoder() == serving != training["encoder"]
     assert "EncodeAll" not in shapes.history(training_id)
     assert "InputDataConfig" not in shapes.services.requests[f"lookalike-dev-{training_id}-0"]
@@ -186,7 +186,7 @@ def test_a_training_is_cancelled(shapes):
         time.sleep(0.2)
     shapes.client.json("DELETE", f"{HERE}/trainings/{training_id}", {}, 202)
     training = shapes.training(training_id)
-    assert (training["status"], training["reason"]) == ("cancelled", "cancelled, as asked")
+    assert (training["status"], training["reason"]) == ("cancelled", "cancelled by the user")
     assert shapes.execution(training_id) == "ABORTED"
     job = f"lookalike-dev-{training_id}-0"
     while shapes.services.jobs[job]["TrainingJobStatus"] == "InProgress":  # it reads the record

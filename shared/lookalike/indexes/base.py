@@ -93,11 +93,11 @@ class Index(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """How it searches."""
+        """The engine's name."""
 
     @property
     def metric(self) -> Metric:
-        """What its distances mean."""
+        """The metric of its distances."""
 
     @property
     def dimension(self) -> int:
@@ -129,7 +129,7 @@ class Index(Protocol):
 
 
 class ApproximateIndex(ABC):
-    """What approximate engines share: effort, exact final distances, and never too few results.
+    """Base of approximate engines: effort, exact final distances, and never too few results.
 
     Args:
         spec: what was built.

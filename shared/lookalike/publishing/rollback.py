@@ -15,7 +15,7 @@ from lookalike.snapshots.switches import Earlier
 if TYPE_CHECKING:
     from lookalike.library import Library
 
-REASON = "asked for"
+REASON = "requested"
 
 
 def rollback(

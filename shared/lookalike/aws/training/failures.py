@@ -77,7 +77,7 @@ def _of_function(step: str, error: str, document: Mapping[str, Any]) -> Failure 
     name = str(document.get("errorType") or error)
     message = str(document.get("errorMessage") or "")
     if name in CANCELLED:
-        return Failure("cancelled, as asked", alarm=False, cancelled=True)
+        return Failure("cancelled by the user", alarm=False, cancelled=True)
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, LookalikeError):
         return Failure(message, alarm=not issubclass(kind, InvalidInput))

@@ -21,7 +21,7 @@ from lookalike.errors import StoreUnavailable
 from lookalike.storage import Store
 from lookalike.training_jobs import Training, Trainings, zip_key
 
-CANCELLED = "cancelled, as asked"
+CANCELLED = "cancelled by the user"
 STARTED_ALREADY = "ExecutionAlreadyExists"
 NEVER_STARTED = "ExecutionDoesNotExist"
 

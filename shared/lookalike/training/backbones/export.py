@@ -85,10 +85,10 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         InvalidInput: a name, image or preprocessing that cannot be used, or too few images.
         Conflict: `target` is not empty.
     """
-    tell = progress or _silent
+    report = progress or _silent
     _check_name(name)
     _check_target(target)
-    tell(f"loading {backbone}")
+    report(f"loading {backbone}")
     source = load_backbone(
         backbone, size=size or (preprocess.size if preprocess else None), pixel_range=pixel_range
     )
@@ -100,10 +100,10 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         bound=bound,
         preprocess=preprocess,
         normalized=normalized,
-        progress=tell,
+        progress=report,
         require_int8=require_int8,
     )
-    tell(f"made {manifest.id}")
+    report(f"made {manifest.id}")
     return manifest
 
 
@@ -121,7 +121,7 @@ def export_backbone(  # noqa: PLR0913  # as above
     details: Mapping[str, Any] | None = None,
 ) -> EncoderManifest:
     """Export a loaded backbone; see `build_encoder`. `details` go into the manifest."""
-    tell = progress or _silent
+    report = progress or _silent
     steps = preprocess or source.preprocess
     if steps.size != source.size:
         raise InvalidInput(
@@ -135,10 +135,10 @@ def export_backbone(  # noqa: PLR0913  # as above
         folder = Path(staging) / "encoder"
         folder.mkdir()
         vector = VectorSpec("image", source.dimension, normalized)
-        manifest = _export_fp32(source, folder, name, steps, vector, tell)
+        manifest = _export_fp32(source, folder, name, steps, vector, report)
         manifest = replace(manifest, details={**manifest.details, **(details or {})})
         if pictures is not None:
-            manifest = _export_int8(source, folder, manifest, pictures, bound, tell)
+            manifest = _export_int8(source, folder, manifest, pictures, bound, report)
             if require_int8:
                 manifest.precision("int8")
         (folder / MANIFEST_FILE).write_bytes(manifest.dump())
@@ -147,9 +147,9 @@ def export_backbone(  # noqa: PLR0913  # as above
 
 
 def _export_fp32(
-    source: Backbone, folder: Path, name: str, preprocess: Preprocess, vector: VectorSpec, tell: Progress
+    source: Backbone, folder: Path, name: str, preprocess: Preprocess, vector: VectorSpec, report: Progress
 ) -> EncoderManifest:
-    tell("converting to LiteRT fp32")
+    report("converting to LiteRT fp32")
     return _identified(
         EncoderManifest(
             id="",
@@ -171,15 +171,15 @@ def _export_int8(
     fp32: EncoderManifest,
     pictures: Sequence[Pixels],
     bound: float,
-    tell: Progress,
+    report: Progress,
 ) -> EncoderManifest:
     held_out = pictures[::HELD_OUT_EVERY]
     seen = [picture for number, picture in enumerate(pictures) if number % HELD_OUT_EVERY]
-    tell(f"quantising to int8 on {len(seen)} pictures")
+    report(f"quantising to int8 on {len(seen)} pictures")
     try:
         model, float_layers = to_int8(source.features, source.size, seen)
     except Incompatible as error:
-        return _without_int8(fp32, folder, f"it cannot be made: {error}", tell)
+        return _without_int8(fp32, folder, f"it cannot be made: {error}", report)
     info = _write_model(folder, "int8", model)
     both = _identified(
         replace(
@@ -197,21 +197,21 @@ def _export_int8(
     try:
         cosine = _mean_cosine(both, folder, held_out)
     except Incompatible as error:
-        return _without_int8(fp32, folder, f"it cannot be run: {error}", tell)
-    tell(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other pictures")
+        return _without_int8(fp32, folder, f"it cannot be run: {error}", report)
+    report(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other pictures")
     if cosine >= bound:
         kept = replace(info, mean_cosine_to_fp32=round(cosine, 5))
         return replace(both, precisions={**fp32.precisions, "int8": kept})
     refusal = f"its mean cosine to fp32 is {cosine:.4f}, and {bound:.4f} or more is wanted"
-    return _without_int8(fp32, folder, refusal, tell, "More, and more typical, images may help")
+    return _without_int8(fp32, folder, refusal, report, "More, and more typical, images may help")
 
 
 def _without_int8(
-    fp32: EncoderManifest, folder: Path, reason: str, tell: Progress, advice: str = ""
+    fp32: EncoderManifest, folder: Path, reason: str, report: Progress, advice: str = ""
 ) -> EncoderManifest:
     """The fp32 encoder, with the reason why it has no int8 file. A failed quantisation never fails the
     export."""
-    tell(f"int8 refused: {reason}; only fp32 is kept. {advice}".rstrip(". "))
+    report(f"int8 refused: {reason}; only fp32 is kept. {advice}".rstrip(". "))
     (folder / MODEL_FILES["int8"]).unlink(missing_ok=True)
     return replace(fp32, details={**fp32.details, REFUSAL: reason})
 

@@ -170,13 +170,13 @@ def _run_epoch(phase: Phase, step: Any, done: _Progress, steps: int, monitor: Mo
     epoch = done.epoch
     rng = np.random.default_rng([phase.seed, epoch])
     losses: list[Any] = []
-    told = time.monotonic()
+    reported = time.monotonic()
     for rows in epoch_batches(phase.labels, phase.batch, rng, pairwise=phase.loss in PAIRWISE):
         number = epoch * steps + len(losses)
         inputs = phase.inputs(rows, rng)
         losses.append(step(inputs, phase.labels[rows], tf.constant([phase.seed, number])))
-        if time.monotonic() - told > 1.0:
-            told = time.monotonic()
+        if time.monotonic() - reported > 1.0:
+            reported = time.monotonic()
             loss = float(losses[-1])
             monitor(Epoch(phase.name, epoch + 1, phase.epochs, len(losses), steps, loss, done.metrics))
     return float(np.mean([float(loss) for loss in losses]))
