@@ -170,8 +170,8 @@ def test_a_zip_file_that_cannot_be_learnt_from_fails_with_a_sentence(shapes):
     training = shapes.ended(training_id)
     assert training["status"] == "failed"
     assert training["reason"] == (
-        "there is only one class, so there is nothing to distinguish; got disc with 6 pictures; expected two "
-        "classes or more, each with two pictures or more. Add a folder for each further class, such as "
+        "there is only one class, so there is nothing to distinguish; got disc with 6 images; expected two "
+        "classes or more, each with two images or more. Add a folder for each further class, such as "
         "photos/shoes and photos/hats."
     )
     assert shapes.execution(training_id) == "SUCCEEDED"  # nobody has to look after the system

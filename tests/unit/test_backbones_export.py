@@ -111,7 +111,7 @@ def test_with_calibration_int8_is_made_and_measured(model, pictures, tmp_path):
     assert 0.97 <= measured < 1
     assert manifest.details["calibration_pictures"] == 40
     assert manifest.details["held_out_pictures"] == 10
-    assert any("10 other pictures" in text for text in lines)
+    assert any("10 other images" in text for text in lines)
     assert EncoderManifest.read(tmp_path / "encoder") == manifest
 
 

@@ -132,7 +132,7 @@ def source_of(channel: Path) -> Path:
         raise InvalidInput(
             "there is nothing to train on",
             got="an empty channel",
-            expected="a zip file, or pictures in one folder per class",
+            expected="a zip file, or images in one folder per class",
         )
     if len(zips) > 1:
         raise InvalidInput("the channel holds several zip files", got=len(zips), expected="one")

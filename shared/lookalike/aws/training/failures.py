@@ -30,7 +30,7 @@ CANCELLED = frozenset({TrainingCancelled.__name__, EncodingCancelled.__name__})
 TIMEOUTS = frozenset({"States.Timeout", "Sandbox.Timedout"})
 _ALGORITHM = re.compile(r"AlgorithmError: (?P<text>.*?)(?:, exit code: (?P<code>\d+))?\s*", re.DOTALL)
 _STOPPED: Mapping[str, str] = {
-    "MaxRuntimeExceeded": "the training took longer than it may. Train on fewer pictures, views or epochs",
+    "MaxRuntimeExceeded": "the training took too long. Train on fewer images, views or epochs",
     "MaxWaitTimeExceeded": "no machine was free for the training for too long. Try again later",
 }
 
@@ -82,7 +82,7 @@ def _of_function(step: str, error: str, document: Mapping[str, Any]) -> Failure 
     if isinstance(kind, type) and issubclass(kind, LookalikeError):
         return Failure(message, alarm=not issubclass(kind, InvalidInput))
     if error == "States.ExceedToleratedFailureThreshold":
-        return Failure(f"{WORDS[step]} failed: some pictures could not be encoded. Train again")
+        return Failure(f"{WORDS[step]} failed: some images could not be encoded. Train again")
     return Failure(f"{WORDS.get(step, step)} failed: {name}: {message}") if message else None
 
 

@@ -175,7 +175,7 @@ def _export_int8(
 ) -> EncoderManifest:
     held_out = pictures[::HELD_OUT_EVERY]
     seen = [picture for number, picture in enumerate(pictures) if number % HELD_OUT_EVERY]
-    report(f"quantising to int8 on {len(seen)} pictures")
+    report(f"quantising to int8 on {len(seen)} images")
     try:
         model, float_layers = to_int8(source.features, source.size, seen)
     except Incompatible as error:
@@ -198,7 +198,7 @@ def _export_int8(
         cosine = _mean_cosine(both, folder, held_out)
     except Incompatible as error:
         return _without_int8(fp32, folder, f"it cannot be run: {error}", report)
-    report(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other pictures")
+    report(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other images")
     if cosine >= bound:
         kept = replace(info, mean_cosine_to_fp32=round(cosine, 5))
         return replace(both, precisions={**fp32.precisions, "int8": kept})
@@ -230,10 +230,10 @@ def _calibration_inputs(pictures: Iterable[Pixels], preprocess: Preprocess) -> l
     inputs = [_as_input(picture, preprocess) for picture in islice(pictures, MAX_CALIBRATION_PICTURES)]
     if len(inputs) < MIN_CALIBRATION_PICTURES:
         raise InvalidInput(
-            "too few pictures to calibrate int8",
+            "too few images to calibrate int8",
             got=len(inputs),
             expected=f"{MIN_CALIBRATION_PICTURES} or more; about 200 are good",
-            fix="Give more pictures, or none to get fp32 only.",
+            fix="Give more images, or none to get fp32 only.",
         )
     return inputs
 
@@ -241,7 +241,7 @@ def _calibration_inputs(pictures: Iterable[Pixels], preprocess: Preprocess) -> l
 def _as_input(picture: Pixels, preprocess: Preprocess) -> Pixels:
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise InvalidInput(
-            "a calibration picture cannot be used",
+            "a calibration image cannot be used",
             got=f"{picture.dtype} {picture.shape}",
             expected="uint8 (height, width, 3)",
         )

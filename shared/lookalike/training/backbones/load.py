@@ -201,7 +201,7 @@ def _signature(signature: Any, backbone: str) -> tuple[TensorFunction, int | Non
     inputs = signature.structured_input_signature[1]
     if len(inputs) != 1:
         raise Incompatible(
-            f"{backbone} does not take one picture", got=f"inputs {sorted(inputs)}", expected="one input"
+            f"{backbone} does not take one image", got=f"inputs {sorted(inputs)}", expected="one input"
         )
     ((argument, spec),) = inputs.items()
     return (
@@ -243,7 +243,7 @@ def _checked_dimension(features: Any, side: int, backbone: str) -> int:
         result = features(tf.zeros((1, side, side, 3), tf.float32))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise Incompatible(
-            f"{backbone} does not take pictures of {side} × {side} pixels",
+            f"{backbone} does not take images of {side} × {side} pixels",
             got=str(error)[:300],
             fix="Name the input size that the model was made for.",
         ) from error
@@ -251,7 +251,7 @@ def _checked_dimension(features: Any, side: int, backbone: str) -> int:
     dtype = getattr(result, "dtype", type(result).__name__)
     if len(shape) != 2 or shape[0] != 1 or dtype != tf.float32:
         raise Incompatible(
-            f"{backbone} does not give one feature vector for a picture",
+            f"{backbone} does not give one feature vector for an image",
             got=f"{getattr(dtype, 'name', dtype)} {shape} for an input of {(1, side, side, 3)}",
             expected="float32 (1, dimension)",
             fix="Take the feature_vector variant of the model, pooled and without the classifier.",

@@ -262,7 +262,7 @@ def _too_few_for_int8(material: Material) -> str:
     if count >= MIN_CALIBRATION_PICTURES:
         return ""
     return (
-        f"{count} pictures to learn from, and {MIN_CALIBRATION_PICTURES} or more are wanted to calibrate int8"
+        f"{count} images to learn from, and {MIN_CALIBRATION_PICTURES} or more are wanted to calibrate int8"
     )
 
 

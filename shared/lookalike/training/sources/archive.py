@@ -179,7 +179,7 @@ class _Writer:
             if size > self._limits.free_bytes and size > self._limits.max_ratio * entry.compress_size:
                 raise _bomb(
                     f"{name} grows to more than {size >> 20} MB from {entry.compress_size:,} bytes",
-                    f"pictures, which grow less than {self._limits.max_ratio:g} times",
+                    f"images, which grow less than {self._limits.max_ratio:g} times",
                 )
             out.write(chunk)
 
@@ -239,15 +239,15 @@ def _check_entry(name: str, entry: zipfile.ZipInfo, file: Path) -> None:
         raise InvalidInput(
             f"{file.name} holds {problem}, and is rejected as a whole",
             got=repr(name[:200]),
-            expected="pictures in folders, such as shoes/1.jpg",
-            fix="Zip the folder of pictures itself, without links.",
+            expected="images in folders, such as shoes/1.jpg",
+            fix="Zip the folder of images itself, without links.",
         )
     if entry.flag_bits & 0x1:
         raise InvalidInput(
             f"{file.name} needs a password",
             got=f"{name[:200]}, encrypted",
             expected="a zip file without one",
-            fix="Zip the pictures again without a password.",
+            fix="Zip the images again without a password.",
         )
 
 
@@ -263,7 +263,7 @@ def _not_whole(file: Path, error: Exception) -> InvalidInput:
     return InvalidInput(
         problem,
         got=f"{file.name}, {size:,} bytes: {error}",
-        expected="a whole zip file, or a folder of pictures",
+        expected="a whole zip file, or a folder of images",
         fix="Copy or upload it again." if begins else None,
     )
 

@@ -123,5 +123,5 @@ def _no_labels(name: str, label: str | None, items: list[Item]) -> InvalidInput:
         f"no item of {name} has a {label or 'category'}",
         got=f"{counted(len(items), 'item')} with the fields {', '.join(fields) or 'of no metadata'}",
         expected="two classes or more, each with two items or more",
-        fix="Index pictures in one folder per class, or name a field with --label.",
+        fix="Index images in one folder per class, or name a field with --label.",
     )

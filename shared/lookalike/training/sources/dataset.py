@@ -60,7 +60,7 @@ class Dataset:
     def __post_init__(self) -> None:
         twice = [id_ for id_, count in Counter(example.id for example in self.examples).items() if count > 1]
         if twice:
-            raise InvalidInput("an id stands for two pictures", got=listed(twice), expected="each id once")
+            raise InvalidInput("an id stands for two images", got=listed(twice), expected="each id once")
         if len(self.labels) < 2:
             raise _too_few_classes(Counter(example.label for example in self.examples))
 
@@ -123,7 +123,7 @@ def trainable(examples: Iterable[Example], notes: Sequence[str] = ()) -> Dataset
         raise _too_few_classes(counts)
     said = list(notes)
     if small:
-        said.append(f"{counted(len(small), 'class')} of one picture left out: {listed(small)}")
+        said.append(f"{counted(len(small), 'class')} of one image left out: {listed(small)}")
     return Dataset(tuple(e for e in given if counts[e.label] >= MIN_PER_LABEL), tuple(said))
 
 
@@ -139,16 +139,16 @@ def check_readable(examples: Sequence[Example], rejected: Mapping[str, str]) -> 
     """
     left = [example for example in examples if example.id not in rejected]
     if not left:
-        raise nothing_readable(len(examples), next(iter(rejected.values()), "no picture at all"))
+        raise nothing_readable(len(examples), next(iter(rejected.values()), "no image at all"))
     bad = [f"{example.id} ({rejected[example.id]})" for example in examples if example.id in rejected]
-    notes = [f"{len(bad)} of {len(examples)} pictures cannot be read: {listed(bad)}"] if bad else []
+    notes = [f"{len(bad)} of {len(examples)} images cannot be read: {listed(bad)}"] if bad else []
     try:
         return trainable(left, notes)
     except InvalidInput as error:
         if not bad:
             raise
         raise InvalidInput(
-            "too few pictures are left when those that cannot be read are left out",
+            "too few images are left when those that cannot be read are left out",
             got=f"{len(left)} of {len(examples)}; {error.got}",
             expected=error.expected,
             fix=f"The first that cannot be read: {bad[0]}.",
@@ -161,7 +161,7 @@ def check_any_opens(examples: Sequence[Example]) -> None:
     Raises:
         InvalidInput: none has.
     """
-    reason = "no picture at all"
+    reason = "no image at all"
     for example in examples:
         try:
             read_header(example.path.read_bytes())
@@ -175,10 +175,10 @@ def check_any_opens(examples: Sequence[Example]) -> None:
 def nothing_readable(count: int, reason: str) -> InvalidInput:
     """The error for a source whose every image is damaged."""
     return InvalidInput(
-        "none of the pictures can be read",
+        "none of the images can be read",
         got=f"{counted(count, 'file')}, the last of them {reason.rstrip('.')}",
         expected="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
-        fix="Copy the pictures again from where they came from.",
+        fix="Copy the images again from where they came from.",
     )
 
 
@@ -191,25 +191,25 @@ def _example(row: Mapping[str, Any]) -> Example:
 
 def _too_few_classes(counts: Counter[str]) -> InvalidInput:
     big = {label for label, count in counts.items() if count >= MIN_PER_LABEL}
-    expected = "two classes or more, each with two pictures or more"
+    expected = "two classes or more, each with two images or more"
     if not counts:
         return InvalidInput(
-            "no picture has a class",
+            "no image has a class",
             got="none",
             expected=expected,
-            fix="Put the pictures into one folder per class.",
+            fix="Put the images into one folder per class.",
         )
     if len(counts) == 1:
         ((label, count),) = counts.items()
         return InvalidInput(
             "there is only one class, so there is nothing to distinguish",
-            got=f"{label} with {counted(count, 'picture')}",
+            got=f"{label} with {counted(count, 'image')}",
             expected=expected,
             fix="Add a folder for each further class, such as photos/shoes and photos/hats.",
         )
     return InvalidInput(
-        "too few classes have two pictures or more",
+        "too few classes have two images or more",
         got=f"{len(big)} of {len(counts)} ({listed(sorted(counts))})",
         expected=expected,
-        fix="Add pictures to the classes that have one only, or merge classes.",
+        fix="Add images to the classes that have one only, or merge classes.",
     )

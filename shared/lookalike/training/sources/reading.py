@@ -58,7 +58,7 @@ def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dat
         listing = unpack(source, scratch)
     else:
         raise InvalidInput(
-            "there is no such source", got=source, expected="a folder of pictures, or a zip file of one"
+            "there is no such source", got=source, expected="a folder of images, or a zip file of one"
         )
     dataset = label_pictures(listing, label)
     check_any_opens(dataset.examples)
@@ -77,9 +77,9 @@ def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
     """
     if not listing.pictures:
         raise InvalidInput(
-            "the source holds no pictures",
+            "the source holds no images",
             got="; ".join(listing.notes) or f"nothing in {listing.source.name}",
-            expected="pictures in one folder per class",
+            expected="images in one folder per class",
         )
     notes = list(listing.notes)
     root = _descend(listing, notes)
@@ -97,7 +97,7 @@ def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
         raise _no_classes(listing, label, without)
     if without:
         where = f"without a value in the column {label}" if label else "in no category folder"
-        notes.append(f"{counted(len(without), 'picture')} {where} left out: {listed(without)}")
+        notes.append(f"{counted(len(without), 'image')} {where} left out: {listed(without)}")
     notes += _alike({example.label for example in examples})
     return trainable(examples, notes)
 
@@ -114,7 +114,7 @@ def _descend(listing: Listing, notes: list[str]) -> str:
             break
         root, parts = inside, [path[1:] for path in parts]
     if root:
-        notes.append(f"all pictures lie below {root}; its folders are taken as the classes")
+        notes.append(f"all images lie below {root}; its folders are taken as the classes")
     return root
 
 
@@ -187,7 +187,7 @@ class _Metadata:
             )
         if unknown:
             self.notes.append(
-                f"{file}: {counted(len(unknown), 'row')} about pictures that are not there: {listed(unknown)}"
+                f"{file}: {counted(len(unknown), 'row')} about images that are not there: {listed(unknown)}"
             )
         if odd:
             self.notes.append(
@@ -231,13 +231,13 @@ def _alike(labels: set[str]) -> list[str]:
 def _no_classes(listing: Listing, label: str | None, without: list[str]) -> InvalidInput:
     if label:
         return InvalidInput(
-            f"no picture has a value in the column {label}",
-            got=f"{counted(len(without), 'picture')} without",
-            expected="rows whose `file` is the picture's path below the source",
+            f"no image has a value in the column {label}",
+            got=f"{counted(len(without), 'image')} without",
+            expected="rows whose `file` is the image's path below the source",
         )
     return InvalidInput(
-        "the pictures are not in category folders, so they have no classes",
-        got=f"{counted(len(without), 'picture')} at the top of {listing.source.name}: {listed(without)}",
+        "the images are not in category folders, so they have no classes",
+        got=f"{counted(len(without), 'image')} at the top of {listing.source.name}: {listed(without)}",
         expected=f"one folder per class, such as {listing.source.stem}/shoes/1.jpg",
         fix="Move them into folders, or add a metadata.csv with the columns file and category.",
     )

@@ -61,7 +61,7 @@ def split(
         raise InvalidInput("the fraction held back is out of range", got=fraction, expected="0 < f ≤ 0.5")
     if hashes.shape != (len(examples), HASH_BYTES) or hashes.dtype != np.uint8:
         raise InvalidInput(
-            "the hashes do not fit the pictures",
+            "the hashes do not fit the images",
             got=f"{hashes.dtype} {hashes.shape}",
             expected=f"uint8 ({len(examples)}, {HASH_BYTES})",
         )
@@ -96,7 +96,7 @@ def _groups(
     if whole:
         notes.append(
             f"{counted(len(whole), 'class')} of one product each, or one chain of copies, divided by "
-            f"picture: {listed(whole)}"
+            f"image: {listed(whole)}"
         )
     found = defaultdict(list)
     for row, example in enumerate(examples):
@@ -105,7 +105,7 @@ def _groups(
     many = [rows for rows in found.values() if len(rows) > 1]
     if many:
         notes.append(
-            f"{sum(map(len, many)):,} pictures are copies, or of one product with others: "
+            f"{sum(map(len, many)):,} images are copies, or of one product with others: "
             f"{counted(len(many), 'group')} kept together"
         )
     return [tuple(rows) for rows in found.values()]
@@ -205,7 +205,7 @@ def _checked(examples: Sequence[Example], draw: _Draw, notes: list[str]) -> Spli
     unjudged = sorted(label for label, left in draw.left.items() if left == draw.sizes[label])
     unlearnt = sorted(label for label, left in draw.left.items() if not left)
     if unjudged:
-        notes.append(f"no picture held back of {counted(len(unjudged), 'class')}: {listed(unjudged)}")
+        notes.append(f"no image held back of {counted(len(unjudged), 'class')}: {listed(unjudged)}")
     if unlearnt:
         notes.append(
             f"{counted(len(unlearnt), 'class')} held back completely, as set in metadata: {listed(unlearnt)}"
@@ -214,15 +214,15 @@ def _checked(examples: Sequence[Example], draw: _Draw, notes: list[str]) -> Spli
         raise InvalidInput(
             "too few classes are left to learn from",
             got=f"{len(draw.sizes) - len(unlearnt)} of {len(draw.sizes)}",
-            expected="two or more with pictures on the side `train`",
+            expected="two or more with images on the side `train`",
             fix="Check the column `split` of the metadata.",
         )
     if not draw.held:
         raise InvalidInput(
-            "no picture can be held back to judge what was learnt",
+            "no image can be held back to judge what was learnt",
             got="every class is one group of copies, or the metadata puts all on the side `train`",
-            expected="one class at least with two different pictures",
-            fix="Add other pictures, or check the columns `split` and `product_id`.",
+            expected="one class at least with two different images",
+            fix="Add other images, or check the columns `split` and `product_id`.",
         )
     rows = range(len(examples))
     return Split(tuple(row for row in rows if row not in draw.held), tuple(sorted(draw.held)), tuple(notes))
