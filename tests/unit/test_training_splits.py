@@ -233,7 +233,7 @@ def test_classes_may_be_held_back_whole() -> None:
     examples = [picture(n, "abc"[n // 4], side="validation" if n >= 8 else "train") for n in range(12)]
     done = split(examples, own_hashes(12))
     assert done.validation == (8, 9, 10, 11)
-    assert any("1 class held back whole" in note for note in done.notes)
+    assert any("1 class held back completely" in note for note in done.notes)
 
 
 def test_what_cannot_be_divided_is_refused() -> None:
