@@ -4,7 +4,7 @@ A deployment on this machine, made of the synthesised templates (see `tests/aws_
 under awslambdaric in processes of their own, and a moto server stands in for AWS. Photos are those of the
 clothing set, or drawn.
 
-latency: from the end of `put_object` to the answer of the query function that has the picture in it, with a
+latency: from the end of `put_object` to the answer of the query function that has the image in it, with a
 batching window of 1 s and a refresh of 1 s. Uploads come one after the other, at odd moments.
 cold: from the start of the query function's process to its first answer, on the clothing collection in S3.
 With --image, the process is the entry point of the query image that `make images` left on this machine.
@@ -49,7 +49,7 @@ TARGET_LATENCY_SECONDS, TARGET_COLD_SECONDS = 5.0, 2.0
 
 @dataclass
 class Stage:
-    """A deployment whose collection has photos, in a snapshot; `uploads` are pictures to put beside them."""
+    """A deployment whose collection has photos, in a snapshot; `uploads` are images to add."""
 
     cloud: Cloud
     shop: CloudCollection
@@ -89,7 +89,7 @@ def index(store: str, folder: Path) -> None:
 
 
 def to_s3(local: Store, remote: Store) -> None:
-    """Copy all that was made: tables and snapshots are files that say nothing of where they are."""
+    """Copy the store: its tables and snapshots have no absolute paths."""
     for info in local.list():
         remote.put(info.path, local.get(info.path).data)
 
@@ -134,7 +134,7 @@ def latency(stage: Stage) -> None:
 
 @contextmanager
 def entry_point(stage: Stage, image: bool) -> Iterator[Sequence[str]]:
-    """What starts the runtime client: on this machine, or inside the query image."""
+    """The command that starts the runtime client: on this machine, or inside the query image."""
     if not image:
         yield COMMAND
         return
@@ -166,7 +166,7 @@ def cold(stage: Stage, runs: int, command: Sequence[str] = COMMAND) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print what was asked for."""
+    """Print the tables of the chosen benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", choices=("latency", "cold"))
     parser.add_argument("--uploads", type=int, default=100)

@@ -1,7 +1,7 @@
 """A cold start of the query function, measured from outside and broken down by its own trace.
 
-`measure` starts one process with any command, so that it works inside an image too, hands it one search by
-the bytes of a picture, and waits for the answer.
+`measure` starts one process with any command, so that it also works inside an image, sends it one search by
+the bytes of an image, and waits for the response.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SPANS = {
     "first encode": ("encode",),
     "search": ("find",),
 }
-"""Step → spans of the trace. Snapshot and encoder are fetched side by side, so their steps overlap."""
+"""Step → spans of the trace. Snapshot and encoder are fetched in parallel, so their steps overlap."""
 STEPS = ("imports", *SPANS, "all else", "total")
 
 

@@ -1,9 +1,9 @@
-"""From nothing to the first answer: `python -m bench.coldstart [--runs 7]`.
+"""Time from process start to the first response: `python -m bench.coldstart [--runs 7]`.
 
 A fresh process each time: interpreter, imports, app, the collection's snapshot, the encoder, one search by
 the bytes of a 640-px JPEG through the app, its answer in JSON. The collection is the clothing photos, indexed
 as a user would; without them, as many synthetic vectors. The files are warm in the page cache, as on a
-machine that has just unpacked them. Resident memory is the most that the process ever had.
+machine that has just unpacked them. Resident memory is the peak of the process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STEPS = ("interpreter", "import", "app", "answer", "total")
 
 
 def child(photo: Path) -> None:
-    """The process that is measured; prints the times at which it got how far, as JSON."""
+    """The measured process; prints the time of each step as JSON."""
     entered = time.time()
     import asyncio
     import resource

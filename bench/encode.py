@@ -1,8 +1,8 @@
-"""What one picture costs in each runtime, side by side in one run: `python -m bench.encode`.
+"""Time and memory of encoding one image in each runtime, compared in one run: `python -m bench.encode`.
 
 The packaged default backbone (EfficientNet-Lite0, 224 px) in LiteRT int8, LiteRT fp32 and TensorFlow
-(SavedModel through `hub.load`). Every line of the table is measured in processes of its own, so that start-up
-and memory are its own too; the rounds take turns, so that a busy moment of the machine strikes all alike.
+(SavedModel through `hub.load`). Every line of the table is measured in separate processes, to include
+start-up and memory; the rounds alternate, so that other load on the machine affects all runtimes equally.
 
 cold         seconds from before the first import to the first vector
 MB           resident memory at the end
@@ -56,7 +56,7 @@ def opener(runtime: str, folder: Path, threads: int) -> Callable[[Any], Any]:
 
 
 def measure(runtime: str, folder: Path, threads: int, count: int) -> dict[str, float]:
-    """One process's share."""
+    """Measurements of one process."""
     import numpy as np
 
     picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
@@ -76,7 +76,7 @@ def measure(runtime: str, folder: Path, threads: int, count: int) -> dict[str, f
 
 
 def seconds(encode: Callable[[Any], Any], picture: Any) -> float:
-    """Of one call."""
+    """The time of one call."""
     started = time.perf_counter()
     encode(picture)
     return time.perf_counter() - started
@@ -109,7 +109,7 @@ def build(folder: Path) -> None:
     chance = np.random.default_rng(0)
     blocks = chance.integers(0, 256, (CALIBRATION_PICTURES, 14, 14, 3), np.uint8)
     pictures = list(blocks.repeat(SIDE // 14, 1).repeat(SIDE // 14, 2))
-    # Speed does not depend on what the ranges are, so any pictures do, however far int8 drifts on others.
+    # Speed does not depend on the quantisation ranges, so any images will do for calibration.
     build_encoder("efficientnet-lite0", folder / "encoder", calibration=pictures, bound=0.0)
     backbone = load_backbone("efficientnet-lite0")
     module = tf.Module()
@@ -154,15 +154,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def print_table(rounds: int, count: int) -> None:
-    """The parent's part."""
+    """Run all measurements, in the parent process."""
     lines = [(runtime, threads) for threads in (1, 2) for runtime in TITLES]
     found: dict[tuple[str, int], list[dict[str, float]]] = {line: [] for line in lines}
     with tempfile.TemporaryDirectory() as folder:
         child("--build", folder)
         for _ in range(rounds):
             for runtime, threads in lines:
-                told = child("--measure", runtime, folder, str(threads), "--count", str(count))
-                found[runtime, threads].append(json.loads(told.splitlines()[-1]))
+                output = child("--measure", runtime, folder, str(threads), "--count", str(count))
+                found[runtime, threads].append(json.loads(output.splitlines()[-1]))
     print(f"{os.cpu_count()} CPUs; medians of {rounds} rounds of {count} pictures")
     print(f"{'runtime':22} {'threads':>7} {'ms':>7} {'2 callers':>10} {'cold s':>7} {'MB':>6}")
     for (runtime, threads), answers in found.items():

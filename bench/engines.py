@@ -1,4 +1,4 @@
-"""Build time, size, recall and latency of every engine, with hnswlib beside them, in one run.
+"""Build time, size, recall and latency of every engine, compared with hnswlib, in one run.
 
     python -m bench.engines [--items 100000] [--dimension 256] [--metric cosine] [--target 0.95]
 
@@ -45,7 +45,7 @@ class Built:
 
 
 class Hnswlib:
-    """The outside reference: hnswlib, called as its own users call it, with its own defaults."""
+    """The external reference: hnswlib, with its own defaults."""
 
     engine: Engine = "exact"  # no name of ours; only its `search` is used
 
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def build_all(vectors: Vectors, metric: Metric, target: float, folder: Path) -> list[Built]:
-    """Every engine that computes `metric`, and hnswlib where it does."""
+    """Every engine that supports `metric`, and hnswlib if it does."""
     rows = []
     for engine in ENGINES:
         if engine == "faiss" and metric == "l1":

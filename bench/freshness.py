@@ -1,9 +1,9 @@
-"""From the end of an upload to its being found: `python -m bench.freshness [--uploads 100]`.
+"""Time from the end of an upload until a search finds it: `python -m bench.freshness [--uploads 100]`.
 
-`lookalike serve` in a process of its own, over a fresh store with the real default encoder. Each photo is
-asked for, PUT, and then searched for by its id every few milliseconds until a search finds it. First one
-upload after the other, then four clients at once, all as fast as they can. The first snapshots are built
-meanwhile, as they would be.
+`lookalike serve` in a process of its own, over a fresh store with the real default encoder. For each photo:
+request a URL, PUT it, and search by its id every few milliseconds until a search finds it. First one upload
+after the other, then four clients at once, as fast as they can. The first snapshots are built during the run,
+as in use.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def served(settings: Settings) -> Iterator[str]:
 
 def upload(client: httpx.Client, name: str, data: bytes) -> float:
     """Seconds from the end of one PUT until a search finds it."""
-    asked = client.post(f"/collections/{NAME}/uploads", json=[{"name": name}])
-    offer = asked.raise_for_status().json()["uploads"][0]
+    response = client.post(f"/collections/{NAME}/uploads", json=[{"name": name}])
+    offer = response.raise_for_status().json()["uploads"][0]
     client.put(offer["url"], content=data, headers=offer["headers"]).raise_for_status()
     ended = time.perf_counter()
     search = {"id": name, "include_self": True, "limit": 1}

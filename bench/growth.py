@@ -1,9 +1,9 @@
-"""What growing costs: bytes of index written while N images arrive batch by batch: `python -m bench.growth`.
+"""Index bytes written while a collection grows to N images in batches: `python -m bench.growth`.
 
 The vectors are synthetic and go straight into the catalogue; after each batch `has_enough_changes` is
 called as ingest does, and a snapshot is built wherever it says so. A build for every batch would write
 O(N²) bytes. Beyond 10,000 items each snapshot is a tenth larger than the one before, so that all of them
-together are at most 11 times the last, whatever N: less than O(N log N).
+together are at most 11 times the last, for any N: less than O(N log N).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIZES = (1_000, 10_000, 100_000)
 
 @dataclass
 class Growth:
-    """What one run wrote."""
+    """The result of one run."""
 
     batches: int = 0
     builds: int = 0

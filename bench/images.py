@@ -1,7 +1,7 @@
-"""What reading a picture costs, by format and size: `python -m bench.images`.
+"""Cost of reading an image, by format and size: `python -m bench.images`.
 
-One thread. `decode` is bytes → upright sRGB at the scale that a 224-px encoder needs; `input` is that → what
-the encoder sees; `hash` is the perceptual hash. `peak MB` is what one decode adds to a fresh process. Photos
+One thread. `decode` is bytes → upright sRGB at the scale that a 224-px encoder needs; `input` is that → the
+encoder's input; `hash` is the perceptual hash. `peak MB` is what one decode adds to a fresh process. Photos
 come from LOOKALIKE_DATA; larger sizes are enlarged from them, so they have less detail than a camera's.
 """
 

@@ -64,7 +64,8 @@ Step = tuple[Callable[[Any], object], list[Any]]
 
 
 def timed(steps: dict[str, Step]) -> dict[str, list[float]]:
-    """Milliseconds of each call. The steps take turns, so that a busy moment of the machine strikes all."""
+    """Milliseconds of each call. The steps alternate, so that other load on the machine affects all of
+    them."""
     took: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(WARM_UP + ROUNDS):
         for name, (work, inputs) in steps.items():
@@ -87,12 +88,12 @@ def parts(library: Library, queries: list[bytes]) -> dict[str, Step]:
         return model_input(decode(data, limits, min_side=preprocess.min_side), preprocess)
 
     pixels = [decoded(data) for data in queries]
-    asked = [Query(parts=(QueryPart("vector", encoder.encode_one(each)),)) for each in pixels]
-    answers = [searcher.search(query) for query in asked]
+    encoded = [Query(parts=(QueryPart("vector", encoder.encode_one(each)),)) for each in pixels]
+    answers = [searcher.search(query) for query in encoded]
     return {
         "decode": (decoded, queries),
         "encode": (encoder.encode_one, pixels),
-        "index, items, confidence": (searcher.search, asked),
+        "index, items, confidence": (searcher.search, encoded),
         "serialise": (
             lambda answer: SearchResponse.of(answer, "http://localhost").model_dump_json(),
             answers,

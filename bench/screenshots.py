@@ -1,4 +1,5 @@
-"""Remake the pictures of the web page in `docs/images`: `python -m bench.screenshots [--store demo-store]`.
+"""Remake the screenshots of the web page in `docs/images`: `python -m bench.screenshots [--store
+demo-store]`.
 
 Shows the collections that `make demo` builds: search at the sizes of a phone, a tablet and a desktop, light
 and dark, and the other views on a desktop.
@@ -40,7 +41,7 @@ def save(page: Any, name: str) -> None:
 
 
 def settle(page: Any, selector: str) -> None:
-    """Wait until the view is drawn and its pictures are there."""
+    """Wait until the view and its images are drawn."""
     page.locator(selector).first.wait_for(timeout=120_000)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1_500)

@@ -1,7 +1,7 @@
 """A search without its encoding, over 100,000 items: `python -m bench.search [--items N] [--dimension D]`.
 
-Filters, groups and pages decide between asking the index and looking at every allowed row; the table shows
-what each costs, for a snapshot alone and beside a delta as large as one may get before the next build.
+Filters, groups and pages decide between an index search and a scan of every allowed row. The table shows the
+cost of each, for a snapshot alone and with the largest delta before the next build.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CASES: dict[str, tuple[object, str | None, int]] = {
 
 
 def build(folder: Path, vectors: Vectors) -> tuple[View, View]:
-    """A view of a snapshot alone, and one with a delta of new items beside it."""
+    """A view of a snapshot alone, and one with an additional delta of new items."""
     artifacts = Store(str(folder / "artifacts"))
     config = CollectionConfig("search", "synthetic-000000000000")
     Collections(artifacts).create(config)
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     vectors = embedding_like(options.items, options.dimension)
     queries = vectors[np.random.default_rng(1).choice(len(vectors), QUERIES, replace=False)]
     with tempfile.TemporaryDirectory() as folder:
-        alone, beside = build(Path(folder), vectors)
+        alone, with_delta = build(Path(folder), vectors)
         assert alone.snapshot is not None
         print(f"{options.items:,} items × {options.dimension}, {alone.snapshot.manifest.index.parameters}\n")
         print("| search | snapshot alone, ms | with a delta of a tenth, ms |")
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         for name, (body, group_by, limit) in CASES.items():
             filter_ = None if body is None else parse_filter(body)
             first, second = (
-                milliseconds(view, queries, filter_, group_by, limit) for view in (alone, beside)
+                milliseconds(view, queries, filter_, group_by, limit) for view in (alone, with_delta)
             )
             print(f"| {name} | {first:.2f} | {second:.2f} |", flush=True)
     return 0

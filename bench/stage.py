@@ -1,4 +1,4 @@
-"""What several benchmarks set up alike: photos, a store with the default encoder, an app to call."""
+"""Common setup of benchmarks: photos, a store with the default encoder, an app to call."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What training is worth: `python -m bench.training [layer|stages|losses|blind]… [--set clothing]`.
+"""The gain from training: `python -m bench.training [layer|stages|losses|blind]… [--set clothing]`.
 
 Needs labelled photos: a folder with `clothing/` and `grocery/`, each with a `metadata.csv` of the columns
-`file`, `category` and `split` (LOOKALIKE_DATA). Photos of the split `train` are the gallery and what is
-learnt from; those of the split `val` are the queries, and training never sees them.
+`file`, `category` and `split` (LOOKALIKE_DATA). Photos of the split `train` are the training images and the
+gallery; those of the split `val` are the queries, and training never sees them.
 
     layer    from a folder of photos to a published encoder, the feature layer trained
     stages   the same, the last stages trained too
@@ -202,7 +202,7 @@ class Heads:
 
 
 def losses(bench: Bench) -> None:
-    """Every loss on the same features, beside frozen features."""
+    """Every loss on the same features, compared with frozen features."""
     heads = Heads.of(bench)
     labels = [str(label) for label in bench.photos.classes]
     rows = np.flatnonzero(bench.photos.gallery)
@@ -223,20 +223,20 @@ def blind(bench: Bench) -> None:
     with (bench.folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
         coarse = [row["coarse_category"] for row in csv.DictReader(file)]
     fine = np.array([str(label) for label in bench.photos.classes])
-    asks, gallery = bench.photos.queries, bench.photos.gallery
+    queries, gallery = bench.photos.queries, bench.photos.gallery
     side = heads.train(coarse, np.flatnonzero(gallery), TrainingOptions())
     vectors = {f"share {share:.2f}": side.at(share) for share in SHARES}
-    for name, result in bench.judge(vectors, list(fine), asks, gallery).items():
+    for name, result in bench.judge(vectors, list(fine), queries, gallery).items():
         line(f"42 coarse, judged on 81 fine: {name}", result)
     unseen = np.isin(fine, np.random.default_rng(0).choice(np.unique(fine), UNSEEN_CLASSES, replace=False))
     side = heads.train(list(fine), np.flatnonzero(gallery & ~unseen), TrainingOptions())
     vectors = {f"share {share:.2f}": side.at(share) for share in SHARES}
-    for name, result in bench.judge(vectors, list(fine), asks & unseen, gallery & unseen).items():
+    for name, result in bench.judge(vectors, list(fine), queries & unseen, gallery & unseen).items():
         line(f"60 fine, judged on 21 others: {name}", result)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the tables that were asked for."""
+    """Print the chosen tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

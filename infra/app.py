@@ -25,11 +25,11 @@ FLAGS = {
     "@aws-cdk/core:checkSecretUsage": True,
     "aws:cdk:enable-path-metadata": False,
 }
-"""Said here and not in `cdk.json`, so that a template is the same whoever makes it."""
+"""Set here and not in `cdk.json`, so that a template does not depend on how it is made."""
 
 
 def make_app(config: Config, outdir: Path) -> App:
-    """Every stack of a deployment, not yet written."""
+    """Create every stack of a deployment, without writing it."""
     app = App(outdir=str(outdir), context=FLAGS, analytics_reporting=False, tree_metadata=False)
     data = DataStack(app, config)
     query = QueryStack(app, config)

@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "Lookalike",
 }
 OF_THE_RUNTIME = ("AWS_LAMBDA_RUNTIME_API", "AWS_XRAY_DAEMON_ADDRESS", "AWS_ENDPOINT_URL", "_HANDLER")
-"""Names of further variables that Lambda, or a stand-in for AWS, gives to a function."""
+"""Names of further variables that Lambda, or the AWS emulator, sets for a function."""
 
 
 def boot(tool: Builder, image: str, handler: str) -> float:

@@ -53,7 +53,7 @@ _STRICT = ConfigDict(extra="forbid")
 
 
 def _spelled(pattern: str, words: str) -> AfterValidator:
-    """A text that `pattern` matches; `words` say what that is."""
+    """A text that matches `pattern`; `words` describe it."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -86,7 +86,7 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, config=_STRICT)
 class FunctionSize:
-    """What one function gets. `concurrency` reserves; None shares what the account has."""
+    """Resources of one function. `concurrency` is reserved; None: shared with the account."""
 
     memory_mb: Annotated[int, Field(ge=256, le=10_240)]
     timeout_seconds: Annotated[int, Field(ge=1, le=900)]
@@ -95,7 +95,7 @@ class FunctionSize:
 
     @property
     def threads(self) -> int:
-        """Encoders side by side: one for each whole processor, of which 1,769 MB give one."""
+        """Encoders that run in parallel: one per whole processor; 1,769 MB give one processor."""
         return max(1, self.memory_mb // 1_769)
 
 
@@ -129,7 +129,8 @@ class CollectionSpec:
 
 @dataclass(frozen=True, config=_STRICT)
 class Ingest:
-    """How the uploads queue is read: for `window_seconds` a batch may fill, and `concurrency` run at once."""
+    """How the uploads queue is read: a batch fills for up to `window_seconds`; `concurrency` batches run in
+    parallel."""
 
     batch_size: Annotated[int, Field(ge=1, le=1_000)] = 50
     window_seconds: Annotated[int, Field(ge=0, le=300)] = 1
@@ -147,7 +148,7 @@ class Ingest:
 
 @dataclass(frozen=True, config=_STRICT)
 class Training:
-    """The machine of a training job. Spot is some 60 to 90 % cheaper; a job goes on after an interruption."""
+    """The machine of a training job. Spot is some 60 to 90 % cheaper; a job resumes after an interruption."""
 
     instance_type: Annotated[str, _spelled(r"ml\.[a-z0-9]+\.[a-z0-9]+", "a type like ml.c5.2xlarge")] = (
         "ml.c5.2xlarge"
@@ -159,7 +160,7 @@ class Training:
 
 @dataclass(frozen=True, config=_STRICT)
 class Throttling:
-    """Requests a second that the whole API takes, and how many may come at once."""
+    """Requests per second for the whole API, and the burst limit."""
 
     rate: Annotated[int, Field(ge=1, le=10_000)] = 50
     burst: Annotated[int, Field(ge=1, le=5_000)] = 100
@@ -167,7 +168,7 @@ class Throttling:
 
 @dataclass(frozen=True, config=_STRICT)
 class Alarms:
-    """When to raise an alarm, and whom to tell. Without `email` alarms can be seen, and nobody is told."""
+    """When to raise an alarm, and the address to notify. Without `email`, alarms only show in CloudWatch."""
 
     email: Annotated[str, _spelled(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")] | None = None
     latency_ms: Annotated[int, Field(ge=1, le=30_000)] = 2_000
@@ -177,7 +178,7 @@ class Alarms:
 
 @dataclass(frozen=True, config=_STRICT)
 class Limits:
-    """What uploads may be; see `lookalike.settings.Settings`."""
+    """Limits on uploads; see `lookalike.settings.Settings`."""
 
     max_image_bytes: Annotated[int, Field(ge=1)] = 20 * 1024 * 1024
     max_image_pixels: Annotated[int, Field(ge=1)] = 50_000_000
@@ -198,10 +199,10 @@ DEFAULT_SIZES: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True, config=_STRICT)
 class Config:
-    """Everything that a deployment may choose. `from_context` fills in what is not said.
+    """All options of a deployment. `from_context` fills in defaults.
 
     Raises:
-        ValidationError: a value cannot be used; `from_context` says it in a sentence.
+        ValidationError: a value cannot be used; `from_context` turns this into a sentence.
     """
 
     functions: dict[FunctionName, FunctionSize]
@@ -241,7 +242,7 @@ class Config:
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Config:
-        """The configuration that a CDK context describes; keys of the CDK itself are passed over.
+        """The configuration that a CDK context describes; keys of the CDK itself are ignored.
 
         Raises:
             SettingsError: an option is unknown or cannot be used; one sentence for each.

@@ -19,16 +19,16 @@ BASE, BUILDER = "lookalike-base", "lookalike-builder"
 
 
 class MissingTool(Exception):
-    """Something that builds images is not installed, or failed."""
+    """A tool that builds images is not installed, or failed."""
 
 
 class Builder(Protocol):
-    """Builds images, and runs what is in them."""
+    """Builds images, and runs their entry points."""
 
     title: str
 
     def prepare(self) -> None:
-        """Make what all builds need. Raises MissingTool."""
+        """Prepare what all builds need. Raises MissingTool."""
 
     def build(self, context: Path, dockerfile: str, name: str) -> None:
         """Build the image `name`. Raises MissingTool."""
@@ -37,15 +37,16 @@ class Builder(Protocol):
         """Bytes of the image that are not its base's, uncompressed."""
 
     def command(self, name: str, variables: Sequence[str]) -> list[str]:
-        """What starts the image's entry point on this machine's network; the handler's name comes last.
+        """The command that starts the image's entry point on this machine's network; its last argument is the
+        handler.
 
         Args:
             name: of the image.
-            variables: names of those of the caller's environment that the function is to see.
+            variables: names of the caller's environment variables that the function gets.
         """
 
     def close(self) -> None:
-        """Remove what was made to run images."""
+        """Remove the containers that ran images."""
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Docker:
 
     @classmethod
     def here(cls) -> Docker | None:
-        """The engine, if there is one that answers."""
+        """The engine, if one is running."""
         program = shutil.which("docker")
         if not program:
             return None
@@ -138,26 +139,26 @@ class Buildah:
             self._run("bud", *arguments, folder=context)
 
     def added_bytes(self, name: str) -> int:
-        """See `Builder`: counted file by file, as they lie in the image."""
+        """See `Builder`: counted file by file in the image."""
         return _bytes_below(self._unpacked(tag(name))) - _bytes_below(self._unpacked(BASE))
 
     def command(self, name: str, variables: Sequence[str]) -> list[str]:
-        """See `Builder`. `buildah run` would do the same a second later: it looks through its store."""
+        """See `Builder`. `buildah run` would do the same but takes a second longer to search its store."""
         return ["unshare", "--mount", "sh", "-c", ENTER, str(self._unpacked(tag(name)))]
 
     def close(self) -> None:
-        """Remove what was made to run images."""
+        """Remove the containers that ran images."""
         for container, _ in self._containers.values():
             self._run("rm", container)
         self._containers.clear()
-        self._run("rmi", "--prune")  # those that had the same names before
+        self._run("rmi", "--prune")  # images that had the same names before
 
     def _commit(self, container: str, name: str) -> None:
         self._run("commit", container, name)
         self._run("rm", container)
 
     def _unpacked(self, image: str) -> Path:
-        """The files of an image, in a container that is made once."""
+        """The files of an image, in a container that is created once."""
         if image not in self._containers:
             container = self._run("from", image).strip()
             self._containers[image] = (container, self._run("mount", container).strip())
@@ -181,12 +182,12 @@ exec chroot --userspec=nobody:nogroup "$0" /usr/bin/env --chdir=/var/task --unse
 
 
 def tag(name: str) -> str:
-    """What an image is called here."""
+    """The local tag of an image."""
     return f"lookalike-{name}"
 
 
 def base_of(dockerfile: Path) -> str:
-    """The base image that a Dockerfile takes unless it is told otherwise."""
+    """The default base image of a Dockerfile."""
     lines = dockerfile.read_text("utf-8").splitlines()
     return next(line.removeprefix("ARG BASE=") for line in lines if line.startswith("ARG BASE="))
 
@@ -196,7 +197,7 @@ def _bytes_below(folder: Path) -> int:
 
 
 def run(command: Sequence[str], folder: Path | None = None) -> str:
-    """What a command prints. Raises MissingTool, with the end of what it said."""
+    """Run a command; return its output. Raises MissingTool with the end of the output."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise MissingTool(f"{' '.join(command[:8])} … failed:\n{(done.stdout + done.stderr)[-4000:]}")

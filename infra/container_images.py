@@ -1,9 +1,10 @@
 """Builds the three images and boots each: `python -m infra.container_images [query] [ingest] [training]`.
 
-With Docker where there is one. Elsewhere with Debian's `buildah`, on a stand-in for the base image that
-`debootstrap` makes: the same Debian and the same Python, from packages; it is kept in the user's cache. Each
-function is then booted inside its image: the runtime client asks a Runtime API on loopback for an event. What
-an image adds to its base is printed. The exit code is not 0 if an image is too large or does not start.
+Uses Docker if it is there. Otherwise it uses Debian's `buildah`, on a replacement for the base image that
+`debootstrap` makes: the same Debian and the same Python, from packages, kept in the user's cache. Each
+function is then booted inside its image: the runtime client requests an event from a Runtime API on loopback.
+The size that an image adds to its base is printed. The exit code is not 0 if an image is too large or does
+not start.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Image:
 
     Attributes:
         dockerfile: below the repository.
-        handlers: functions that it is the image of.
-        limit_megabytes: that it may add to its base; None: it is only told.
+        handlers: the functions that use it.
+        limit_megabytes: that it may add to its base; None: it is only printed.
     """
 
     dockerfile: str
@@ -57,7 +58,8 @@ IMAGES: Mapping[str, Image] = {
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One image, built and booted; `boot_seconds` from start to the first event asked for, the slowest."""
+    """One image, built and booted; `boot_seconds` the slowest time from start to the first request for an
+    event."""
 
     name: str
     added_megabytes: float
@@ -67,11 +69,11 @@ class Built:
 
     @property
     def fits(self) -> bool:
-        """Whether it is within its limit."""
+        """Whether it is within the limit."""
         return self.limit_megabytes is None or self.added_megabytes <= self.limit_megabytes
 
     def row(self) -> str:
-        """For the table."""
+        """A row of the table."""
         limit = f"{self.limit_megabytes}" if self.limit_megabytes else "–"
         booted = "–" if self.boot_seconds is None else f"{self.boot_seconds:.1f}"
         return f"| {self.name} | {self.added_megabytes:.0f} | {limit} | {self.build_seconds:.0f} | {booted} |"
@@ -81,7 +83,7 @@ HEAD = "| image | adds to its base, MB | limit | built in, s | slowest start, s 
 
 
 def builder() -> Builder:
-    """What builds here. Raises MissingTool."""
+    """The builder of this machine. Raises MissingTool."""
     found = Docker.here()
     return found or Buildah(cache_folder(os.environ) / "images")
 
@@ -94,7 +96,7 @@ def build(tool: Builder, name: str) -> float:
 
 
 def check(tool: Builder, name: str, build_seconds: float) -> Built:
-    """Boot the functions of an image, and measure it. Raises MissingTool."""
+    """Boot the functions of an image, and measure the time. Raises MissingTool."""
     image = IMAGES[name]
     boots = [boot(tool, name, handler) for handler in image.handlers]
     added = tool.added_bytes(name) / MEGABYTE
@@ -102,7 +104,7 @@ def check(tool: Builder, name: str, build_seconds: float) -> Built:
 
 
 def make(tool: Builder, names: Sequence[str]) -> list[Built]:
-    """Build images, side by side as far as there are processors, and check each."""
+    """Build images, in parallel on all processors, and check each."""
     tool.prepare()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         seconds = list(pool.map(lambda name: build(tool, name), names))

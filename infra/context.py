@@ -1,4 +1,5 @@
-"""The CDK's context: `cdk.json`, over it what the CDK's command hands on, over it `-c name=value`."""
+"""The CDK's context: `cdk.json`, overridden by what the CDK's command passes, overridden by `-c
+name=value`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ def read_context(
     """The whole context.
 
     Args:
-        environment: where the CDK's command leaves its context, and the account and region of the profile.
+        environment: variables with the CDK command's context, and the profile's account and region.
         options: `name=value` each.
         file: the project's settings.
 

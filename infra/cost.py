@@ -1,7 +1,7 @@
 """What a deployment costs, with the arithmetic: `python -m infra.cost` prints the tables of `docs/cost.md`.
 
 List prices of us-east-1 in US dollars, without any free tier and without data transfer to the internet.
-Quantities come from the configuration where it has them; the others are assumptions, named below.
+Quantities come from the configuration if it has them; the others are the assumptions below.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ KEY_MONTH = 1.00
 # Assumptions: `bench.query`, `bench.indexing` and `bench.growth` measured the times and builds.
 
 QUERY_SECONDS = 0.060
-"""Billed for a warm query: 20 ms measured on a whole core, and as long again twice for S3 and the runtime."""
+"""Billed for a warm query: 20 ms measured on a whole core, plus twice that for S3 and the runtime."""
 READS_A_QUERY, LISTS_A_QUERY = 3, 3
-"""A query that comes alone looks for a new pointer, new keys, and a new version of each table."""
+"""A single query checks for a new pointer, new keys, and a new version of each table."""
 LOG_BYTES_A_QUERY = 1_500
 FREE_STORAGE_MB = 512
 SECONDS_A_MONTH = 30 * 86_400
 POLLERS = 5
 POLL_SECONDS = 20
-"""Lambda asks an empty queue with five pollers, each of which waits up to 20 seconds for a message."""
+"""Lambda polls an empty queue with five pollers; each waits up to 20 seconds for a message."""
 IMAGES_GB = 1.7
 """The three container images, compressed, as ECR keeps them."""
 INGEST_RATE = 50
-"""Images a second and function; 107 were measured on two whole cores with the files at hand."""
+"""Images per second and function; 107 were measured on two whole cores with local files."""
 PICTURE_KB = 200
 DIMENSION = 1_280
 BUILDS = {100_000: 29}
@@ -58,14 +58,14 @@ BUILD_SECONDS = 60
 S3_CALLS_A_BATCH = 40
 S3_CALLS_A_BUILD = 200
 METRICS_A_COLLECTION = 9
-"""What ingest and builder tell of a collection; a metric is paid for by the hour in which it was told."""
+"""Metrics that ingest and builder emit per collection; a metric costs money for each hour with data."""
 PICTURES = 100_000
 QUERIES = 1_000
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One line: so many of something at a price each."""
+    """One line: a quantity and its unit price."""
 
     what: str
     quantity: float
@@ -86,7 +86,7 @@ class Cost:
 
 
 def idle(config: Config) -> list[Cost]:
-    """A month in which nobody asks and nothing is uploaded; besides what is stored."""
+    """A month without queries and uploads, excluding storage."""
     names = Names(config.stage, "123456789012", "us-east-1", "aws")
     alarms = sum(len(spec.readings) for spec in alarm_specs(config, names, "api"))
     polls = POLLERS * SECONDS_A_MONTH / POLL_SECONDS
@@ -94,27 +94,28 @@ def idle(config: Config) -> list[Cost]:
         Cost("container images", IMAGES_GB, "GB-months in ECR", ECR_GB_MONTH),
         Cost("alarms", alarms, "metrics", ALARM_METRIC_MONTH),
         Cost("dashboard", 1, "month", DASHBOARD_MONTH),
-        Cost("asking the uploads queue", polls, "requests", SQS_REQUEST),
-        Cost("asking the builds queue", polls, "requests", SQS_FIFO_REQUEST),
+        Cost("polling the uploads queue", polls, "requests", SQS_REQUEST),
+        Cost("polling the builds queue", polls, "requests", SQS_FIFO_REQUEST),
     ]
     return [*lines, Cost("key of the alarm topic", 1, "month", KEY_MONTH)] if config.alarms.email else lines
 
 
 def queries(config: Config, count: int = QUERIES) -> list[Cost]:
-    """So many searches."""
+    """The cost of searches."""
     return [
         Cost("API Gateway", count, "requests", HTTP_REQUEST),
         *_runs(config, "query", count, QUERY_SECONDS),
         Cost("S3 reads", count * READS_A_QUERY, "requests", S3_READ),
         Cost("S3 listings", count * LISTS_A_QUERY, "requests", S3_WRITE),
         Cost("logs", count * LOG_BYTES_A_QUERY / 1e9, "GB", LOG_GB),
-        # X-Ray keeps one request a second and a twentieth of the rest; as if none came with another.
+        # X-Ray keeps one request a second and a twentieth of the rest; assuming that no two come in the same
+        # second.
         Cost("traces", count, "traces", TRACE),
     ]
 
 
 def ingest(config: Config, count: int = PICTURES) -> list[Cost]:
-    """So many images that arrive, once."""
+    """The one-time cost of ingesting images."""
     batches = -(-count // config.ingest.batch_size)
     builds = BUILDS[count]
     return [
@@ -130,18 +131,18 @@ def ingest(config: Config, count: int = PICTURES) -> list[Cost]:
 
 
 def storage(count: int = PICTURES) -> list[Cost]:
-    """So many images, kept for a month."""
+    """The cost of storing images for a month."""
     vectors = count * DIMENSION * 4 / 1e9
     return [
         Cost(f"images of {PICTURE_KB} KB", count * PICTURE_KB / 1e6, "GB-months", S3_GB_MONTH),
         Cost("vectors in the catalogue", vectors, "GB-months", S3_GB_MONTH),
-        # The one that serves and the one before it.
+        # The current snapshot and the previous one.
         Cost("two snapshots", 2 * 1.3 * vectors, "GB-months", S3_GB_MONTH),
     ]
 
 
 def metrics() -> list[Cost]:
-    """One collection in which something changes every hour of a month."""
+    """One collection that changes in every hour of a month."""
     return [Cost("metrics", METRICS_A_COLLECTION, "metrics", METRIC_MONTH)]
 
 

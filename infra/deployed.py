@@ -1,4 +1,4 @@
-"""What a deployment that stands is called, and how this machine speaks to its buckets."""
+"""Names of an existing deployment, and access to its buckets from this machine."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Deployed:
 
     @classmethod
     def find(cls, config: Config) -> Deployed:
-        """Ask CloudFormation.
+        """Read the outputs from CloudFormation.
 
         Raises:
             NotFound: nothing of this stage is deployed in this account and region.
-            StoreUnavailable: AWS could not be asked: no credentials, no region, no network.
+            StoreUnavailable: AWS could not be reached: no credentials, no region, no network.
         """
         stack = f"{PREFIX}-{config.stage}-data"
         try:
@@ -46,7 +46,7 @@ class Deployed:
         return cls(outputs["ImagesBucket"], outputs["ArtifactsBucket"], region)
 
     def settings(self) -> Settings:
-        """Settings with which the library works on these buckets."""
+        """Settings for the library to use these buckets."""
         return Settings.from_env(
             os.environ,
             images=f"s3://{self.images}",
@@ -55,7 +55,7 @@ class Deployed:
         )
 
     def exports(self) -> str:
-        """Lines for a shell, so that the `lookalike` command works on these buckets."""
+        """Lines for a shell, so that the `lookalike` command uses these buckets."""
         return (
             f"export LOOKALIKE_IMAGES=s3://{self.images}\n"
             f"export LOOKALIKE_ARTIFACTS=s3://{self.artifacts}\n"
@@ -80,4 +80,4 @@ def hand_on_credentials(session: Any = None) -> None:
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable("AWS could not be asked", got=str(error), fix="Check credentials and region.")
+    return StoreUnavailable("AWS could not be reached", got=str(error), fix="Check credentials and region.")

@@ -10,7 +10,7 @@ from lookalike.settings import Settings
 
 CACHE_FOLDER = "/tmp/lookalike"  # noqa: S108  # the only place that a function may write to
 ONE_AT_A_TIME = ("query",)
-"""Functions that answer one request at a time, so that a second encoder would only take memory."""
+"""Functions that handle one request at a time, so a second encoder would only use memory."""
 
 
 def environment(config: Config, names: Names, function: FunctionName) -> dict[str, str]:
@@ -38,10 +38,10 @@ def _settings(config: Config, names: Names, function: FunctionName) -> dict[str,
         refresh_seconds=config.refresh_seconds,
         threads=1 if function in ONE_AT_A_TIME else config.functions[function].threads,
     )
-    told = settings.to_env()
-    # Where nothing is chosen, the function's own default holds; and both roots are named, so no store is.
-    same = {name for name, value in defaults.to_env().items() if told.get(name) == value}
-    return {name: value for name, value in told.items() if name not in same - _ALWAYS}
+    variables = settings.to_env()
+    # Unset options use the function's own defaults. Both roots are set, so the store is not.
+    same = {name for name, value in defaults.to_env().items() if variables.get(name) == value}
+    return {name: value for name, value in variables.items() if name not in same - _ALWAYS}
 
 
 _ALWAYS = {"LOOKALIKE_S3_REGION", "LOOKALIKE_REFRESH_SECONDS", "LOOKALIKE_THREADS"}
@@ -58,7 +58,7 @@ def _aws(config: Config, names: Names, function: FunctionName) -> dict[str, str]
 
 
 def job_environment(config: Config, names: Names) -> dict[str, str]:
-    """Variables of the training container: where images and artifacts are, and what an image may be."""
+    """Variables of the training container: where images and artifacts are, and the limits on images."""
     settings = _settings(config, names, "encode")
     return {name: value for name, value in settings.items() if name not in _OF_SERVERS}
 

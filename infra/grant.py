@@ -1,4 +1,4 @@
-"""What a role may do: one statement, which says why where it cannot name every single resource."""
+"""A grant to a role: one statement, with a reason for each wildcard in its resources."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Grant:
     Attributes:
         actions: none with a `*`.
         resources: ARNs.
-        why: the reason for a `*` in a resource; it is written into the template, and tests ask for it.
-        conditions: when else it holds, as IAM spells it.
+        why: the reason for a `*` in a resource; it is written into the template, and tests require it.
+        conditions: further conditions in IAM's form.
 
     Raises:
         ValueError: an action has a `*`, or a resource has one without a reason.
@@ -34,11 +34,11 @@ class Grant:
 
     @property
     def wildcards(self) -> tuple[str, ...]:
-        """Resources that stand for more than one."""
+        """Resources with a wildcard."""
         return tuple(resource for resource in self.resources if "*" in resource)
 
     def statement(self) -> dict[str, Any]:
-        """As IAM reads it."""
+        """The statement in IAM's form."""
         statement: dict[str, Any] = {
             "Effect": "Allow",
             "Action": list(self.actions),

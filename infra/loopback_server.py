@@ -1,4 +1,5 @@
-"""An HTTP/1.1 server on a free port of loopback, for the Runtime API and for tests that stand in for AWS."""
+"""An HTTP/1.1 server on a free port of loopback, for the Runtime API and for the AWS emulator of the
+tests."""
 
 from __future__ import annotations
 

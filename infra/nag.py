@@ -1,4 +1,4 @@
-"""cdk-nag's AwsSolutions over a deployment: what it finds that nobody has given a reason for."""
+"""Run cdk-nag's AwsSolutions over a deployment: findings without a recorded reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPORT = "validation-report.json"
 
 
 def findings(config: Config, outdir: Path) -> list[str]:
-    """Rule and resource of each finding; the templates are written to `outdir` on the way."""
+    """Rule and resource of each finding; this also writes the templates to `outdir`."""
     app = make_app(config, outdir)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:

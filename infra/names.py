@@ -1,7 +1,7 @@
-"""What everything is called, so that one stack can speak of what another holds with no export between them.
+"""Names of all resources, so that one stack can refer to resources of another without exports.
 
-A name says the stage; a bucket's says account and region too, because its name is the world's. Names that are
-known beforehand are also what lets `make deploy` take over buckets that `make destroy` left.
+A name includes the stage; a bucket's also includes account and region, because bucket names are global. Fixed
+names also let `make deploy` reuse buckets that `make destroy` kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from infra.config import Config, FunctionName
 PREFIX = "lookalike"
 STACKS = ("data", "ingest", "query", "training", "observability")
 NAMESPACE = "Lookalike"
-"""Of the metrics that the functions emit."""
+"""Namespace of the metrics that the functions emit."""
 SNAPSHOT_AGE = "SnapshotAgeSeconds"
 
 
@@ -29,7 +29,7 @@ class Names:
 
     @classmethod
     def of(cls, config: Config) -> Names:
-        """The names that `config` leads to; what it leaves open CloudFormation fills in."""
+        """The names for `config`; CloudFormation fills in what it leaves open."""
         from aws_cdk import Aws
 
         account, region = config.account or Aws.ACCOUNT_ID, config.region or Aws.REGION
@@ -37,7 +37,7 @@ class Names:
 
     @property
     def prefix(self) -> str:
-        """What every name starts with."""
+        """The prefix of every name."""
         return f"{PREFIX}-{self.stage}"
 
     def stack(self, short: str) -> str:
@@ -58,7 +58,7 @@ class Names:
 
     @property
     def access_logs(self) -> str:
-        """The bucket that keeps who asked the other two for what."""
+        """The bucket for the access logs of the other two."""
         return self._bucket("access-logs")
 
     def _bucket(self, role: str) -> str:
@@ -72,26 +72,26 @@ class Names:
 
     @property
     def uploads(self) -> str:
-        """What changed in the images bucket."""
+        """The queue of changes in the images bucket."""
         return f"{self.prefix}-uploads"
 
     @property
     def uploads_dead(self) -> str:
-        """Changes that could not be taken in."""
+        """The queue of changes that could not be ingested."""
         return f"{self.prefix}-uploads-dead"
 
     @property
     def builds(self) -> str:
-        """Collections that want a new snapshot; one message group each."""
+        """The queue of collections that need a new snapshot; one message group each."""
         return f"{self.prefix}-builds.fifo"
 
     @property
     def builds_dead(self) -> str:
-        """Builds that failed again and again."""
+        """The queue of builds that failed repeatedly."""
         return f"{self.prefix}-builds-dead.fifo"
 
     def queue_url(self, queue: str) -> str:
-        """Where to send messages to."""
+        """The URL of a queue."""
         return f"https://sqs.{self.region}.{self.dns_suffix}/{self.account}/{queue}"
 
     # Functions, logs, the state machine
@@ -101,21 +101,21 @@ class Names:
         return f"{self.prefix}-{name}"
 
     def function_arn(self, name: FunctionName) -> str:
-        """One of the functions, as others call it."""
+        """The ARN of a function."""
         return self.arn("lambda", f"function:{self.function(name)}")
 
     def log_group(self, name: FunctionName) -> str:
-        """Where a function logs."""
+        """The log group of a function."""
         return f"/aws/lambda/{self.function(name)}"
 
     @property
     def machine(self) -> str:
-        """The state machine that trains."""
+        """The state machine of trainings."""
         return f"{self.prefix}-training"
 
     @property
     def machine_arn(self) -> str:
-        """The state machine, as others start it."""
+        """The ARN of the state machine."""
         return self.arn("states", f"stateMachine:{self.machine}")
 
     @property

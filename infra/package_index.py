@@ -1,8 +1,8 @@
 """Where pip finds packages on this machine, for tools that do not read pip's configuration.
 
-An image's build gets it as a secret, so that it is not written into the image. `make` runs this file as a
-script, which prints it for uv as lines of a shell. Only pip is installed then, so this file imports nothing
-but the standard library.
+An image's build gets the settings as a secret, so that they are not written into the image. `make` runs this
+file as a script, which prints it for uv as lines of a shell. Only pip is installed then, so this file imports
+nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class PackageIndex:
 
     Attributes:
         file: a `pip.conf`, which lives as long as the build.
-        folders: places of this machine that the settings name: certificates, an index on disk, the cache.
-        cache: the one of them that may be written; None: nothing is kept between builds.
+        folders: paths on this machine in the settings: certificates, an index on disk, the cache.
+        cache: the writable one of them; None: nothing is cached between builds.
     """
 
     file: Path
@@ -75,7 +75,7 @@ def uv_environment() -> dict[str, str]:
 
 
 def _settings(passed: Collection[str]) -> dict[str, str]:
-    """What `pip config list` says of the options `passed`; the environment overrides the files."""
+    """The values of the options `passed` in `pip config list`; the environment overrides the files."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
@@ -94,7 +94,7 @@ def _folders(settings: Mapping[str, str]) -> set[Path]:
     found = set()
     for value in settings.values():
         for word in value.split():
-            # An index on disk names its files by paths that lead out of its own folder.
+            # An index on disk has paths to files outside its own folder.
             path = Path(urlsplit(word).path).parent if word.startswith("file:") else Path(word)
             if path.is_absolute() and path.exists() and path != Path("/"):
                 found.add(path)

@@ -46,7 +46,7 @@ def _query(names: Names) -> list[Grant]:
         _read_artifacts(names, "keys.json", "encoders/*", "collections/*"),
         _change_artifacts(names, "collections/*"),
         _read_images(names, "*/images/*"),
-        # Whoever signs a URL lends what it may do; a collection that is deleted takes its files along.
+        # A signed URL has the permissions of its signer; deleting a collection deletes its files.
         Grant(
             ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
             _images(names, "*/images/*", "*/metadata/*", "*/training/*"),

@@ -1,4 +1,4 @@
-"""From the CDK's context to values, and from what pydantic finds wrong with them to sentences."""
+"""Convert the CDK's context to values, and pydantic's errors to sentences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from lookalike.errors import SettingsError
 
 SHORT_FORMS = {"auth": "mode"}
-"""Options whose text, when it is no JSON, is the value of one field: `-c auth=iam`."""
+"""Options with one field that a plain text (no JSON) sets: `-c auth=iam`."""
 LISTS = ("origins",)
 
 
@@ -51,8 +51,8 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_sentences(error: ValidationError, root: type) -> SettingsError:
-    """One error that names each option, what was given, and what would do."""
-    # An option that does not exist lacks values as well; once is enough.
+    """One error that names each option, its value, and what is expected."""
+    # An unknown option also lacks values; report it once.
     problems = list(dict.fromkeys(_sentence(detail, root) for detail in error.errors()))
     unknown = [problem.split(" ")[0] for problem in problems if " is no option" in problem]
     problems = [
@@ -80,7 +80,7 @@ def _sentence(detail: Mapping[str, Any], root: type) -> str:
 
 
 def _known(root: type, path: list[str]) -> list[str]:
-    """Names of the options below `path`; none where anything goes."""
+    """Names of the options below `path`; empty if any name is allowed."""
     kind: Any = root
     for part in path:
         if get_origin(kind) is dict:

@@ -1,6 +1,6 @@
 """First content of a deployment: `python -m infra.seed` adds the default encoder, and collections.
 
-Run it as often as you like: what exists stays as it is.
+It is safe to run again: existing content is not changed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Say = Callable[[str], None]
 def seed(
     settings: Settings, collections: dict[str, CollectionSpec], say: Say, pictures: Sequence[Path] = ()
 ) -> None:
-    """Add what is missing.
+    """Add missing content.
 
     Args:
-        settings: which buckets.
+        settings: of the deployment's buckets.
         collections: by name.
         say: called with each step.
         pictures: calibrate the default encoder's int8 file, if it is built now.

@@ -1,7 +1,8 @@
-"""Before `cdk destroy`: `python -m infra.teardown` says what will be lost, asks, and empties the buckets.
+"""Before `cdk destroy`: `python -m infra.teardown` lists what will be lost, asks for confirmation, and
+empties the buckets.
 
-CloudFormation deletes no bucket that has something in it. With `removal` at `retain` it deletes no bucket at
-all, and neither does this.
+CloudFormation deletes only empty buckets. With `removal` set to `retain` it deletes no bucket at all, and
+this command empties none.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ def empty(s3: Any, bucket: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare a deployment for its end; returns the exit code."""
+    """Prepare a deployment for `cdk destroy`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m infra.teardown", description=__doc__)
     parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--yes", metavar="STAGE", help="the stage, instead of being asked for it")
+    parser.add_argument("--yes", metavar="STAGE", help="the stage's name, to skip the confirmation")
     given = parser.parse_args(arguments)
     try:
         config = Config.from_context(read_context(os.environ, given.context))

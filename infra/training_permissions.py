@@ -99,7 +99,7 @@ def job_grants(names: Names, repository_arn: str) -> list[Grant]:
             ),
             _OBJECTS,
         ),
-        # Its record is kept up to date while it runs.
+        # It updates its record while it runs.
         Grant(
             ("s3:PutObject", "s3:AbortMultipartUpload"),
             (jobs, names.bucket_arn(artifacts, "collections/*/trainings/*")),

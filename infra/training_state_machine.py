@@ -7,9 +7,9 @@ ChooseSource ─ zip ────────→ TrainOnZip ──────�
                                                                └ yes ──────────────→ Publish ─────┴→ Conclude
 ```
 
-Every step that fails goes to Conclude, which ends the training's record with a sentence for whoever asked for
-it. If Conclude itself fails, the execution fails, and the alarm on failed executions tells.
-A pure function of names: the CDK passes its tokens, tests pass their own.
+Every step that fails goes to Conclude, which ends the training's record with a sentence for the user. If
+Conclude itself fails, the execution fails and raises the alarm on failed executions. A pure function of
+names: the CDK passes its tokens, tests pass their own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lookalike.aws.training.job_log import metric_definitions
 State = dict[str, Any]
 TaskFunction = Literal["register", "encode", "publish", "conclude"]
 JOBS_FOLDER = "training-jobs"
-"""Below the artifacts bucket: model artefacts and checkpoints. Nothing in it is needed a month later."""
+"""Below the artifacts bucket: model artefacts and checkpoints. Its objects expire after a month."""
 CHANNEL = "training"
 CHECKPOINTS = "/opt/ml/checkpoints"
 FUNCTION_SECONDS = 900
@@ -78,7 +78,7 @@ ANSWERS: Mapping[TaskFunction, tuple[str, ...]] = {
     "publish": ("published", "reason"),
     "conclude": ("alarm", "reason"),
 }
-"""What of a function's answer the machine keeps."""
+"""The part of a function's response that the machine keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,11 @@ class Pipeline:
         environment: variables of the training container.
         instance_type: of the training job.
         volume_gb: its disk.
-        max_run_seconds: a training may run so long.
-        max_wait_seconds: it may run, and wait for spot capacity, so long.
-        spot: spot instances cost about a third; what was trained is kept when one is taken away.
+        max_run_seconds: longest run time of a training.
+        max_wait_seconds: longest time to wait for spot capacity and run.
+        spot: spot instances cost about a third; the training resumes when one is reclaimed.
         batch_items: images that one call of `encode` encodes.
-        concurrency: calls of `encode` side by side. All of them commit to one table.
+        concurrency: parallel calls of `encode`. All of them commit to one table.
         partition: `aws`, or that of another kind of region.
     """
 
@@ -161,7 +161,7 @@ def definition(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _step(pipeline: Pipeline, function: TaskFunction, *, next_state: str) -> State:
-    """A function that is told all that is known, and whose answer is added under its name."""
+    """A function that gets the whole state, and whose response is added under its name."""
     return {
         **_invoke(pipeline, function, FUNCTION_SECONDS + SPARE_SECONDS),
         "ResultSelector": {f"{name}.$": f"$.Payload.{name}" for name in ANSWERS[function]},
@@ -186,7 +186,7 @@ def _catch(step: str) -> list[State]:
 
 
 def _training_job(pipeline: Pipeline, *, from_zip: bool) -> State:
-    """SageMaker trains, and the step ends when the job has."""
+    """SageMaker trains; the step ends with the job."""
     return {
         "Type": "Task",
         "Resource": f"arn:{pipeline.partition}:states:::sagemaker:createTrainingJob.sync",
@@ -204,7 +204,7 @@ def _training_job(pipeline: Pipeline, *, from_zip: bool) -> State:
 
 
 def _job(pipeline: Pipeline) -> State:
-    """The request to SageMaker. A second try has another name, and goes on from the same checkpoints."""
+    """The request to SageMaker. A retry has another name, and resumes from the same checkpoints."""
     folder = f"s3://{pipeline.artifacts_bucket}/{JOBS_FOLDER}"
     name = f"'{pipeline.name}-{{}}-{{}}', $$.Execution.Name, $$.State.RetryCount"
     stopping = {"MaxRuntimeInSeconds": pipeline.max_run_seconds}
@@ -256,7 +256,8 @@ def _zip_channel(pipeline: Pipeline) -> State:
 
 
 def _encode_all(pipeline: Pipeline) -> State:
-    """Every object of the collection, a batch a call. What arrives meanwhile is caught up by Publish."""
+    """Every object of the collection, one batch per call. Publish encodes images that arrive in the
+    meantime."""
     batch = {**_invoke(pipeline, "encode", EXPRESS_SECONDS), "ResultSelector": {}, "End": True}
     return {
         "Type": "Map",
@@ -283,7 +284,7 @@ def _encode_all(pipeline: Pipeline) -> State:
             "StartAt": "Encode",
             "States": {"Encode": batch},
         },
-        # The answers of a million items would not fit into the state, and nobody reads them.
+        # The responses for a million items would not fit into the state, and no step reads them.
         "ResultSelector": {},
         "ResultPath": "$.encode",
         "Catch": _catch("encode"),
@@ -292,7 +293,7 @@ def _encode_all(pipeline: Pipeline) -> State:
 
 
 def _conclude(pipeline: Pipeline) -> State:
-    """The last step is the only one without a Catch: what goes wrong in it must be seen."""
+    """The last step is the only one without a Catch, so that its failure is visible."""
     return {
         **_invoke(pipeline, "conclude", FUNCTION_SECONDS + SPARE_SECONDS),
         "ResultSelector": {f"{name}.$": f"$.Payload.{name}" for name in ANSWERS["conclude"]},

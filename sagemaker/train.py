@@ -1,4 +1,4 @@
-"""What SageMaker starts in the training container; see `lookalike.aws.training.container`."""
+"""The entry point of the training container; see `lookalike.aws.training.container`."""
 
 from __future__ import annotations
 

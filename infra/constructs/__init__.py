@@ -1,1 +1,1 @@
-"""Small parts that the stacks are made of; each knows one kind of resource."""
+"""The building blocks of the stacks, one per kind of resource."""

@@ -1,4 +1,4 @@
-"""Findings of cdk-nag that are as they should be, each with the reason."""
+"""Intended findings of cdk-nag, each with its reason."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from constructs import IConstruct
 
 
 def acknowledge(construct: IConstruct, rule: str, reason: str, *, finding: str = "") -> None:
-    """Say why a finding of cdk-nag's AwsSolutions on `construct` is intended.
+    """Record why a finding of cdk-nag's AwsSolutions on `construct` is intended.
 
     Args:
-        construct: what it is about.
+        construct: the construct with the finding.
         rule: for example `IAM5`.
-        reason: why this is right here.
-        finding: which one, where a rule may find several things in one resource.
+        reason: why it is intended.
+        finding: which one, if a rule may have several findings in one resource.
     """
     id_ = f"AwsSolutions-{rule}" + (f"[{finding}]" if finding else "")
     Validations.of(construct).acknowledge(Acknowledgment(id=id_, reason=reason))

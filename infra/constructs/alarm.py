@@ -1,4 +1,4 @@
-"""An alarm made from its line in the table, and the topic that tells of it."""
+"""An alarm from its row in the table, and the topic that sends its notifications."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infra.alarms import RUNBOOK, AlarmSpec, Reading
 
 
 def alarm(scope: Construct, spec: AlarmSpec, *, prefix: str, topic: sns.ITopic | None) -> cloudwatch.Alarm:
-    """One alarm. Nothing measured is nothing wrong: a system that nobody uses is silent."""
+    """One alarm. Missing data counts as good: an unused system raises no alarm."""
     made = cloudwatch.Alarm(
         scope,
         "".join(part.capitalize() for part in spec.name.split("-")),
@@ -34,7 +34,7 @@ def alarm(scope: Construct, spec: AlarmSpec, *, prefix: str, topic: sns.ITopic |
 
 
 def metric(reading: Reading, period_seconds: int) -> cloudwatch.Metric:
-    """A metric as the CDK knows it."""
+    """The CDK's form of a metric."""
     return cloudwatch.Metric(
         namespace=reading.namespace,
         metric_name=reading.metric,
@@ -45,7 +45,7 @@ def metric(reading: Reading, period_seconds: int) -> cloudwatch.Metric:
 
 
 def summed(spec: AlarmSpec) -> cloudwatch.IMetric:
-    """What the alarm looks at."""
+    """The expression that the alarm checks."""
     metrics = [metric(reading, spec.period_seconds) for reading in spec.readings]
     if len(metrics) == 1:
         return metrics[0]
@@ -59,7 +59,7 @@ def summed(spec: AlarmSpec) -> cloudwatch.IMetric:
 
 
 def alarm_topic(scope: Construct, name: str, email: str) -> sns.Topic:
-    """Tells `email` of alarms, once its owner has agreed.
+    """Sends alarms to `email`, once its owner has confirmed the subscription.
 
     The key is our own because CloudWatch may not use the one that AWS keeps for SNS.
     """

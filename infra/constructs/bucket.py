@@ -1,4 +1,4 @@
-"""Private, encrypted buckets that are spoken to over TLS only."""
+"""Private, encrypted buckets that accept TLS only."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def private_bucket(
     versioned: bool = False,
     cors: Sequence[s3.CorsRule] = (),
 ) -> s3.Bucket:
-    """A bucket that nobody outside the account reaches without a signature.
+    """A bucket that is private to the account, except through signed URLs.
 
     It is encrypted with S3's own keys and not with KMS: every object is encrypted either way, but a KMS key
-    costs money while nothing happens, a call for every object, and a permission more for every role.
+    costs money even when idle, one call per object, and one more permission per role.
 
     Args:
         scope: where it belongs.
         id_: its name there.
-        name: its name in the world.
-        removal: what happens to it when its stack goes.
-        lifecycle: besides the end of uploads that were not finished.
-        access_logs: bucket that keeps who asked for what; None only for that bucket itself.
-        versioned: keeps what was overwritten or deleted.
-        cors: which web pages may speak to it.
+        name: its globally unique name.
+        removal: what happens to it when its stack is deleted.
+        lifecycle: rules in addition to the one that aborts unfinished uploads.
+        access_logs: bucket for its access logs; None only for that bucket itself.
+        versioned: keep overwritten and deleted objects.
+        cors: web pages that may access it.
     """
     unfinished = s3.LifecycleRule(
         id="unfinished-uploads",

@@ -1,4 +1,4 @@
-"""One page with what an operator looks at first."""
+"""The dashboard: one page for operators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH = 8
 def dashboard(
     scope: Construct, config: Config, names: Names, api_id: str, alarms: Iterable[cloudwatch.IAlarm]
 ) -> cloudwatch.Dashboard:
-    """Alarms first, then the way of a query, then the way of an upload, then trainings."""
+    """Alarms first, then queries, uploads and trainings."""
     page = cloudwatch.Dashboard(scope, "Dashboard", dashboard_name=names.prefix)
     page.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=3 * WIDTH))
     page.add_widgets(*_api(api_id))

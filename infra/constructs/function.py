@@ -61,7 +61,7 @@ class ImageFunction(Construct):
             ephemeral_storage_size=Size.mebibytes(size.storage_mb),
             reserved_concurrent_executions=size.concurrency,
             environment=environment(config, names, name),
-            # The CDK would add statements of its own; the table of permissions is all there is.
+            # The CDK would add its own statements; only the table of permissions applies.
             role=self.role.without_policy_updates(),
             log_group=self.logs,
             tracing=lambda_.Tracing.ACTIVE,

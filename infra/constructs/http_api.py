@@ -70,7 +70,7 @@ class QueryApi(Construct):
             path="/health", methods=[api.HttpMethod.GET], integration=integration, authorizer=open_
         ):
             acknowledge(
-                route, "APIG4", "Load balancers and monitors ask /health; it tells nothing of the data."
+                route, "APIG4", "Load balancers and monitors call /health; it reveals nothing about the data."
             )
         default = api.HttpRoute(
             self,
@@ -81,13 +81,14 @@ class QueryApi(Construct):
             authorizer=authorizer or open_,
         )
         if authorizer is None:
-            why = "The application itself asks for an API key with the right scope"
+            why = "The application itself requires an API key with the right scope"
             acknowledge(default, "APIG4", f"{why}; only /health and /openapi.json are open.")
         if authorizer and config.origins:
             self._preflight(integration)
 
     def _preflight(self, integration: integrations.HttpLambdaIntegration) -> None:
-        """Browsers send no credentials with a preflight; the default route would answer it with 401."""
+        """Browsers send preflight requests without credentials; the default route would answer them with
+        401."""
         for route in self.api.add_routes(
             path="/{proxy+}",
             methods=[api.HttpMethod.OPTIONS],
@@ -98,7 +99,7 @@ class QueryApi(Construct):
 
 
 def _authorizer(auth: Auth) -> api.IHttpRouteAuthorizer | None:
-    """Whom API Gateway lets through; None: everybody, because the application checks API keys."""
+    """The authorizer of API Gateway; None: open, because the application checks API keys."""
     if auth.mode == "jwt":
         assert auth.issuer
         return authorizers.HttpJwtAuthorizer("Jwt", auth.issuer, jwt_audience=list(auth.audience))

@@ -23,16 +23,16 @@ CONTEXTS: dict[ImageName, tuple[str, ...]] = {
     "ingest": (*_COMMON, "lambdas"),
     "training": (*_COMMON, "sagemaker"),
 }
-"""What a build sees of the repository; its hash is how a changed image is known."""
+"""The files of the repository that a build sees; their hash identifies a changed image."""
 
 
 def excludes(image: ImageName) -> list[str]:
-    """Everything but the context of `image`, as `.dockerignore` would say it."""
+    """Everything but the context of `image`, in the form of `.dockerignore`."""
     return ["*", *(f"!{path}" for path in CONTEXTS[image]), "**/__pycache__", "**/*.pyc"]
 
 
 def asset_options(image: ImageName, architecture: Architecture) -> dict[str, Any]:
-    """How the CDK builds `image`, for whichever of its classes builds one."""
+    """How the CDK builds `image`, for each of the CDK's classes that build images."""
     return {
         "file": DOCKERFILES[image],
         "exclude": excludes(image),
@@ -42,6 +42,6 @@ def asset_options(image: ImageName, architecture: Architecture) -> dict[str, Any
 
 
 def platform(architecture: Architecture) -> ecr_assets.Platform:
-    """Said to Docker, so that the machine that builds does not decide what is built."""
+    """Passed to Docker, so that the platform does not depend on the machine that builds."""
     arm = architecture == "arm64"
     return ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64

@@ -1,4 +1,4 @@
-"""Logs that do not stay for ever."""
+"""Log groups with a limited retention."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.config import Config
 
 
 def log_group(scope: Construct, id_: str, name: str, config: Config) -> logs.LogGroup:
-    """A log group that keeps what it got for `retention_days`, and goes with its stack."""
+    """A log group that keeps its logs for `retention_days`, and is deleted with its stack."""
     group = logs.LogGroup(scope, id_, log_group_name=name, removal_policy=RemovalPolicy.DESTROY)
     resource = group.node.default_child
     assert isinstance(resource, logs.CfnLogGroup)

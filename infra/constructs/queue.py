@@ -1,4 +1,4 @@
-"""A queue together with the one that takes what nobody could work off."""
+"""A queue together with its dead-letter queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QUEUE_DAYS = 4
 
 
 class QueueWithDeadLetters(Construct):
-    """`queue`, and `dead` behind it; both encrypted, both over TLS only."""
+    """`queue`, and its dead-letter queue `dead`; both are encrypted and accept TLS only."""
 
     def __init__(
         self,
@@ -26,7 +26,8 @@ class QueueWithDeadLetters(Construct):
         window_seconds: int = 0,
         max_receives: int = 5,
     ) -> None:
-        """`function_seconds`: time-out of who reads it; a name that ends in `.fifo` makes a FIFO queue."""
+        """`function_seconds`: time-out of the function that reads it; a name that ends in `.fifo` makes a
+        FIFO queue."""
         super().__init__(scope, id_)
         self.dead = _queue(self, "Dead", dead_name, retention=Duration.days(DEAD_LETTER_DAYS))
         self.queue = _queue(

@@ -1,4 +1,4 @@
-"""A role with exactly the grants that are listed for it; nothing else can add to it."""
+"""A role with exactly the grants that are listed for it; no other code can add to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.constructs.acknowledge import acknowledge, shown
 from infra.grant import Grant
 
 REASONS = "WildcardReasons"
-"""Key of a role's metadata in the template: why each `*` in a resource is there."""
+"""Key of a role's metadata in the template: the reason for each `*` in a resource."""
 
 
 def role_for(
@@ -29,11 +29,11 @@ def role_for(
     Args:
         scope: where it belongs.
         id_: its name there.
-        service: who may take it on.
-        grants: all that it allows.
-        description: what it is for.
-        only_own_account: only this account's resources may take it on (no confused deputy). Lambda does not
-            say on whose behalf it comes, and needs False.
+        service: the service that may assume it.
+        grants: everything that it allows.
+        description: its purpose.
+        only_own_account: only this account's resources may assume it (no confused deputy). Lambda does not
+            name the resource that it acts for, and needs False.
     """
     own = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}} if only_own_account else None
     statements = [iam.PolicyStatement.from_json(grant.statement()) for grant in grants]

@@ -28,9 +28,9 @@ class LookalikeStack(Stack):
 
     @property
     def removal(self) -> RemovalPolicy:
-        """What happens to data when its stack goes."""
+        """What happens to data when its stack is deleted."""
         return RemovalPolicy.RETAIN if self.config.removal == "retain" else RemovalPolicy.DESTROY
 
     def output(self, name: str, value: str, description: str) -> None:
-        """Something that whoever deployed wants to know."""
+        """An output that `make deploy` prints."""
         CfnOutput(self, name, value=value, description=description)

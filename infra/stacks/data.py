@@ -1,4 +1,4 @@
-"""What is kept: two buckets, their access logs, and the queues that say what changed."""
+"""Storage: two buckets, their access logs, and the queues of changes."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class DataStack(LookalikeStack):
                 actions=["sqs:SendMessage"],
                 resources=[self.uploads.queue.queue_arn],
                 conditions={
-                    # By name, not by reference: bucket → policy → queue must not come back to the bucket.
+                    # By name, not by reference: bucket → policy → queue must not refer back to the bucket.
                     "ArnEquals": {"aws:SourceArn": self.names.bucket_arn(self.names.images)},
                     "StringEquals": {"aws:SourceAccount": self.account},
                 },
@@ -118,7 +118,7 @@ class DataStack(LookalikeStack):
                 s3.CfnBucket.QueueConfigurationProperty(event=event, queue=queue) for event in EVENTS
             ]
         )
-        # S3 tries to send when it is told where to; by then it must be allowed to.
+        # S3 sends a test message when the notification is configured, so the permission must exist first.
         bucket.add_resource_dependency(policy)
 
     def _outputs(self) -> None:

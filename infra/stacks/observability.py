@@ -1,4 +1,4 @@
-"""What tells an operator how it goes: a dashboard, alarms, and a topic for them if somebody is to be told."""
+"""Monitoring: a dashboard, alarms, and a topic for them if there is an address to notify."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.stacks.base import LookalikeStack
 
 
 class ObservabilityStack(LookalikeStack):
-    """Alarms and the dashboard; everything is spoken of by name, except the API, which gets its id."""
+    """Alarms and the dashboard; resources are referred to by name, except the API, by its id."""
 
     def __init__(self, scope: Construct, config: Config, *, api_id: str) -> None:
         super().__init__(scope, "observability", config, "lookalike: dashboard and alarms")

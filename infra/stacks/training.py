@@ -1,4 +1,4 @@
-"""Training: a SageMaker job, and the state machine that leads from it to an encoder that serves."""
+"""Training: a SageMaker job, and the state machine that publishes its encoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infra.training_state_machine import Pipeline, definition
 
 HOUR = 3_600
 WAIT_FACTOR = 2
-"""A spot job may wait for a machine as long again as it may run."""
+"""A spot job may wait for a machine as long as it may run."""
 
 
 class TrainingStack(LookalikeStack):
@@ -28,7 +28,7 @@ class TrainingStack(LookalikeStack):
     def __init__(self, scope: Construct, config: Config) -> None:
         super().__init__(scope, "training", config, "lookalike: training an encoder and publishing it")
         self.steps = {step: ImageFunction(self, step, config, self.names) for step in STEPS}
-        # Training machines are x86-64, whatever the functions run on.
+        # Training machines are x86-64, also if the functions run on arm64.
         self.image = ecr_assets.DockerImageAsset(
             self, "TrainingImage", directory=str(ROOT), **asset_options("training", "x86_64")
         )
@@ -61,7 +61,7 @@ class TrainingStack(LookalikeStack):
             tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True),
             logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(
                 level="ALL",
-                # Inputs name collections and keys, no more; without them a failure says little.
+                # Inputs have only names of collections and keys; without them a failure is hard to diagnose.
                 include_execution_data=True,
                 destinations=[
                     sfn.CfnStateMachine.LogDestinationProperty(

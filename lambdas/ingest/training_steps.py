@@ -1,7 +1,7 @@
 """The steps after a training job, called by the state machine of `infra/training_state_machine.py`.
 
-Each gets the whole state of the machine. Errors are raised as they are: the machine retries where their name
-says that it may help, and `conclude` records the others.
+Each step gets the whole state of the machine. Errors are raised unchanged: the machine retries some by their
+name, and `conclude` records the others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def library() -> Library:
 
 @telemetry.instrumented
 def register(event: Event, context: object) -> Event:
-    """The model artefact becomes an encoder of the store; it is decided whether it may be published."""
+    """Register the model artefact as an encoder of the store, and decide whether it may be published."""
     found = library()
     with tempfile.TemporaryDirectory(prefix="artefact-", dir=_scratch(found)) as scratch:
         packed = Path(scratch) / "model.tar.gz"
@@ -45,7 +45,7 @@ def register(event: Event, context: object) -> Event:
 
 @telemetry.instrumented
 def encode(event: Event, context: object) -> Event:
-    """One batch of the distributed map: these objects get a vector of the new encoder."""
+    """Encode one batch of the distributed map with the new encoder."""
     common = event["BatchInput"]
     count = _pipeline(common).encode(common["encoder_id"], [item["key"] for item in event["Items"]])
     telemetry.log.info("encoded", extra={"items": len(event["Items"]), "missing": count})
@@ -54,7 +54,7 @@ def encode(event: Event, context: object) -> Event:
 
 @telemetry.instrumented
 def publish(event: Event, context: object) -> Event:
-    """The collection uses the new encoder, if it is better."""
+    """Publish the new encoder, if it is better."""
     done = _pipeline(event).publish(event["register"]["encoder_id"])
     telemetry.log.info("published" if done.published else "not published", extra={"snapshot": done.snapshot})
     return {"published": done.published, "reason": done.reason}
@@ -62,7 +62,7 @@ def publish(event: Event, context: object) -> Event:
 
 @telemetry.instrumented
 def conclude(event: Event, context: object) -> Event:
-    """The training ends, well or not."""
+    """End the training, successful or failed."""
     done = _pipeline(event).conclude(event.get("failed") or {})
     telemetry.log.info("concluded", extra={"reason": done.reason, "alarm": done.alarm})
     return {"alarm": done.alarm, "reason": done.reason}
@@ -78,7 +78,7 @@ def _scratch(found: Library) -> Path:
 
 
 def _path(found: Library, url: str) -> str:
-    """The path below the artifacts root of what SageMaker names by its URL."""
+    """The path below the artifacts root for a URL of SageMaker."""
     root = f"{found.artifacts.url}/"
     if not url.startswith(root):
         raise Incompatible("the model artefact is not in the artifacts bucket", got=url, expected=f"{root}…")

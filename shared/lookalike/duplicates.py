@@ -176,7 +176,7 @@ def _group(
     described = []
     for item, row in members:
         pair = (places[best], places[row])
-        apart = int(hamming(hashes[[pair[0]]], hashes[[pair[1]]])[0]) if min(pair) >= 0 else None
+        distance = int(hamming(hashes[[pair[0]]], hashes[[pair[1]]])[0]) if min(pair) >= 0 else None
         described.append(
             DuplicateMember(
                 id=item.id,
@@ -184,7 +184,7 @@ def _group(
                 width=item.width,
                 height=item.height,
                 score=round(_cosine(view.vector_at(best), view.vector_at(row)), 6),
-                hash_distance=apart,
+                hash_distance=distance,
                 reasons=links.reasons(row),
             )
         )

@@ -132,7 +132,7 @@ def test_from_a_zip_file_to_the_encoder_that_serves_and_back(settings):
         # The next training of the same collection starts from cached features, and may decline to publish.
         again = ended(server, train(server, {"source": "collection", "publish": "never", **OPTIONS}))
         assert (again["status"], again["published"]) == ("succeeded", False), again
-        assert again["reason"].startswith("not published, as asked")
+        assert again["reason"].startswith("not published, as requested")
         assert answers(server)[0][0] == old
 
 

@@ -158,7 +158,7 @@ def test_a_training_on_the_collection_may_end_without_publishing(shapes):
     training_id = shapes.ask(publish="never", loss="softmax")
     training = shapes.ended(training_id)
     assert (training["status"], training["published"]) == ("succeeded", False), training
-    assert training["reason"].startswith("not published, as asked; mAP@R")
+    assert training["reason"].startswith("not published, as requested; mAP@R")
     assert shapes.encoder() == serving != training["encoder"]
     assert "EncodeAll" not in shapes.history(training_id)
     assert "InputDataConfig" not in shapes.services.requests[f"lookalike-dev-{training_id}-0"]
@@ -170,8 +170,8 @@ def test_a_zip_file_that_cannot_be_learnt_from_fails_with_a_sentence(shapes):
     training = shapes.ended(training_id)
     assert training["status"] == "failed"
     assert training["reason"] == (
-        "there is one class only, so that nothing can be told apart; got disc with 6 pictures; expected two "
-        "classes or more, each with two pictures or more. Add a folder for each further class, such as "
+        "there is only one class, so there is nothing to distinguish; got disc with 6 images; expected two "
+        "classes or more, each with two images or more. Add a folder for each further class, such as "
         "photos/shoes and photos/hats."
     )
     assert shapes.execution(training_id) == "SUCCEEDED"  # nobody has to look after the system
@@ -186,7 +186,7 @@ def test_a_training_is_cancelled(shapes):
         time.sleep(0.2)
     shapes.client.json("DELETE", f"{HERE}/trainings/{training_id}", {}, 202)
     training = shapes.training(training_id)
-    assert (training["status"], training["reason"]) == ("cancelled", "cancelled, as asked")
+    assert (training["status"], training["reason"]) == ("cancelled", "cancelled by the user")
     assert shapes.execution(training_id) == "ABORTED"
     job = f"lookalike-dev-{training_id}-0"
     while shapes.services.jobs[job]["TrainingJobStatus"] == "InProgress":  # it reads the record

@@ -175,10 +175,10 @@ def nothing(folder: Path) -> None:
 
 BAD = [
     (outside, "holds a path that leads out of its folder"),
-    (bomb, "unpacks to far too much"),
-    (no_images, "the source holds no pictures"),
-    (not_pictures, "not one of the pictures can be read"),
-    (one_class, "there is one class only, so that nothing can be told apart"),
+    (bomb, "the zip file is too large when unpacked"),
+    (no_images, "the source holds no images"),
+    (not_pictures, "none of the images can be read"),
+    (one_class, "there is only one class, so there is nothing to distinguish"),
     (cut_off, "the zip file is cut off or damaged"),
     (two_zips, "the channel holds several zip files"),
     (nothing, "there is nothing to train on"),

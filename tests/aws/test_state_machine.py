@@ -98,7 +98,7 @@ def test_cancelling_stops_the_execution_and_ends_the_record(place: Place, starte
     for _ in range(2):
         place.trainer.cancel("shoes", training_id)
     ended = place.book.get(training_id)
-    assert (ended.status, ended.reason) == ("cancelled", "cancelled, as asked")
+    assert (ended.status, ended.reason) == ("cancelled", "cancelled by the user")
     assert not place.images.exists(zip_key("shoes", training_id))
     if started:
         assert place.described(training_id)["status"] == "ABORTED"

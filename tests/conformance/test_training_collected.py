@@ -89,7 +89,7 @@ def test_a_picture_that_is_gone_is_left_out(library: Library, photos: Path, tmp_
     library.images.delete("shop/images/hats/0000.jpg")
     found = collection_dataset(library, "shop", tmp_path / "scratch")
     assert len(found.examples) == PICTURES - 1
-    assert "1 item left out, whose pictures are gone or new: hats/0000.jpg" in found.notes
+    assert "1 item left out: their images were removed or replaced: hats/0000.jpg" in found.notes
 
 
 def test_what_cannot_be_trained_on(library: Library, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_each_step_twice_ends_as_each_step_once(steps: Steps) -> None:
     ("publish", "new", "reason"),
     [
         ("if_better", 0.3, "mAP@R does not rise: 0.400 → 0.300"),
-        ("never", 0.6, "not published, as asked; mAP@R rises: 0.400 → 0.600"),
+        ("never", 0.6, "not published, as requested; mAP@R rises: 0.400 → 0.600"),
     ],
 )
 def test_what_is_not_to_serve_is_not_encoded(steps: Steps, publish: str, new: float, reason: str) -> None:
@@ -169,7 +169,7 @@ def test_after_a_cancellation_no_step_does_anything(steps: Steps) -> None:
     cause = json.dumps({"errorType": "TrainingCancelled", "errorMessage": "…"})
     conclusion = pipeline.conclude({"register": {"Error": "TrainingCancelled", "Cause": cause}})
     assert not conclusion.alarm
-    assert (steps.training.status, steps.training.reason) == ("cancelled", "cancelled, as asked")
+    assert (steps.training.status, steps.training.reason) == ("cancelled", "cancelled by the user")
     assert steps.serving == steps.frames.bad
 
 

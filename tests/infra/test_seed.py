@@ -158,7 +158,7 @@ def test_without_credentials_nothing_is_tried_for_long(cloud: str, tmp_path: Pat
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(tmp_path)}
     ran = run("infra.seed", cloud, **nothing)
     assert ran.returncode == 1
-    assert "AWS could not be asked" in ran.stderr
+    assert "AWS could not be reached" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

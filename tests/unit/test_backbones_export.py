@@ -101,8 +101,8 @@ def test_without_calibration_only_fp32_is_made_and_said(model, tmp_path):
 
 
 def test_with_calibration_int8_is_made_and_measured(model, pictures, tmp_path):
-    told: list[str] = []
-    manifest = build(model, tmp_path / "encoder", calibration=iter(pictures), progress=told.append)
+    lines: list[str] = []
+    manifest = build(model, tmp_path / "encoder", calibration=iter(pictures), progress=lines.append)
     assert set(manifest.precisions) == {"fp32", "int8"}
     held_out = pictures[::5]
     fp32, int8 = (opened(tmp_path / "encoder", precision).encode(held_out) for precision in ("fp32", "int8"))
@@ -111,7 +111,7 @@ def test_with_calibration_int8_is_made_and_measured(model, pictures, tmp_path):
     assert 0.97 <= measured < 1
     assert manifest.details["calibration_pictures"] == 40
     assert manifest.details["held_out_pictures"] == 10
-    assert any("10 other pictures" in text for text in told)
+    assert any("10 other images" in text for text in lines)
     assert EncoderManifest.read(tmp_path / "encoder") == manifest
 
 
@@ -133,14 +133,14 @@ def test_int8_that_departs_too_far_is_refused_and_fp32_kept(tmp_path):
         np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8) // (seed % 9 + 1)
         for seed in range(60)
     ]
-    told: list[str] = []
-    manifest = build(model, tmp_path / "encoder", calibration=rows, progress=told.append, bound=0.999)
+    lines: list[str] = []
+    manifest = build(model, tmp_path / "encoder", calibration=rows, progress=lines.append, bound=0.999)
     assert list(manifest.precisions) == ["fp32"]
     assert sorted(path.name for path in (tmp_path / "encoder").iterdir()) == [
         "encoder.json",
         "encoder.tflite",
     ]
-    assert any("int8 refused" in text and "0.9990 or more" in text for text in told)
+    assert any("int8 refused" in text and "0.9990 or more" in text for text in lines)
     with pytest.raises(EncoderRejected, match=r"and 0\.9990 or more is wanted"):
         build(model, tmp_path / "required", calibration=rows, bound=0.999, require_int8=True)
     assert not (tmp_path / "required").exists()
@@ -171,13 +171,13 @@ def save_overflowing_model(folder) -> str:
     return str(folder)
 
 
-def check_fp32_only(folder, told, reason):
+def check_fp32_only(folder, lines, reason):
     manifest = EncoderManifest.read(folder)
     assert list(manifest.precisions) == ["fp32"]
     assert manifest.default_precision == "fp32"
     assert manifest.details["int8_refused"].startswith(reason)
     assert sorted(path.name for path in folder.iterdir()) == ["encoder.json", "encoder.tflite"]
-    assert any(text.startswith(f"int8 refused: {reason}") for text in told)
+    assert any(text.startswith(f"int8 refused: {reason}") for text in lines)
     with pytest.raises(EncoderRejected, match="has no int8 file, because it cannot be"):
         manifest.precision("int8")
     assert np.isfinite(opened(folder).encode(np.zeros((1, 8, 8, 3), np.uint8))).all()
@@ -187,9 +187,9 @@ def test_int8_that_xnnpack_refuses_leaves_fp32_and_a_note(tmp_path):
     """XNNPACK ends the process that opens such a file, or raises; here neither reaches the export."""
     model = save_overflowing_model(tmp_path / "model")
     rows = [np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8) for seed in range(20)]
-    told: list[str] = []
-    build(model, tmp_path / "encoder", calibration=rows, progress=told.append)
-    check_fp32_only(tmp_path / "encoder", told, "it cannot be run: LiteRT cannot run the int8 model")
+    lines: list[str] = []
+    build(model, tmp_path / "encoder", calibration=rows, progress=lines.append)
+    check_fp32_only(tmp_path / "encoder", lines, "it cannot be run: LiteRT cannot run the int8 model")
     with pytest.raises(EncoderRejected, match="because it cannot be run"):
         build(model, tmp_path / "required", calibration=rows, require_int8=True)
     assert not (tmp_path / "required").exists()
@@ -204,9 +204,9 @@ def test_int8_that_cannot_be_made_leaves_fp32_and_a_note(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "to_int8", fail)
     model = save_reciprocal_model(tmp_path / "model")
     rows = [np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8) for seed in range(20)]
-    told: list[str] = []
-    build(model, tmp_path / "encoder", calibration=rows, progress=told.append)
-    check_fp32_only(tmp_path / "encoder", told, "it cannot be made: LiteRT cannot express the model in int8")
+    lines: list[str] = []
+    build(model, tmp_path / "encoder", calibration=rows, progress=lines.append)
+    check_fp32_only(tmp_path / "encoder", lines, "it cannot be made: LiteRT cannot express the model in int8")
 
 
 def test_a_damaged_model_file_is_an_error_and_not_the_end_of_the_process(model, pictures, tmp_path):
@@ -277,16 +277,16 @@ def test_preprocessing_can_be_chosen_and_must_fit(model, tmp_path):
 def test_a_child_process_builds_the_same_encoder_silently(model, pictures, tmp_path, capfd):
     here = build(model, tmp_path / "here", calibration=pictures)
     capfd.readouterr()
-    told: list[str] = []
+    lines: list[str] = []
     preprocess = Preprocess(size=TINY_SIZE)
     there = build_encoder_in_child(
-        model, tmp_path / "there", calibration=pictures, preprocess=preprocess, progress=told.append
+        model, tmp_path / "there", calibration=pictures, preprocess=preprocess, progress=lines.append
     )
     assert capfd.readouterr() == ("", "")
     assert there.id == here.id
     assert EncoderManifest.read(tmp_path / "there") == there
-    assert told[0].startswith("loading")
-    assert told[-1] == f"made {here.id}"
+    assert lines[0].startswith("loading")
+    assert lines[-1] == f"made {here.id}"
 
 
 def test_errors_of_a_child_process_arrive_whole(tmp_path):

@@ -137,7 +137,7 @@ def test_the_packaged_networks_take_any_size():
 
 
 def test_a_size_that_the_model_cannot_take_is_refused_with_it(tmp_path):
-    with pytest.raises(Incompatible, match="does not take pictures of 40 × 40"):
+    with pytest.raises(Incompatible, match="does not take images of 40 × 40"):
         load(save(tmp_path / "model", mean_colour), size=40)
 
 

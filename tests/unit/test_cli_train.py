@@ -127,7 +127,7 @@ def test_an_encoder_comes_out(trained: tuple[Path, dict[str, Any]]) -> None:
     assert said["encoder"]["id"].startswith("colours-")
     assert said["encoder"]["vectors"][0]["dimension"] >= 16
     assert said["metrics"]["recall_at_1"] == 1.0
-    assert any("all pictures lie below shop/" in note for note in said["notes"])
+    assert any("all images lie below shop/" in note for note in said["notes"])
     assert any("leftovers" in note for note in said["notes"])
     known = Command(home / "store", home).run("encoders", "list")["encoders"]
     assert [encoder["id"] for encoder in known] == [said["encoder"]["id"]]
@@ -152,7 +152,7 @@ def test_a_handful_of_pictures_is_enough(home: Path) -> None:
     said = train(Command(home / "store", home), folder, *QUICK)
     assert (said["pictures"], said["classes"]) == (9, 3)
     assert list(said["encoder"]["precisions"]) == ["fp32"]
-    assert any("the encoder is in fp32 only: 6 pictures to learn from" in note for note in said["notes"])
+    assert any("the encoder is in fp32 only: 6 images to learn from" in note for note in said["notes"])
 
 
 def test_it_serves_a_collection_and_learns_from_one(trained: tuple[Path, dict[str, Any]]) -> None:

@@ -147,15 +147,15 @@ def test_leave_one_out_hides_twins_from_each_other():
     vectors, names = clustered(40, spread=0.8)
     vectors[1] = vectors[0]
     names[1] = "b"  # a copy in another category, which would be the nearest
-    alike = QuerySplit.leave_one_out(40, alike=(np.array([1]), np.array([0])))
+    deduplicated = QuerySplit.leave_one_out(40, near_duplicates=(np.array([1]), np.array([0])))
     plain = QuerySplit.leave_one_out(40)
     found = {
         name: retrieval(vectors, names, vectors, names, exclude=split.exclude)
-        for name, split in (("alike", alike), ("plain", plain))
+        for name, split in (("deduplicated", deduplicated), ("plain", plain))
     }
     assert found["plain"].nearest[:2].tolist() == [1, 0]
-    assert 1 not in found["alike"].nearest[:1]
-    assert 0 not in found["alike"].nearest[1:2]
+    assert 1 not in found["deduplicated"].nearest[:1]
+    assert 0 not in found["deduplicated"].nearest[1:2]
     expected = retrieval(vectors, names, vectors, names, exclude=each_itself(40))
     np.testing.assert_array_equal(expected.nearest, found["plain"].nearest)
 

@@ -78,7 +78,7 @@ def test_a_folder_around_everything_is_opened(tmp_path: Path, packed: bool) -> N
     source = zipped(tmp_path / "x.zip", names) if packed else fill(tmp_path / "x", *names)
     found = read(source)
     assert sorted(labels(found)) == sorted(SHOP)
-    assert found.notes == ("all pictures lie below my shop/pictures/; its folders are taken as the classes",)
+    assert found.notes == ("all images lie below my shop/pictures/; its folders are taken as the classes",)
 
 
 def test_leftovers_of_a_mac_make_no_class(tmp_path: Path) -> None:
@@ -93,21 +93,19 @@ def test_leftovers_of_a_mac_make_no_class(tmp_path: Path) -> None:
 def test_pictures_beside_the_folders_are_left_out(tmp_path: Path) -> None:
     found = read(fill(tmp_path / "shop", *SHOP, "logo.png"))
     assert sorted(labels(found)) == sorted(SHOP)
-    assert found.notes == ("1 picture in no category folder left out: logo.png",)
+    assert found.notes == ("1 image in no category folder left out: logo.png",)
 
 
 def test_classes_of_one_picture_are_left_out_while_two_others_remain(tmp_path: Path) -> None:
     found = read(fill(tmp_path / "shop", *SHOP, "bags/1.jpg", "ties/1.jpg"))
     assert found.labels == ("hats", "shoes")
-    assert found.notes == ("2 classes of one picture left out: bags, ties",)
+    assert found.notes == ("2 classes of one image left out: bags, ties",)
 
 
 def test_classes_that_differ_in_case_are_kept_apart_and_named(tmp_path: Path) -> None:
     found = read(zipped(tmp_path / "shop.zip", [*SHOP, "Shoes/1.jpg", "Shoes/2.jpg"]))
     assert found.labels == ("Shoes", "hats", "shoes")
-    assert found.notes == (
-        "classes that differ in upper and lower case only are kept apart: Shoes and shoes",
-    )
+    assert found.notes == ("classes that differ only in upper and lower case stay separate: Shoes and shoes",)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")
@@ -179,7 +177,7 @@ def test_another_column_may_be_the_class(tmp_path: Path) -> None:
     )
     found = read(shop, label="colour")
     assert labels(found) == {name: "red" if "1" in name else "blue" for name in SHOP}
-    assert found.notes == ("1 picture without a value in the column colour left out: hats/3.jpg",)
+    assert found.notes == ("1 image without a value in the column colour left out: hats/3.jpg",)
     assert "no metadata file has a column weight; got Colour, size" in refusal(shop, label="weight")
 
 
@@ -202,10 +200,10 @@ def test_what_metadata_gets_wrong_is_noted(tmp_path: Path) -> None:
     table(shop, "file,category\nshoes/1.jpg,hats\n", "shoes/inner.csv")
     notes = read(shop).notes
     assert "metadata.csv row 4: no usable file; skipped" in notes
-    assert "metadata.csv: 1 row about pictures that are not there: gone.jpg" in notes
+    assert "metadata.csv: 1 row about images that are not there: gone.jpg" in notes
     assert "metadata.csv: a split is train or validation, others were not used: maybe" in notes
     assert any(note.startswith("prices.csv was not used: no column says which image") for note in notes)
-    assert "shoes/inner.csv was not used: it lies inside a folder, not beside the folders" in notes
+    assert "shoes/inner.csv was not used: it is inside a folder, not next to the folders" in notes
 
 
 # Bad sources
@@ -218,17 +216,17 @@ def test_no_such_source(tmp_path: Path) -> None:
 def test_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert refusal(tmp_path / "empty") == (
-        "the source holds no pictures; got nothing in empty; expected pictures in one folder per class"
+        "the source holds no images; got nothing in empty; expected images in one folder per class"
     )
     fill(tmp_path / "docs", "a/1.txt", "b/1.pdf", data=b"%PDF")
     assert "got 2 other files left out: a/1.txt, b/1.pdf" in refusal(tmp_path / "docs")
-    assert "the source holds no pictures" in refusal(zipped(tmp_path / "empty.zip", []))
+    assert "the source holds no images" in refusal(zipped(tmp_path / "empty.zip", []))
 
 
 def test_no_category_folders(tmp_path: Path) -> None:
     assert refusal(fill(tmp_path / "shop", "1.jpg", "2.jpg", "3.jpg")) == (
-        "the pictures lie in no category folders, so that nothing says what is alike; "
-        "got 3 pictures at the top of shop: 1.jpg, 2.jpg, 3.jpg; expected one folder per class, such as "
+        "the images are not in category folders, so they have no classes; "
+        "got 3 images at the top of shop: 1.jpg, 2.jpg, 3.jpg; expected one folder per class, such as "
         "shop/shoes/1.jpg. Move them into folders, or add a metadata.csv with the columns file and category."
     )
 
@@ -240,23 +238,23 @@ def test_one_class(tmp_path: Path) -> None:
     ):
         message = refusal(source)
         assert re.search(
-            r"there is one class only, .*got (shoes|b) with 2 pictures; expected two classes", message
+            r"there is only one class, .*got (shoes|b) with 2 images; expected two classes", message
         )
 
 
 def test_classes_with_one_picture_each(tmp_path: Path) -> None:
     for names in (("a/1.jpg", "b/1.jpg", "c/1.jpg"), ("a/1.jpg", "a/2.jpg", "b/1.jpg")):
         message = refusal(fill(tmp_path / names[1][0], *names))
-        assert "too few classes have two pictures or more; got" in message
-        assert "Add pictures" in message
+        assert "too few classes have two images or more; got" in message
+        assert "Add images" in message
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>not found</html>", b"\xff\xd8\xff\xe0 cut", picture()[:20]])
 def test_not_one_picture_that_opens(tmp_path: Path, data: bytes) -> None:
     for source in (fill(tmp_path / "shop", *SHOP, data=data), zipped(tmp_path / "shop.zip", SHOP, data=data)):
         message = refusal(source)
-        assert message.startswith("not one of the pictures can be read; got 4 files, the last of them")
-        assert "Copy the pictures again" in message
+        assert message.startswith("none of the images can be read; got 4 files, the last of them")
+        assert "Copy the images again" in message
 
 
 def test_some_that_do_not_open_are_no_reason_to_refuse(tmp_path: Path) -> None:
@@ -280,16 +278,16 @@ def test_what_does_not_decode_is_left_out_and_counted() -> None:
     left = check_readable(examples(a=3, b=2, c=2), {"a/0": "damaged", "c/1": "too large"})
     assert [example.id for example in left.examples] == ["a/1", "a/2", "b/0", "b/1"]
     assert left.notes == (
-        "2 of 7 pictures cannot be read: a/0 (damaged), c/1 (too large)",
-        "1 class of one picture left out: c",
+        "2 of 7 images cannot be read: a/0 (damaged), c/1 (too large)",
+        "1 class of one image left out: c",
     )
     assert check_readable(examples(a=2, b=2), {}).notes == ()
 
 
 def test_too_little_that_decodes_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="not one of the pictures can be read"):
+    with pytest.raises(InvalidInput, match="none of the images can be read"):
         check_readable(examples(a=2, b=2), {e.id: "damaged" for e in examples(a=2, b=2)})
-    with pytest.raises(InvalidInput, match=r"too few pictures are left.*got 3 of 4.*b/0 \(damaged\)"):
+    with pytest.raises(InvalidInput, match=r"too few images are left.*got 3 of 4.*b/0 \(damaged\)"):
         check_readable(examples(a=2, b=2), {"b/0": "damaged"})
 
 
@@ -316,5 +314,5 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_an_id_stands_for_one_picture() -> None:
-    with pytest.raises(InvalidInput, match="an id stands for two pictures; got a/0"):
+    with pytest.raises(InvalidInput, match="an id stands for two images; got a/0"):
         Dataset((*examples(a=1, b=1), *examples(a=1)))

@@ -69,7 +69,7 @@ def attempt(examples: Sequence[Example], hashes: Hashes, seed: int = 0) -> Split
     try:
         return split(examples, hashes, fraction=0.2, seed=seed)
     except InvalidInput as error:
-        if "no picture can be held back" not in error.problem:
+        if "no image can be held back" not in error.problem:
             raise
         return None
 
@@ -182,14 +182,14 @@ def test_copies_are_tied_by_what_their_hashes_share_at_31_bits_and_not_at_32() -
         done = split(examples, hashes)
         judged = {examples[row].label for row in done.validation}
         assert ("a" not in judged) == tied
-        assert any("no picture held back of 1 class: a" in note for note in done.notes) == tied
+        assert any("no image held back of 1 class: a" in note for note in done.notes) == tied
 
 
 def test_a_class_that_is_one_product_is_divided_by_picture_and_it_is_said() -> None:
     examples = [picture(n, "a", "only") for n in range(10)] + [picture(n, "b", f"{n}") for n in range(10)]
     done = split(examples, own_hashes(20))
     assert sum(row < 10 for row in done.validation) == 1
-    assert done.notes == ("1 class of one product each, or one chain of copies, divided by picture: a",)
+    assert done.notes == ("1 class of one product each, or one chain of copies, divided by image: a",)
 
 
 def test_plain_pictures_are_no_copies_of_each_other() -> None:
@@ -233,13 +233,13 @@ def test_classes_may_be_held_back_whole() -> None:
     examples = [picture(n, "abc"[n // 4], side="validation" if n >= 8 else "train") for n in range(12)]
     done = split(examples, own_hashes(12))
     assert done.validation == (8, 9, 10, 11)
-    assert any("1 class held back whole" in note for note in done.notes)
+    assert any("1 class held back completely" in note for note in done.notes)
 
 
 def test_what_cannot_be_divided_is_refused() -> None:
     examples = [picture(n, "ab"[n >= 2]) for n in range(4)]
     copies = np.repeat(own_hashes(2), 2, axis=0)
-    with pytest.raises(InvalidInput, match="no picture can be held back"):
+    with pytest.raises(InvalidInput, match="no image can be held back"):
         split(examples, copies)
     all_held = [picture(n, "ab"[n >= 2], side="validation" if n >= 2 else "train") for n in range(4)]
     with pytest.raises(InvalidInput, match="too few classes are left to learn from"):

@@ -31,7 +31,7 @@ MEDIA_TYPES = (
     "image/avif",
     UNKNOWN_TYPE,
 )
-# Uploaded files must never run as a page of this origin, whatever type a browser detects.
+# Uploaded files must never run as a page of this origin, regardless of the type that a browser detects.
 IMAGE_HEADERS = {
     "Cache-Control": "private, no-cache",  # kept, but revalidated: another image can get the same id
     "Content-Security-Policy": "sandbox; default-src 'none'",

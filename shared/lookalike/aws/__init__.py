@@ -1,1 +1,1 @@
-"""lookalike on AWS: what the functions share and the local server has no need of."""
+"""lookalike on AWS: code that the functions share and the local server does not need."""

@@ -1,7 +1,7 @@
 """Requests for builds: a FIFO queue whose message groups are the collections.
 
-SQS gives out no message of a group while another one of it is being worked on, so builds of one collection
-never overlap, and those of others do not wait.
+SQS delivers no message of a group while another message of that group is in flight, so builds of one
+collection never overlap, and other collections do not wait.
 
 SQS drops a message whose deduplication id it saw in the last five minutes. The id names the state that the
 request is for: the catalogue's fingerprint and the snapshot in use. Two requests for one state make one
@@ -42,7 +42,7 @@ class BuildQueue:
     def _client(self) -> Any:
         if self._given is not None:
             return self._given
-        import boto3  # a third of a second that a search never pays
+        import boto3  # the import takes a third of a second; searches do not need it
         from botocore.config import Config
 
         limits = Config(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SMALLEST_SECONDS = 20.0
-"""A build is not begun with less time than this."""
+"""No build starts with fewer seconds left than this."""
 
 
 class BuildWorker:
@@ -40,7 +40,7 @@ class BuildWorker:
         self._on_build = on_build
 
     def work(self, messages: Sequence[Message], remaining: Remaining) -> Failures:
-        """Check each collection that is named, and build what is needed. Nothing is raised for any.
+        """Check each collection named in the messages, and build where needed. Never raises.
 
         All messages about one collection fail or succeed together, so that their order stays.
         """
@@ -57,7 +57,7 @@ class BuildWorker:
                 continue
             try:
                 self._build_if_needed(collection)
-            except Exception as error:  # one collection's failure must not end the work for the others
+            except Exception as error:  # one collection's failure must not stop the others
                 logger.exception("%s: no snapshot could be built", collection)
                 failures.add_all(group, error)
         return failures

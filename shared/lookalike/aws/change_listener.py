@@ -1,4 +1,4 @@
-"""Who hears on AWS of what the API changes: the builder. Of objects the bucket reports by itself."""
+"""Notifies the builder on AWS of changes that the API makes. The bucket itself reports changed objects."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from lookalike.storage import Store
 
 
 class BuildRequester:
-    """Asks for builds of collections that were configured otherwise."""
+    """Requests builds of collections whose configuration changed."""
 
     def __init__(self, queue_url: str, artifacts: Store) -> None:
         self._queue = BuildQueue(queue_url)
         self._collections = Collections(artifacts)
 
     def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
-        """The bucket's notification follows."""
+        """Do nothing: the bucket sends a notification."""
 
     def collection_changed(self, name: str) -> None:
-        """Let the builder look. Raises StoreUnavailable."""
+        """Request a check by the builder. Raises StoreUnavailable."""
         self._queue.request_check(self._collections.get(name))
 
     def paused(self, name: str) -> AbstractContextManager[None]:
-        """A build that ends after the deletion finds no collection, and publishes nothing."""
+        """Do nothing: a build that ends after the deletion finds no collection, and publishes nothing."""
         return nullcontext()

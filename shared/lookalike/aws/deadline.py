@@ -1,4 +1,4 @@
-"""Work under a deadline: Lambda ends a function that is late, with all that it would have answered."""
+"""Work under a deadline: Lambda kills a function at its time-out, and its response is lost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lookalike.errors import LookalikeError
 T = TypeVar("T")
 
 Remaining = Callable[[], float]
-"""Seconds until the function is ended."""
+"""Seconds until Lambda ends the function."""
 
 
 class OutOfTime(LookalikeError):
-    """The work was not done in time. It may still go on, for as long as the process lives."""
+    """The work did not finish in time. It may continue as long as the process lives."""
 
 
 def remaining_of(context: Any) -> Remaining:
@@ -24,13 +24,13 @@ def remaining_of(context: Any) -> Remaining:
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` returns, unless that takes longer than `seconds`.
+    """Run `work` for at most `seconds`, and return its result.
 
-    Work that is late is left to itself in its thread, so it must bear to be done twice, even at once.
+    Late work continues in its thread, so running it twice must be safe, even concurrently.
 
     Raises:
         OutOfTime: it took too long.
-        Exception: whatever `work` raises.
+        Exception: any error that `work` raises.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -38,7 +38,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             results.append(work())
-        except BaseException as error:  # raised again where somebody waits for it
+        except BaseException as error:  # raised again in the waiting thread
             errors.append(error)
 
     thread = threading.Thread(target=run, name="within", daemon=True)
@@ -47,5 +47,5 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     if errors:
         raise errors[0]
     if not results:
-        raise OutOfTime("the time of this invocation is over", fix="The messages come again.")
+        raise OutOfTime("the time of this invocation is over", fix="The messages will be delivered again.")
     return results[0]

@@ -28,8 +28,8 @@ class Change:
 
     Attributes:
         key: relative to the images root.
-        kind: it was created; it was removed; or one of its versions was deleted permanently. In that case the
-            version before may be the newest again, so the reader has to check the bucket.
+        kind: it was created; it was removed; or one of its versions was deleted permanently. In the last case
+            the previous version may be the newest again, so the reader has to check the bucket.
         sequencer: orders the changes of one key, normalised.
         version_id: the version that was created, in a versioned bucket.
     """
@@ -63,7 +63,7 @@ class NotificationReader:
     """Reads messages about one images root.
 
     Args:
-        images_url: `s3://bucket/prefix`; changes below other prefixes are left out.
+        images_url: `s3://bucket/prefix`; changes below other prefixes are ignored.
     """
 
     def __init__(self, images_url: str) -> None:
@@ -103,7 +103,7 @@ class NotificationReader:
         key = key.removeprefix(self._prefix)
         if name.startswith(CREATED):
             return Change(key, "created", normalise_sequencer(sequencer), version)
-        # Without a version id the bucket keeps no versions, and a removed object is gone.
+        # Without a version id the bucket is not versioned, and a removed object is gone.
         is_version = name == VERSION_REMOVED and version is not None
         return Change(key, "version_removed" if is_version else "removed", normalise_sequencer(sequencer))
 

@@ -1,8 +1,8 @@
 """Messages about the images bucket → catalogue, trainings, and requests for builds.
 
 A message is done when everything it reports is in the catalogue, or is listed as a rejection, and when the
-build that it makes necessary was requested. Otherwise it goes back to the queue. So wherever the process is
-killed, the message comes again and leads to the same end.
+build that it makes necessary was requested. Otherwise it goes back to the queue. So after a kill at any
+point, the message is delivered again and has the same result.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class IngestWorker:
 
         Args:
             messages: of one batch.
-            remaining: seconds left. What does not fit goes back to the queue, not begun if possible.
+            remaining: seconds left. Messages that do not fit go back to the queue, if possible before they
+                are started.
         """
         failures = Failures()
         tasks = list(self._tasks(messages, failures))
@@ -106,7 +107,7 @@ class IngestWorker:
     # Messages → tasks
 
     def _tasks(self, messages: Sequence[Message], failures: Failures) -> Iterator[_Task]:
-        """What there is to ingest; trainings whose zip file arrived are started."""
+        """The changes to ingest. Starts trainings whose zip file arrived."""
         for message in messages:
             notification = self._reader.read(message.body)
             if notification.problem:
@@ -129,7 +130,7 @@ class IngestWorker:
             if training.status == "queued":
                 self._trainer.begin(collection, training_id)
             elif not training.is_active:
-                self._library.images.delete(change.key)  # too late, or cancelled meanwhile
+                self._library.images.delete(change.key)  # too late, or cancelled in the meantime
         except TrainingNotFound as error:
             logger.warning("%s is ignored: %s", change.key, error)
         except Exception as error:  # any failure concerns this message alone
@@ -158,19 +159,19 @@ class IngestWorker:
         return failed
 
     def _is_over(self, change: Change, error: Exception) -> bool:
-        """Whether the collection was deleted with its objects, so that nothing remains to be done."""
+        """Whether the collection was deleted with its objects, so that there is nothing left to do."""
         try:
             return isinstance(error, CollectionNotFound) and not self._library.images.exists(change.key)
-        except LookalikeError:  # the message comes again, and is checked then
+        except LookalikeError:  # the message is delivered again, and is checked then
             return False
 
     def _event(self, change: Change) -> ObjectEvent:
         kind = change.kind
         if kind == "version_removed":
-            # What is there now, under this sequencer: if it changes once more, a later event follows.
+            # Read the current object under this sequencer: if it changes again, a later event follows.
             kind = "created" if self._library.images.exists(change.key) else "removed"
         elif kind == "removed" and not change.key.isascii():
-            # The same id may have an object in another spelling (NFC, NFD), which then becomes the item.
+            # Another object may have the same id in another spelling (NFC, NFD); it becomes the item.
             other = self._library.images.find(change.key)
             if other is not None and other != change.key:
                 return ObjectEvent(change.collection, other, "created", change.sequencer)
@@ -181,7 +182,7 @@ class IngestWorker:
     def _request_builds(
         self, touched: dict[str, list[Message]], failures: Failures, remaining: Remaining
     ) -> None:
-        """Also where nothing changed: the process that made a change may have been killed before this."""
+        """Also if nothing changed: the process that made a change may have been killed before this step."""
         for collection, messages in touched.items():
             try:
                 within(
@@ -189,8 +190,8 @@ class IngestWorker:
                     lambda collection=collection: self._request_build(collection),  # type: ignore[misc]
                 )
             except (CollectionNotFound, EncoderNotFound):
-                continue  # deleted meanwhile
-            except Exception as error:  # what was ingested stays; the messages come again
+                continue  # deleted in the meantime
+            except Exception as error:  # ingested items stay; the messages are delivered again
                 failures.add_all(messages, error)
 
     def _request_build(self, collection: str) -> None:

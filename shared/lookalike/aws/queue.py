@@ -1,4 +1,4 @@
-"""Messages of a queue as a function gets them, and which of them it gives back.
+"""Messages of a queue as a function receives them, and the ones it returns to the queue.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 """
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a queue. `receives`: how often it was given out, this time included."""
+    """One message of a queue. `receives`: how often it was delivered, including this time."""
 
     id: str
     body: str
@@ -23,7 +23,7 @@ class Message:
 
 
 def messages_of(event: Mapping[str, Any]) -> list[Message]:
-    """The messages in what a function was called with."""
+    """The messages of a function's event."""
     return [
         Message(
             record["messageId"],
@@ -35,27 +35,27 @@ def messages_of(event: Mapping[str, Any]) -> list[Message]:
 
 
 class Failures:
-    """Messages that are to come again, in the order in which they failed."""
+    """Messages to deliver again, in the order in which they failed."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
 
     def add(self, message: Message, reason: object) -> None:
-        """Give `message` back. The queue parks it as a dead letter when that happens too often."""
+        """Return `message` to the queue. After too many returns, the queue moves it to the dead letters."""
         if message.id not in self._reasons:
             self._reasons[message.id] = str(reason)
             logger.warning("message %s goes back to the queue: %s", message.id, reason)
 
     def add_all(self, messages: Iterable[Message], reason: object) -> None:
-        """Give all of these back."""
+        """Return all of these to the queue."""
         for message in messages:
             self.add(message, reason)
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why, by id of the message."""
+        """Message id → reason."""
         return self._reasons
 
     def answer(self) -> dict[str, list[dict[str, str]]]:
-        """What the function returns: all other messages are done."""
+        """The function's response: all other messages are done."""
         return {"batchItemFailures": [{"itemIdentifier": id_} for id_ in self._reasons]}

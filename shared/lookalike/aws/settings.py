@@ -1,4 +1,5 @@
-"""What only functions on AWS are told by their environment, beside `lookalike.settings.Settings`."""
+"""Settings for functions on AWS only, read from the environment in addition to
+`lookalike.settings.Settings`."""
 
 from __future__ import annotations
 
@@ -19,12 +20,13 @@ class AwsSettings:
     """Options of a function.
 
     Attributes:
-        build_queue_url: `LOOKALIKE_BUILD_QUEUE_URL`, the FIFO queue that the builder reads; "" asks for no
-            builds.
-        training_machine_arn: `LOOKALIKE_TRAINING_MACHINE_ARN`, the state machine that carries out trainings;
-            "" carries out none.
-        auth: `LOOKALIKE_AUTH`, who lets callers in: the app by its API keys, or API Gateway by JWT or by IAM.
-        cache: `LOOKALIKE_CACHE_FOLDER`, where files of the store are kept while they are in use.
+        build_queue_url: `LOOKALIKE_BUILD_QUEUE_URL`, the FIFO queue that the builder reads; "": builds are
+            not requested.
+        training_machine_arn: `LOOKALIKE_TRAINING_MACHINE_ARN`, the state machine that runs trainings; "":
+            none run.
+        auth: `LOOKALIKE_AUTH`, who authenticates callers: the app by its API keys, or API Gateway by JWT or
+            by IAM.
+        cache: `LOOKALIKE_CACHE_FOLDER`, the folder for files of the store while they are in use.
     """
 
     build_queue_url: str = ""

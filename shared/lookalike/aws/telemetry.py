@@ -1,6 +1,6 @@
-"""What functions say of themselves: JSON logs, metrics in the embedded metric format, traces.
+"""Telemetry of functions: JSON logs, metrics in the embedded metric format, traces.
 
-Powertools names the service by `POWERTOOLS_SERVICE_NAME`, the level by `POWERTOOLS_LOG_LEVEL`.
+Powertools reads the service's name from `POWERTOOLS_SERVICE_NAME` and the level from `POWERTOOLS_LOG_LEVEL`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Telemetry:
         library = logging.getLogger("lookalike")
         library.handlers = [self.log.registered_handler]
         library.setLevel(self.log.log_level)
-        library.propagate = False  # the runtime's own handler would write each line once more
+        library.propagate = False  # the runtime's own handler would repeat each line
 
     def instrumented(self, handler: Handler) -> Handler:
-        """`handler` with its invocation's id in each line of the log, and a span in the trace."""
+        """Wrap `handler`: each log line has the invocation's id, and the trace has a span."""
         traced = self.tracer.capture_lambda_handler(capture_response=False)(handler)
         return self.log.inject_lambda_context(clear_state=True)(traced)  # type: ignore[no-any-return]
 
     def count(self, values: Mapping[str, float], **dimensions: str) -> None:
         """Put metrics into the log; names that end in `Seconds` or `Milliseconds` are times."""
-        # Without a service: alarms name the dimensions that are given here, and no other.
+        # No service dimension: alarms use exactly the dimensions that are given here.
         metrics = EphemeralMetrics(namespace=NAMESPACE, service="")
         for dimension, of in dimensions.items():
             metrics.add_dimension(dimension, of)

@@ -1,4 +1,4 @@
-"""Traces without the X-Ray SDK: that one brings botocore along, which would double a cold start.
+"""Traces without the X-Ray SDK, which imports botocore and would double the time of a cold start.
 
 A provider for Powertools' Tracer (https://docs.aws.amazon.com/powertools/python/latest/core/tracer/) that
 sends subsegments to the X-Ray daemon, which on Lambda listens on UDP, in the documented form
@@ -41,31 +41,32 @@ class Subsegment(BaseSegment):
         }
 
     def close(self, end_time: int | None = None) -> None:
-        """It ends now, or ended at `end_time`."""
+        """End the span now or at `end_time`."""
         self.document["end_time"] = end_time or time.time()
 
     def put_annotation(self, key: str, value: Any) -> None:
-        """Something that traces can be searched by."""
+        """Add a value that traces can be searched by."""
         self.document.setdefault("annotations", {})[key] = value
 
     def put_metadata(self, key: str, value: Any, namespace: str = "default") -> None:
-        """Something to read in a trace."""
+        """Add a value to show in a trace."""
         self.document.setdefault("metadata", {}).setdefault(namespace, {})[key] = value
 
     def add_exception(self, exception: BaseException, stack: Any = None, remote: bool = False) -> None:
-        """It ended with an error."""
+        """Record the error that ended the span."""
         cause = {"message": str(exception)[:500], "type": type(exception).__name__, "remote": remote}
         self.document |= {"fault": True, "cause": {"exceptions": [{"id": secrets.token_hex(8), **cause}]}}
 
     def add_subsegment(self, subsegment: Any) -> None:
-        """Children are sent by themselves."""
+        """Do nothing: children are sent separately."""
 
     def remove_subsegment(self, subsegment: Any) -> None:
-        """Children are sent by themselves."""
+        """Do nothing: children are sent separately."""
 
 
 class DaemonProvider(BaseProvider):
-    """Sends each subsegment when it ends; what cannot be sent is lost, and nothing waits for it."""
+    """Sends each subsegment when it ends. A subsegment that cannot be sent is dropped; sending never
+    blocks."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -74,7 +75,7 @@ class DaemonProvider(BaseProvider):
 
     @contextmanager
     def in_subsegment(self, name: str | None = None, **_: Any) -> Iterator[Subsegment]:
-        """A span that lasts as long as the block, below the one that is open."""
+        """A span for the block, as a child of the open span."""
         trace = _trace_of(os.environ.get(TRACE, ""))
         above = self._open.get()
         span = Subsegment(name or "", trace.get("Root", ""), above.id if above else trace.get("Parent", ""))
@@ -89,12 +90,12 @@ class DaemonProvider(BaseProvider):
 
     @asynccontextmanager
     async def in_subsegment_async(self, name: str | None = None, **_: Any) -> AsyncIterator[Subsegment]:
-        """The same in a coroutine."""
+        """The same for a coroutine."""
         with self.in_subsegment(name) as span:
             yield span
 
     def tell(self, name: str, began: float, ended: float) -> None:
-        """A span that is over, of this thread or another; see `lookalike.timing`."""
+        """Send a finished span of this or another thread; see `lookalike.timing`."""
         trace = _trace_of(os.environ.get(TRACE, ""))
         above = self._open.get()
         if self._is_sampled(trace):
@@ -107,20 +108,20 @@ class DaemonProvider(BaseProvider):
         return trace.get("Sampled") == "1" and bool(trace.get("Root"))
 
     def put_annotation(self, key: str, value: Any) -> None:
-        """Of the span that is open."""
+        """Add a searchable value to the open span."""
         if span := self._open.get():
             span.put_annotation(key, value)
 
     def put_metadata(self, key: str, value: Any, namespace: str = "default") -> None:
-        """Of the span that is open."""
+        """Add a value to the open span."""
         if span := self._open.get():
             span.put_metadata(key, value, namespace)
 
     def patch(self, modules: Sequence[str]) -> None:
-        """No library is instrumented."""
+        """Do nothing: no library is instrumented."""
 
     def patch_all(self) -> None:
-        """No library is instrumented."""
+        """Do nothing: no library is instrumented."""
 
     def _send(self, span: Subsegment) -> None:
         document = json.dumps(span.document, default=str).encode()
@@ -131,12 +132,12 @@ class DaemonProvider(BaseProvider):
 
 
 def _trace_of(header: str) -> dict[str, str]:
-    """`Root=…;Parent=…;Sampled=1`, taken apart."""
+    """Parse `Root=…;Parent=…;Sampled=1`."""
     pairs = (part.partition("=") for part in header.split(";") if "=" in part)
     return {name.strip(): value for name, _, value in pairs}
 
 
 def _daemon(address: str) -> str:
-    """Where the daemon takes UDP: `host:port`, or `tcp:host:port udp:host:port`."""
+    """The daemon's UDP address, from `host:port` or `tcp:host:port udp:host:port`."""
     parts = address.split()
     return next((part.removeprefix("udp:") for part in parts if part.startswith("udp:")), parts[0])

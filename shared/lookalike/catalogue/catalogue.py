@@ -6,7 +6,7 @@ artifacts  collections/<c>/items.lance                  one row per id: an image
            collections/<c>/vectors/<encoder_id>.lance   one row per id: its vector
 ```
 
-Every write is one conditional upsert, so that writes may come twice, late and in any order. Ingest commits
+Every write is one conditional upsert, so writes may be repeated, late and in any order. Ingest commits
 vectors first, then items: an item is visible when it is live and has a vector.
 """
 
@@ -37,7 +37,7 @@ from lookalike.storage import Store
 from lookalike.types import Item, Rejection, Vectors
 
 TOMBSTONE_GRACE = timedelta(days=15)
-"""Amazon SQS keeps a message for 14 days at most: after that no late event can ask for the row."""
+"""Amazon SQS keeps a message for 14 days at most: after that no late event can refer to the row."""
 _KNOWN = (
     "id",
     "sequencer",
@@ -58,7 +58,8 @@ class Catalogue:
     Args:
         artifacts: the artifacts root.
         collection: its name.
-        encoder_id: whose vectors; each encoder has its own table, items and metadata are common.
+        encoder_id: the encoder of the vectors; each encoder has its own vectors table; items and metadata are
+            shared.
         dimension: of the vectors.
     """
 
@@ -186,7 +187,7 @@ class Catalogue:
     def fingerprint(self) -> str:
         """Changes whenever anything was committed; as cheap as `version`.
 
-        It may also change when nothing did but housekeeping; it never stays the same over a change.
+        It may also change after housekeeping alone; it always changes with the content.
         """
         newest = (self._tables.items.newest(), self._tables.metadata.newest(), self._tables.vectors.newest())
         names = "\n".join(f"{info.path} {info.etag}" if info else "-" for info in newest)
@@ -262,11 +263,11 @@ class Catalogue:
         grace: timedelta = TOMBSTONE_GRACE,
         version_grace: timedelta = VERSION_GRACE,
     ) -> None:
-        """Purge what nobody needs, merge small files, forget old versions.
+        """Purge rows that are not needed, merge small files, remove old versions.
 
         Args:
             published: the catalogue version of the current snapshot. Tombstones and dropped metadata rows
-                are purged only if it knows of them: else a searcher would never hear that they went.
+                are purged only if it includes them: else a searcher would never see the removal.
             grace: tombstones younger than this stay, because an old event may still arrive.
             version_grace: younger versions stay, because a `scan` may be reading them.
         """

@@ -53,7 +53,8 @@ def is_dead(row: Mapping[str, Any], files: Mapping[str, MetadataFile]) -> bool:
 
 
 def item_of(row: ItemRow, cells: Cells) -> Item:
-    """An item: the facts of its image with its metadata. Its folder is its category unless a file says so."""
+    """An item: the facts of its image with its metadata. Its category is its folder unless a file sets
+    one."""
     folder, slash, _ = row.id.partition("/")
     return Item(
         row.id,

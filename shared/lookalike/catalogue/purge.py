@@ -1,7 +1,7 @@
-"""Rows that nobody needs any more: old tombstones, and metadata rows that their file dropped.
+"""Purge rows that are no longer needed: old tombstones, and metadata rows that their file dropped.
 
-A row goes only under its own sequencer, so that one written again meanwhile is left alone, and only if the
-current snapshot knows that it is gone: else a searcher would never hear of it.
+A row is deleted only with its own sequencer, so that a newer write of it is kept, and only if the current
+snapshot includes its removal: else a searcher would never see it.
 """
 
 from __future__ import annotations

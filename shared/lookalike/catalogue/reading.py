@@ -157,7 +157,7 @@ def _items(rows: Collection[ItemRow], cells: dict[str, Cells]) -> list[Item]:
 
 
 def _changed(table: Table, columns: Sequence[str], since: int, version: int) -> Any:
-    # Asking a table for its changes since now costs a scan; the versions alone say that there are none.
+    # Reading a table's changes costs a scan; equal versions already show that there are none.
     condition = f"{CHANGED} > {since}" if version != since else "false"
     return table.read(columns, condition, version=version, few=since > 0)
 

@@ -1,4 +1,4 @@
-"""What goes into the catalogue and comes out of it, as immutable values."""
+"""The catalogue's input and output as immutable values."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class ItemRow:
         id: path below the collection's `images/`.
         sequencer: of the event that wrote this row.
         status: `removed` rows are tombstones; `rejected` ones can never become items.
-        etag: the store's tag of the bytes that were read; tells a changed object without reading it.
+        etag: the store's tag of the bytes that were read; detects a changed object without reading it.
         content_hash: SHA-256 of the bytes, hexadecimal; equal bytes are never encoded twice.
         size_bytes: of the object.
-        width: of the picture as shown (after its orientation), in pixels.
+        width: of the image as shown (after its orientation), in pixels.
         height: likewise.
-        perceptual_hash: 32 bytes (PDQ), or None for a featureless picture.
+        perceptual_hash: 32 bytes (PDQ), or None for a featureless image.
         reason: why it was rejected, a stable code.
         message: the same for humans.
         ingested_at: ISO 8601, UTC.
@@ -71,7 +71,7 @@ class CatalogueBatch:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What changed since a version.
+    """The changes since a version.
 
     Attributes:
         version: what this brings a reader to; ask for the next delta since it.
@@ -95,7 +95,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class MetadataFile:
-    """What is known of one metadata file: the head row of its rows. See `ItemRow` for the same words."""
+    """The facts of one metadata file: the head row of its rows. See `ItemRow` for the common fields."""
 
     name: str
     sequencer: str

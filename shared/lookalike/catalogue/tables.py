@@ -83,7 +83,7 @@ class Table:
                 storage_options=self._store.lance_options(),
                 session=_session(),
             )
-        except (OSError, ValueError) as error:  # Lance raises ValueError for whatever keeps it from opening
+        except (OSError, ValueError) as error:  # Lance raises ValueError for any failure to open
             if "was not found" not in str(error):
                 raise self._unavailable(error) from error
             if version is None:
@@ -119,7 +119,7 @@ class Table:
         """Make the empty table, unless another process was first.
 
         Lance lets two creators both succeed: the later one commits an overwrite, and what the earlier one
-        wrote in between is gone. So the table is made aside, and its first manifest, which is what makes it
+        wrote in between is gone. So the table is made at another path, and its first manifest, which makes it
         a table, is put only if there is none.
         """
         with tempfile.TemporaryDirectory() as folder:
@@ -160,7 +160,7 @@ class Table:
             dataset.delete(condition)
 
     def _retried(self, action: Callable[[], _Result]) -> _Result:
-        """Lance retries a lost race itself some times; go on for longer, at odd moments."""
+        """Lance itself retries a lost race a few times; this retries longer, after random delays."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return action()
@@ -285,8 +285,8 @@ def _lance() -> Any:
 def _session() -> Any:
     """What all tables of this process share: connections to the store, and what was read of immutable files.
 
-    Each `open` would begin with none of it. Names of data files are random and manifests are told apart by
-    their ETags, so that a table which is deleted and made again is not mistaken for the old one.
+    Each `open` would start with an empty session. Names of data files are random and manifests are
+    distinguished by their ETags, so a table that is deleted and made again is not confused with the old one.
     """
     return _lance().Session(metadata_cache_size_bytes=METADATA_CACHE_BYTES)
 

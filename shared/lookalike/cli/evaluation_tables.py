@@ -1,4 +1,4 @@
-"""An evaluation in the terminal: a column for each encoder, so that several fit beside each other."""
+"""An evaluation in the terminal: a column for each encoder, so that several fit side by side."""
 
 from __future__ import annotations
 

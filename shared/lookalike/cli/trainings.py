@@ -89,7 +89,7 @@ def cancel(
     trainings = _trainings(store, collection)
     found = trainings.update(training, cancel_requested=True)
     if found.status == "waiting_for_upload":  # no process runs yet that would notice
-        found = trainings.finish(training, "cancelled", reason="cancelled, as asked")
+        found = trainings.finish(training, "cancelled", reason="cancelled by the user")
     console = Console(as_json=as_json)
     console.document(asdict(found))
     ends = "ends within seconds" if found.is_active else f"has ended: {found.status}"

@@ -43,13 +43,13 @@ class Emoji:
         return self.subgroup.removeprefix("food-").removeprefix("place-").removeprefix("transport-")
 
 
-def fetch_pictures(cache: Path, tell: Callable[[str], None]) -> Path:
+def fetch_pictures(cache: Path, report: Callable[[str], None]) -> Path:
     """The folder of images in `cache`, fetched (18 MB) when it is not there. Each is called `<code>.webp`.
 
     Raises:
         PackageUnavailable: npm is not there, or did not get the package.
     """
-    return fetch_package(PACKAGE, VERSION, cache / f"fluent-emoji-3d-{VERSION}", tell) / "assets"
+    return fetch_package(PACKAGE, VERSION, cache / f"fluent-emoji-3d-{VERSION}", report) / "assets"
 
 
 def read_emoji(groups: frozenset[str]) -> list[Emoji]:

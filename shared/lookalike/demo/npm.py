@@ -15,21 +15,21 @@ class PackageUnavailable(StoreUnavailable):
     """A package cannot be fetched here."""
 
 
-def fetch_package(package: str, version: str, home: Path, tell: Callable[[str], None]) -> Path:
+def fetch_package(package: str, version: str, home: Path, report: Callable[[str], None]) -> Path:
     """The folder of a package's files below `home`, fetched when it is not there.
 
     Args:
         package: its name, as npm knows it.
         version: exactly this one.
         home: a folder of its own.
-        tell: is told when something is fetched.
+        report: called with a message when something is fetched.
 
     Raises:
         PackageUnavailable: Node is not installed, or npm did not get the package.
     """
     # npm writes this list last, so an install that was cut off is done again.
     if not (home / "node_modules" / ".package-lock.json").is_file():
-        tell(f"fetching {package} {version} through npm")
+        report(f"fetching {package} {version} through npm")
         home.mkdir(parents=True, exist_ok=True)
         _install(package, version, home)
     return home / "node_modules" / package
@@ -41,7 +41,7 @@ def _install(package: str, version: str, home: Path) -> None:
     except ImportError as error:
         raise PackageUnavailable("Node is not installed", fix="Install `lookalike[demo]`.") from error
     arguments = ["install", f"{package}@{version}", "--prefix", str(home)]
-    # Nobody else's scripts run here; retries are few, so that a machine without a registry learns it soon.
+    # No package scripts run here; retries are few, so that a machine without a registry fails soon.
     quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=30000"]
     safe = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     try:

@@ -193,7 +193,7 @@ class EncoderManifest:
 
 
 def content_id(manifest: EncoderManifest) -> str:
-    """`<name>-<first 12 hex digits of the SHA-256>` of all that decides the vectors.
+    """`<name>-<first 12 hex digits of the SHA-256>` of everything that determines the vectors.
 
     These are: format, preprocessing, vectors, the hash of every model file, and the default precision, but
     not the time or origin.

@@ -61,7 +61,7 @@ class Encoders:
             EncoderNotFound: there is none, or more than one; the message names the nearest.
             Incompatible: its manifest cannot be read by this version.
         """
-        if FULL_ID.fullmatch(id_or_name):  # one request, whatever the number of encoders
+        if FULL_ID.fullmatch(id_or_name):  # one request for any number of encoders
             try:
                 return self._read(id_or_name)
             except ObjectNotFound:

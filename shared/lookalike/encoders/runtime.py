@@ -46,7 +46,7 @@ class Encoder:
             model_path: the `.tflite` file.
             precision: which of the manifest's files it is; None is the manifest's default.
             threads: threads within one call (latency of one image).
-            parallel: calls side by side (throughput); None is the number of CPUs.
+            parallel: parallel calls (throughput); None is the number of CPUs.
 
         Raises:
             Incompatible: the file is absent, has another size, or its shapes are not the manifest's.

@@ -49,7 +49,7 @@ class Encoded:
         images: those that could be read.
         candidates: one per encoder.
         milliseconds: by encoder id: median of the model for one image on one thread.
-        hashes: perceptual hash of each picture, or None.
+        hashes: perceptual hash of each image, or None.
         unreadable: how many images were left out.
     """
 
@@ -99,7 +99,7 @@ def encode(
 
     Raises:
         EncoderNotFound: an id that is not there, before anything is encoded; or not in this precision.
-        InvalidInput: no picture can be read.
+        InvalidInput: no image can be read.
     """
     manifests = list({manifest.id: manifest for manifest in map(encoders.get, ids)}.values())
     loaded = [encoders.load(manifest.id, precision) for manifest in manifests]
@@ -166,14 +166,14 @@ def choose_split(
     if not leave_one_out:
         if trained:
             common = frozenset.intersection(*trained)
-            asks = np.array([picture.id in common for picture in images], bool)
-            if asks.any() and not asks.all():
+            is_query = np.array([picture.id in common for picture in images], bool)
+            if is_query.any() and not is_query.all():
                 words = "queries are those that the training of the encoder held out"
-                return QuerySplit.held_out(asks, words)
+                return QuerySplit.held_out(is_query, words)
         named = QuerySplit.by_name([picture.split for picture in images], HELD_OUT_SPLITS)
         if named is not None:
             return named
-    return QuerySplit.leave_one_out(len(images), alike=_near_duplicates(hashes), queries=queries)
+    return QuerySplit.leave_one_out(len(images), near_duplicates=_near_duplicates(hashes), queries=queries)
 
 
 def evaluate_encoders(  # noqa: PLR0913  # all but three by name and with defaults

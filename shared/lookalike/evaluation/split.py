@@ -46,20 +46,20 @@ class QuerySplit:
 
     @classmethod
     def leave_one_out(
-        cls, count: int, *, alike: Exclude | None = None, queries: int | None = None, seed: int = 0
+        cls, count: int, *, near_duplicates: Exclude | None = None, queries: int | None = None, seed: int = 0
     ) -> QuerySplit:
         """Every image is a query against all others.
 
         Args:
             count: number of images.
-            alike: pairs of rows that are near-duplicates, in any order; they are not compared.
+            near_duplicates: pairs of rows that are near-duplicates, in any order; they are not compared.
             queries: maximum number of queries, sampled at random.
             seed: of the sample.
         """
         rows = np.arange(count)
         if queries is not None and queries < count:
             rows = np.sort(np.random.default_rng(seed).permutation(count)[:queries])
-        left, right = alike or (np.empty(0, np.int64), np.empty(0, np.int64))
+        left, right = near_duplicates or (np.empty(0, np.int64), np.empty(0, np.int64))
         first = np.concatenate([np.arange(count), left, right])
         second = np.concatenate([np.arange(count), right, left])
         place = np.full(count, -1, np.int64)

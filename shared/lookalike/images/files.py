@@ -22,7 +22,7 @@ def is_leftover(name: str) -> bool:
 
 
 def begins_like_picture(head: bytes) -> bool:
-    """Whether a file whose first `HEAD_BYTES` are `head` is an image, whatever its name."""
+    """Whether a file whose first `HEAD_BYTES` are `head` is an image; the name does not matter."""
     container = head[4:12] in (b"ftypavif", b"ftypavis") or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
     return head.startswith(_SIGNATURES) or container
 

@@ -37,7 +37,7 @@ NAMES: dict[Metric, Literal["angular", "euclidean", "manhattan"]] = {
     "l2": "euclidean",
     "l1": "manhattan",
 }
-# Measured, whatever the dimension: a leaf lists as many items as a vector has numbers.
+# Measured for any dimension: a leaf lists as many items as a vector has numbers.
 TREE_BYTES_PER_ITEM = 16
 # Annoy takes search_k as a C int.
 MAX_SEARCH_K = 2**31 - 1
@@ -146,9 +146,9 @@ def open_annoy(spec: IndexSpec, folder: Path) -> AnnoyIndex:
 
 
 def default_trees(size: int, dimension: int) -> int:
-    """Trees for a forest of `size` vectors, when nobody asked for a number.
+    """The default number of trees for `size` vectors.
 
-    Recall is bought with search_k; each tree costs 12 bytes per item and build time in proportion, and
+    search_k determines recall; each tree costs 12 bytes per item and build time in proportion, and
     beyond some dozens saves little. 100,000 × 256 clustered vectors, least search_k of a doubling ladder
     with recall@10 ≥ 0.95: 5 trees 3,200, 10 trees 3,200 (1,600 gives 0.947), 20 trees 1,600, 40 trees 800,
     built in 1, 2, 4 and 9 s. 3,409 clothing photos × 1280: 10 trees 1,600, 20 trees 200. A leaf holds

@@ -19,14 +19,14 @@ from lookalike.types import Engine, Metric, Vector, Vectors
 FORMAT = 1
 # The number of results for which effort is chosen and recall is written down.
 TUNED_LIMIT = 10
-# Rows whose bytes the checksum covers: enough to tell one index from another, few enough to open at once.
+# Rows whose bytes the checksum covers: enough to distinguish indexes, few enough to open quickly.
 CHECKED_ROWS = 16
 UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """What a reader must know of an index, written beside it. A reader refuses files that differ.
+    """Description of an index, stored next to it. A reader refuses files that differ.
 
     Attributes:
         files: names in the index's folder; none for an index of no vectors.
@@ -93,11 +93,11 @@ class Index(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """How it searches."""
+        """The engine's name."""
 
     @property
     def metric(self) -> Metric:
-        """What its distances mean."""
+        """The metric of its distances."""
 
     @property
     def dimension(self) -> int:
@@ -129,7 +129,7 @@ class Index(Protocol):
 
 
 class ApproximateIndex(ABC):
-    """What approximate engines share: effort, exact final distances, and never too few results.
+    """Base of approximate engines: effort, exact final distances, and never too few results.
 
     Args:
         spec: what was built.

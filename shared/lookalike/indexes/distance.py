@@ -2,7 +2,7 @@
 
 Two steps. A scan in float32 at memory speed finds the candidates; `refined` then recomputes those few in
 float64, so that the distance of a vector to itself is exactly 0, near-duplicates keep their order, and
-equal distances are ordered by row, whatever the engine and however BLAS splits the work.
+equal distances are ordered by row, for every engine and however BLAS splits the work.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def refined(
     for start in range(0, len(candidates), step):
         block = vectors[candidates[start : start + step]].astype(np.float64)
         exact[start : start + step] = _precise(query, block, metric)
-    # Cut to float32 first: rows whose distances are told apart by rounding only are equal for users.
+    # Cut to float32 first: rows whose distances differ only by rounding are equal for users.
     distances = exact.astype(np.float32)
     order = np.lexsort((candidates, distances))[:limit]
     return candidates[order], distances[order]

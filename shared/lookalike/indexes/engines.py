@@ -48,7 +48,7 @@ def build_index(  # noqa: PLR0913 - the options of a build, all but five by name
             reaches `recall_target`.
         recall_target: share of the exact ten nearest that a search must find, in (0, 1].
         seed: of the trees and of the sampled rows.
-        progress: called with a line about each step.
+        progress: called with a message about each step.
 
     Returns:
         What `open_index` needs, with the measured recall.

@@ -1,7 +1,7 @@
 """Outcomes → two commits: vectors first, then items.
 
-An item is visible when its row is live and its vector is there. So a crash between the two shows nothing
-half done, and when the event comes again, the vector is found by its content hash and is not made again.
+An item is visible when its row is live and its vector is there. So a crash between the two shows no partial
+item, and when the event is delivered again, the vector is found by its content hash and not encoded again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def commit(catalogue: Catalogue, outcomes: Sequence[Outcome], report: IngestRepo
     """Write what `outcomes` found and count it in `report`.
 
     Raises:
-        StoreUnavailable: not everything was written; the events must come again.
+        StoreUnavailable: not everything was written; the events must be delivered again.
     """
     done = [outcome for outcome in outcomes if outcome.row]
     _put_vectors(catalogue, [outcome for outcome in done if outcome.row and outcome.row.status == "live"])
@@ -33,7 +33,8 @@ def commit(catalogue: Catalogue, outcomes: Sequence[Outcome], report: IngestRepo
 def _put_vectors(catalogue: Catalogue, outcomes: Sequence[Outcome]) -> None:
     """New vectors, and kept ones once more under the new sequencer.
 
-    A kept vector must rise too: else a slow worker with an older event could still replace it.
+    The sequencer of a kept vector must rise too: else a slow worker with an older event could still replace
+        it.
     """
     kept = {
         outcome.work.item_id

@@ -29,7 +29,7 @@ from lookalike.types import ObjectEvent
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The catalogue's entry for a key. `complete`: nothing is to do while the ETag stays the same."""
+    """The catalogue's entry for a key. `complete`: there is nothing to do while the ETag stays the same."""
 
     sequencer: str
     etag: str
@@ -70,7 +70,8 @@ class Observer:
         return list(self._events(sorted(known.keys() | found.keys()), known, found))
 
     def events(self, keys: Iterable[str]) -> list[ObjectEvent]:
-        """Events that repair these keys; those that mean nothing to the collection are left out."""
+        """Events that repair these keys; keys that are neither images nor metadata files of the collection
+        are left out."""
         wanted: list[str] = []
         for given in dict.fromkeys(keys):
             if key := self._key_in_nfc(given):

@@ -1,4 +1,4 @@
-"""A process that carries out one training: `python -m lookalike.local.training_process COLLECTION ID CACHE`.
+"""Process that runs one training: `python -m lookalike.local.training_process COLLECTION ID CACHE`.
 
 The server starts it, so that neither TensorFlow nor the encoding of a whole collection slows down searches.
 It ends with the server, which closes its standard input.
@@ -29,7 +29,7 @@ FEATURES_FOLDER = "training/features"
 
 
 def carry_out(library: Library, collection: str, training_id: str) -> None:
-    """Carry out a training, and write down how it ended.
+    """Run a training, and record how it ended.
 
     Raises:
         StoreUnavailable: it may succeed when it is tried again; the record says that it has not ended.
@@ -43,7 +43,7 @@ def carry_out(library: Library, collection: str, training_id: str) -> None:
         try:
             _run(library, trainings, training_id, work)
         except (TrainingCancelled, EncodingCancelled):
-            trainings.finish(training_id, "cancelled", reason="cancelled, as asked")
+            trainings.finish(training_id, "cancelled", reason="cancelled by the user")
         except LookalikeError as error:
             # The plain class: a process died. Both may succeed when they are tried again.
             if isinstance(error, StoreUnavailable) or type(error) is LookalikeError:

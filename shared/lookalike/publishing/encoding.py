@@ -61,7 +61,7 @@ class Encoding:
     def catch_up(
         self, *, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
     ) -> int:
-        """Encode what is missing, and what arrives meanwhile. Killed and called again, it resumes.
+        """Encode what is missing, and what arrives in the meantime. After a kill, call it again to resume.
 
         Returns:
             How many items cannot be encoded: their images were deleted or damaged. Ingest

@@ -15,7 +15,7 @@ from lookalike.snapshots.encoder_history import Earlier
 if TYPE_CHECKING:
     from lookalike.library import Library
 
-REASON = "asked for"
+REASON = "requested"
 
 
 def rollback(

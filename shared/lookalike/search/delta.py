@@ -31,20 +31,20 @@ class DeltaRows:
     ids: tuple[str, ...] = ()
     vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
-    def advanced(self, news: Delta) -> DeltaRows:
-        """This delta with later changes: `news` is the catalogue's delta since `version`."""
-        if news.is_empty:
-            return DeltaRows(news.version, self.removed, self.items, self.ids, self.vectors)
-        changed = set(news.vector_ids)
-        items = {id_: item for id_, item in self.items.items() if id_ not in news.removed} | news.items
-        kept = [row for row, id_ in enumerate(self.ids) if id_ not in changed and id_ not in news.removed]
-        ids = [self.ids[row] for row in kept] + news.vector_ids
+    def advanced(self, changes: Delta) -> DeltaRows:
+        """This delta with later changes: `changes` is the catalogue's delta since `version`."""
+        if changes.is_empty:
+            return DeltaRows(changes.version, self.removed, self.items, self.ids, self.vectors)
+        changed = set(changes.vector_ids)
+        items = {id_: item for id_, item in self.items.items() if id_ not in changes.removed} | changes.items
+        kept = [row for row, id_ in enumerate(self.ids) if id_ not in changed and id_ not in changes.removed]
+        ids = [self.ids[row] for row in kept] + changes.vector_ids
         # One matrix, so that a search is one multiplication; sorted, so that ties are ordered by id.
-        vectors = np.concatenate([self.vectors[kept], news.vectors]) if kept else news.vectors
+        vectors = np.concatenate([self.vectors[kept], changes.vectors]) if kept else changes.vectors
         order = sorted(range(len(ids)), key=ids.__getitem__)
         return DeltaRows(
-            version=news.version,
-            removed=(self.removed | news.removed) - changed,
+            version=changes.version,
+            removed=(self.removed | changes.removed) - changed,
             items=items,
             ids=tuple(ids[row] for row in order),
             vectors=np.ascontiguousarray(vectors[order], np.float32),

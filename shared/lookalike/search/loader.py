@@ -155,8 +155,8 @@ class Loader:
             return state
         delta = state.view.delta
         with span("read changes"):
-            news = state.catalogue.delta(delta.version)
-        return replace(state, fingerprint=fingerprint, view=state.view.advanced(delta.advanced(news)))
+            changes = state.catalogue.delta(delta.version)
+        return replace(state, fingerprint=fingerprint, view=state.view.advanced(delta.advanced(changes)))
 
     def _with_snapshot(self, pointer: Pointer, etag: str, state: State | None, needs_encoder: bool) -> State:
         slot = self._slot(pointer.encoder_id, state, needs_encoder)

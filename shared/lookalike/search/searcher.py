@@ -181,7 +181,7 @@ class Searcher:
     def _try_refresh(self) -> None:
         try:
             self.refresh()
-        except Exception:  # searches must continue whatever the error is
+        except Exception:  # searches must continue after any error
             logger.warning("collection %s cannot be refreshed", self.collection, exc_info=True)
 
     def _refresh(self, *, needs_encoder: bool) -> bool:

@@ -21,7 +21,7 @@ class Source:
 
     Attributes:
         folder: absolute.
-        pictures: every file that is meant to be an image, at any depth. Files in formats that lookalike does
+        images: every file that is meant to be an image, at any depth. Files in formats that lookalike does
             not read are included, so that they are rejected by name.
         metadata: CSV, JSONL and Parquet files at the top.
         ignored: number of files left out: other files, links to elsewhere, names that cannot be ids.
@@ -77,7 +77,7 @@ class Source:
 
     @classmethod
     def of_file(cls, file: Path, collection: str) -> Source:
-        """One file, whatever its ending. Raises InvalidInput: it does not exist, or cannot have an id."""
+        """One file with any extension. Raises InvalidInput: it does not exist, or cannot have an id."""
         if not file.is_file():
             raise InvalidInput("there is no such file or folder", got=file)
         check_item_id(file.name, collection)

@@ -38,7 +38,7 @@ class IndexReport:
     Attributes:
         collection: its name.
         encoder: id of its encoder.
-        pictures: images found.
+        images: images found.
         copied: of these, files that were not in the images root yet.
         encoded: images that were encoded.
         reused: images whose bytes were known, so that their vector was kept.

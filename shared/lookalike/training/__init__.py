@@ -1,1 +1,1 @@
-"""Making encoders. TensorFlow lives here only, and a serving process never imports this package."""
+"""Train and export encoders. Only this package imports TensorFlow, and a serving process never imports it."""

@@ -1,7 +1,7 @@
-"""TensorFlow in a child process: the caller does not pay for it, and can stop it at any moment.
+"""Run TensorFlow in a child process, which saves the caller its memory and can be stopped at any time.
 
-TensorFlow takes 5 s to import, keeps 1 GB, and writes to standard error as it likes. A child process gives
-the memory back, and what it wrote is shown only if it dies.
+TensorFlow takes 5 s to import, keeps 1 GB, and writes a lot to standard error. A child process frees the
+memory when it ends, and its standard error is shown only if it dies.
 
 Parent and child speak JSON lines. The parent writes one request to the child's standard input and keeps that
 open; the child ends when it closes. The child writes `{"progress": …}` as it works, and ends with
@@ -9,8 +9,8 @@ open; the child ends when it closes. The child writes `{"progress": …}` as it 
 
 A training also leaves files in its run folder, from which it resumes after a kill:
 
-    dataset.jsonl                 what it learns from
-    state.json log.jsonl          how far it is, and the numbers of each epoch
+    dataset.jsonl                 the data set
+    state.json log.jsonl          its progress, and the metrics of each epoch
     checkpoints/                  after every epoch
     split.json result.json encoder/
 """
@@ -54,12 +54,12 @@ MAX_CALIBRATION_IMAGES = 250
 TAIL_CHARACTERS = 2_000
 POLL_SECONDS = 0.25
 NICENESS = 5
-"""Of a training, so that searches on the same machine come first."""
+"""Niceness of a training process: searches on the same machine take precedence."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a training made.
+    """The result of a training.
 
     Attributes:
         encoder: its folder, for `Encoders.add`.
@@ -90,18 +90,18 @@ def train_in_child(
     """Train in a fresh process; called again with the same folder, it resumes.
 
     Args:
-        dataset: what to learn from.
-        options: how.
+        dataset: images and classes to train on.
+        options: training options.
         run: a folder for this data set and these options.
         cache: a folder that all trainings share, for image features.
-        progress: called with how far the training is.
+        progress: called with the progress of the training.
         cancelled: called several times a second; once it returns True, the training stops.
 
     Raises:
         TrainingCancelled: `cancelled` returned True.
-        InvalidInput: the data set cannot be learnt from.
+        InvalidInput: the data set cannot be used for training.
         Incompatible: TensorFlow is not installed; or the options do not fit the backbone.
-        LookalikeError: the process died; the error has the end of what it wrote.
+        LookalikeError: the process died; the error quotes the end of its standard error.
     """
     _require_tensorflow("training", "Install lookalike[train].")
     started = time.monotonic()
@@ -134,7 +134,7 @@ def build_encoder_in_child(
     """`export.build_encoder`, with the same arguments, result and errors, in a fresh process.
 
     Raises:
-        LookalikeError: as `build_encoder` does; also if the process died, with the end of what it wrote.
+        LookalikeError: as `build_encoder` does; also if the process died, with the end of its standard error.
         Incompatible: also when TensorFlow is not installed.
     """
     _require_tensorflow(
@@ -210,7 +210,7 @@ class _Child:
         ) as process:
             try:
                 assert process.stdin
-                with suppress(BrokenPipeError):  # it died at once: its standard error has the reason
+                with suppress(BrokenPipeError):  # it died early: its standard error has the reason
                     process.stdin.write(json.dumps(self.request) + "\n")
                     process.stdin.flush()
                 for message in _messages(process, cancelled):
@@ -221,7 +221,7 @@ class _Child:
                     else:
                         result: dict[str, Any] = message["result"]
                         return result
-                process.wait()  # it closed its output: let it write why
+                process.wait()  # it closed its output: let it write the reason
             finally:
                 process.kill()
         return None
@@ -266,7 +266,7 @@ def _from_error(error: LookalikeError) -> dict[str, Any]:
 
 
 def main(work: Work) -> None:
-    """Do what the request on standard input asks for."""
+    """Run the request on standard input."""
     # Only this module writes to the parent; what a library prints goes to standard error.
     with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as output:
         os.dup2(2, 1)

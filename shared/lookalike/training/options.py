@@ -1,4 +1,4 @@
-"""What a training is asked to do."""
+"""The options of a training."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class TrainingOptions:
         backbone: see `backbones.load_backbone`.
         loss: see `losses`.
         dimension: of the feature-vector layer.
-        views: augmented views of each picture; the first is the one that serving sees.
+        views: augmented views of each image; the first is the view that serving uses.
         last_stages: train the last stages of the backbone too. For the packaged backbones only.
-        whole_network: train all of the backbone instead, on pictures that are decoded anew for
-            every epoch: the usual fine-tuning, made for a GPU.
+        whole_network: train all of the backbone instead, on images that are decoded anew for
+            every epoch: ordinary fine-tuning, which needs a GPU.
         epochs: of the last phase; None takes the phase's own number.
-        blend: share of the trained features in the vector, in [0, 1]; the rest are the backbone's own, which
-            still tell apart what the categories do not. None: chosen on validation data.
-        validation_fraction: part of the pictures held out.
+        blend: share of the trained features in the vector, in [0, 1]. The rest are the backbone's own
+            features, which still distinguish images within a category. None: chosen on validation data.
+        validation_fraction: share of the images held out.
         seed: of everything random.
-        name: of the encoder; None takes the backbone's, with what was done to it.
+        name: of the encoder; None: the backbone's name and what was trained.
 
     Raises:
         InvalidInput: a value is out of range.
@@ -79,7 +79,7 @@ class TrainingOptions:
 
     @property
     def trains_backbone(self) -> bool:
-        """Whether anything but the two layers is trained."""
+        """Whether more than the two added layers is trained."""
         return self.last_stages or self.whole_network
 
     def to_json(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Runner:
     # What the API asks for (see `lookalike.training_jobs.trainer`)
 
     def check(self) -> None:
-        """Trainings can run here."""
+        """Do nothing: this server can run trainings."""
 
     def begin(self, collection: str, training_id: str) -> None:
         """Run a training when its turn comes."""
@@ -86,7 +86,9 @@ class Runner:
             self._condition.notify_all()
             if self._current == (collection, training_id):
                 return
-        Trainings(self._artifacts, collection).finish(training_id, "cancelled", reason="cancelled, as asked")
+        Trainings(self._artifacts, collection).finish(
+            training_id, "cancelled", reason="cancelled by the user"
+        )
         self._images.delete(zip_key(collection, training_id))
 
     @contextmanager
@@ -201,7 +203,7 @@ class Runner:
                     seconds_left -= POLL_SECONDS
 
     def _clear(self, trainings: Trainings, training: Training) -> None:
-        trainings.finish(training.id, "cancelled", reason="cancelled, as asked")
+        trainings.finish(training.id, "cancelled", reason="cancelled by the user")
         self._images.delete(zip_key(training.collection, training.id))
 
 

@@ -39,10 +39,10 @@ class ProgressSink(Protocol):
         """Add a line to the log."""
 
     def report(self, progress: TrainingProgress, status: Status | None = "running") -> None:
-        """Report how far the training is. Status None: it stays what it was."""
+        """Report the progress of the training. Status None: unchanged."""
 
     def prepared(self, dataset: Dataset, *, resumed: bool) -> None:
-        """The data set is there; `resumed`: it was kept from an earlier attempt."""
+        """The data set is complete; `resumed`: it is from an earlier attempt."""
 
     def trained(self, trained: Trained) -> None:
         """The encoder is trained and registered."""
@@ -51,7 +51,7 @@ class ProgressSink(Protocol):
         """The encoder was compared with the one in use."""
 
     def is_cancelled(self) -> bool:
-        """Whether the training is to stop. The workflow calls this often."""
+        """Whether the training should stop. The workflow calls this often."""
 
 
 class CallbackSink:
@@ -72,7 +72,7 @@ class CallbackSink:
             self._progress(message, 0, 0)
 
     def report(self, progress: TrainingProgress, status: Status | None = "running") -> None:
-        """Report how far the training is."""
+        """Report the progress of the training."""
         if self._progress:
             self._progress(progress.phase, progress.done, progress.total)
 

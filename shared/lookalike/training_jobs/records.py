@@ -193,7 +193,7 @@ class Trainings:
         return found
 
     def update(self, training_id: str, **changes: Any) -> Training:
-        """Change fields of a training that has not ended; one that has stays as it is.
+        """Change fields of a training that has not ended; one that has ended is not changed.
 
         Raises:
             TrainingNotFound: it is gone.
@@ -289,7 +289,7 @@ class Trainings:
 
 
 def training_of(key: str) -> tuple[str, str] | None:
-    """Collection and training whose zip file the object `key` is; None: it is no such file."""
+    """The collection and the training of the zip file at `key`; None: it is no such file."""
     collection = collection_of(key)
     parsed = parse_key(collection, key)
     named = parsed and parsed.kind == "training" and _ID.fullmatch(parsed.name)

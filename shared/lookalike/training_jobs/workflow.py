@@ -152,7 +152,7 @@ class Workflow:
     # Steps
 
     def prepare(self, folders: TrainingFolders) -> Dataset:
-        """The data set: the one that was kept, or else read from the source and kept.
+        """The data set: the stored one, or else read from the source and stored.
 
         Raises:
             InvalidInput: nothing can be learnt from the source.
@@ -277,7 +277,7 @@ class Workflow:
 def reason_not_to_publish(publish: Publish, comparison: Comparison | None) -> str | None:
     """Why an encoder is not to be published, so far as is known before all is encoded; None: it may be."""
     if publish == "never":
-        return "not published, as asked" + (f"; {comparison.sentence}" if comparison else "")
+        return "not published, as requested" + (f"; {comparison.sentence}" if comparison else "")
     if publish == "if_better" and comparison and not comparison.is_better:
         return comparison.sentence
     return None

@@ -1,12 +1,12 @@
-"""What a training container leaves: one folder, which SageMaker packs as `model.tar.gz`.
+"""The output of a training container: one folder, which SageMaker packs as `model.tar.gz`.
 
 ```
 encoder/          for `Encoders.add`
-result.json       of the trainer: metrics, seconds, epochs
+result.json       the trainer's metrics, seconds, epochs
 split.json        ids on each side
-notes.json        what was left out of the source, for people
-comparison.json   against the encoder that served; absent where none could be read
-report.html       the evaluation; absent where it could not be drawn
+notes.json        notes for users: what was left out of the source
+comparison.json   with the encoder in use; absent if none could be read
+report.html       the evaluation; absent if it could not be made
 ```
 """
 
@@ -31,7 +31,7 @@ COMPARISON, REPORT = "comparison.json", "report.html"
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """The folder, read."""
+    """The content of the folder."""
 
     folder: Path
 
@@ -42,7 +42,7 @@ class Artefact:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """As the trainer measured them on pictures that it held out."""
+        """The trainer's metrics on held-out images."""
         return dict(self._json(RESULT)["metrics"])
 
     @property
@@ -52,7 +52,7 @@ class Artefact:
 
     @property
     def comparison(self) -> Comparison | None:
-        """Against the encoder that served; None: there was nothing to compare with."""
+        """The comparison with the encoder in use; None: there was nothing to compare with."""
         return Comparison.from_json(self._json(COMPARISON)) if (self.folder / COMPARISON).is_file() else None
 
     @property
@@ -76,15 +76,15 @@ class Artefact:
         (self.folder / name).write_text(json.dumps(document, indent=1), "utf-8")
 
     def put_encoder(self, folder: Path) -> None:
-        """Add the encoder, which is what makes it an artefact: it comes last."""
+        """Add the encoder. It comes last, because a folder with an encoder is a complete artefact."""
         shutil.copytree(folder, self.encoder, dirs_exist_ok=True)
 
 
 def unpack_artefact(packed: Path, folder: Path) -> Artefact:
-    """The artefact in a `model.tar.gz`, unpacked into `folder` without believing a word it says.
+    """Unpack the artefact in an untrusted `model.tar.gz` into `folder`.
 
     Raises:
-        Incompatible: it is no such file, is cut off, would lead out of the folder, or is far too large.
+        Incompatible: it is no such file, is truncated, has a path outside the folder, or is far too large.
     """
     try:
         with tarfile.open(packed, "r:gz") as archive:

@@ -1,7 +1,7 @@
 """The training container: from a channel, or a collection, to a model artefact.
 
-Slow work is kept below `checkpoints`, under a name that says what it was computed from; started again there,
-the container resumes.
+Results of slow work are stored below `checkpoints`, under names derived from their inputs, so that a
+restarted container resumes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FEATURES_PHASE = "features"
 
 
 class FeatureKeepingLog(JobLog):
-    """A `JobLog` that copies the features to the checkpoints as soon as they are complete."""
+    """A `JobLog` that copies features to the checkpoints when they are complete."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class FeatureKeepingLog(JobLog):
         self._phases: list[str] = []
 
     def report(self, progress: TrainingProgress, status: Status | None = "running") -> None:
-        """Report; the phase after the features is the moment to keep them."""
+        """Report; when the phase after feature extraction starts, copy the features."""
         super().report(progress, status)
         if progress.phase not in self._phases:
             if FEATURES_PHASE in self._phases[-1:] and not self._features.keep():
@@ -65,19 +65,19 @@ class Container:
 
     Args:
         contract: the folders of the job.
-        stopped: whether SageMaker asked this process to end.
+        stopped: whether SageMaker sent SIGTERM to this process.
     """
 
     contract: Contract
     stopped: Callable[[], bool]
 
     def run(self) -> None:
-        """Train, and leave the artefact.
+        """Train, and write the artefact.
 
         Raises:
-            InvalidInput: nothing can be learnt from the source, or an option cannot be used.
-            TrainingCancelled: the training is to stop; what was computed is kept.
-            LookalikeError: any other error that is known.
+            InvalidInput: the source cannot be used for training, or an option is invalid.
+            TrainingCancelled: the training was stopped; computed results are kept.
+            LookalikeError: any other known error.
         """
         parameters = from_hyperparameters(self.contract.hyperparameters)
         store, own = self._store(), self._own_library()
@@ -106,14 +106,14 @@ class Container:
         _write(artefact, workflow.run(folders, dataset))
 
     def _store(self) -> Library | None:
-        """The store, where the environment names one."""
+        """The store, if the environment names one."""
         environment = self.contract.environment
         if not any(environment.get(name) for name in STORE_VARIABLES):
             return None
         return Library(Settings.from_env(environment), self.contract.scratch)
 
     def _own_library(self) -> Library:
-        """A library on this machine alone, for the trained encoder and the one in use."""
+        """A library on this machine only, for the trained encoder and the one in use."""
         settings = replace(
             Settings.from_env(self.contract.environment),
             store=str(self.contract.scratch / "store"),
@@ -190,14 +190,14 @@ def _write(artefact: Artefact, outcome: Outcome) -> None:
 
 
 def _can_resume(kept: Dataset, fresh: Dataset, *, exact: bool) -> bool:
-    """Whether the files of a kept data set are there, and (`exact`) are those of the same source."""
+    """Whether the files of a stored data set exist, and (`exact`) come from the same source."""
     if exact:
         return _content(kept) == _content(fresh)
     return all(example.path.is_file() for example in kept.examples)
 
 
 def _content(dataset: Dataset) -> list[list[object]]:
-    """What identifies the images of a data set on any instance; the times of files differ."""
+    """A fingerprint of a data set's images that is the same on any instance, without file times."""
     return [
         [example.id, example.label, example.product, example.split, example.path.stat().st_size]
         for example in dataset.examples
@@ -209,7 +209,7 @@ def _digest(value: object) -> str:
 
 
 def stop_requests() -> Callable[[], bool]:
-    """Whether SIGTERM came: SageMaker sends it two minutes before it ends a job or takes its machine away."""
+    """Whether SIGTERM came: SageMaker sends it two minutes before it ends a job or reclaims its machine."""
     import signal
 
     signals: list[int] = []
@@ -218,7 +218,7 @@ def stop_requests() -> Callable[[], bool]:
 
 
 def main(environment: dict[str, str]) -> int:
-    """The process. Returns its exit code."""
+    """Run the container. Returns its exit code."""
     from lookalike.aws.training.exit_code import exit_code_of
 
     contract = Contract.of(environment)

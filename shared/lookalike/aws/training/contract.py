@@ -1,15 +1,15 @@
-"""What SageMaker promises to a training container, and what it expects of it.
+"""The contract between SageMaker and a training container: folders, files and variables.
 
 ```
 /opt/ml/input/config/   hyperparameters.json, inputdataconfig.json, resourceconfig.json
 /opt/ml/input/data/     a folder for each channel
-/opt/ml/checkpoints/    kept when a spot instance is taken away, and there again on the next one
-/opt/ml/model/          packed as model.tar.gz in the end
+/opt/ml/checkpoints/    kept when a spot instance is reclaimed, and restored on the next one
+/opt/ml/model/          packed as model.tar.gz at the end
 /opt/ml/output/failure  why it failed; SageMaker shows the first 1,024 characters
 ```
 
-(https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html). `SM_ML_ROOT` moves
-all of it elsewhere; SageMaker's own toolkit names single places by `SM_MODEL_DIR`, `SM_CHANNEL_TRAINING`, ….
+(https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html). `SM_ML_ROOT` moves all
+of it; SageMaker's own toolkit sets single folders with `SM_MODEL_DIR`, `SM_CHANNEL_TRAINING`, ….
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ FAILURE_BYTES = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The places of one training job.
+    """The folders of one training job.
 
     Attributes:
-        root: above all of them.
+        root: the parent of all of them.
         environment: variables that the container was started with.
     """
 
@@ -47,7 +47,7 @@ class Contract:
 
     @property
     def hyperparameters(self) -> dict[str, str]:
-        """Names and texts. Raises InvalidInput: they cannot be read."""
+        """The hyperparameters: name → text. Raises InvalidInput: they cannot be read."""
         given = self._config("hyperparameters.json") or _json(self.environment.get("SM_HPS", "{}"), "SM_HPS")
         return {
             str(name): value if isinstance(value, str) else json.dumps(value) for name, value in given.items()
@@ -55,7 +55,7 @@ class Contract:
 
     @property
     def channel(self) -> Path | None:
-        """The folder with what to train on; None: no channel was given.
+        """The folder with the training data; None: no channel was given.
 
         Raises:
             InvalidInput: several channels, and none is called `training`; or its data is streamed.
@@ -80,28 +80,28 @@ class Contract:
 
     @property
     def is_first_host(self) -> bool:
-        """Whether this machine does the work: the training runs on one, whatever was rented."""
+        """Whether this machine trains: only one machine of a job does, even if it has several."""
         given = self._config("resourceconfig.json")
         hosts = sorted(given.get("hosts") or ["algo-1"])
         return bool(given.get("current_host", hosts[0]) == hosts[0])
 
     @property
     def model(self) -> Path:
-        """What becomes the model artefact."""
+        """The folder that becomes the model artefact."""
         return Path(self.environment.get("SM_MODEL_DIR") or self.root / "model")
 
     @property
     def checkpoints(self) -> Path:
-        """What the next instance finds again."""
+        """The folder that the next instance gets."""
         return self.root / "checkpoints"
 
     @property
     def scratch(self) -> Path:
-        """Room on the job's disk that nobody else looks at."""
+        """Scratch folder on the job's disk."""
         return self.root / "work"
 
     def fail(self, sentence: str) -> None:
-        """Write down why the training failed."""
+        """Write why the training failed."""
         folder = self.root / "output"
         folder.mkdir(parents=True, exist_ok=True)
         text = sentence.encode()[:FAILURE_BYTES].decode("utf-8", "ignore")
@@ -121,7 +121,7 @@ class Contract:
 
 
 def source_of(channel: Path) -> Path:
-    """What a channel holds: its one zip file, or the folder itself.
+    """The source in a channel: its one zip file, or the folder itself.
 
     Raises:
         InvalidInput: it is empty, or holds several zip files.
@@ -132,7 +132,7 @@ def source_of(channel: Path) -> Path:
         raise InvalidInput(
             "there is nothing to train on",
             got="an empty channel",
-            expected="a zip file, or pictures in one folder per class",
+            expected="a zip file, or images in one folder per class",
         )
     if len(zips) > 1:
         raise InvalidInput("the channel holds several zip files", got=len(zips), expected="one")

@@ -1,4 +1,4 @@
-"""Exit codes of the training container, and for failures one sentence for people."""
+"""Exit codes of the training container, and one sentence for users about a failure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def exit_code_of(contract: Contract, run: Callable[[], None], stopped: Callable[
 
     Args:
         contract: where the failure is written.
-        run: does the work.
-        stopped: whether the process was asked to end: then it did not fail.
+        run: the work.
+        stopped: whether the process got SIGTERM: then it did not fail.
     """
     try:
         run()
     except TrainingCancelled as error:
         if stopped():
-            _print("asked to end; what was computed is in the checkpoints")
+            _print("stopped by SageMaker; computed results are in the checkpoints")
             return TERMINATED
         return _failed(contract, str(error), REFUSED)
     except OF_THE_SOURCE as error:

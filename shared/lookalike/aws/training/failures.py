@@ -1,7 +1,7 @@
 """Why a training in the cloud failed, as a sentence for the user.
 
 Step Functions gives an error name and a cause. The cause is JSON that a service wrote: SageMaker's
-description of the job, or what Lambda says of an exception.
+description of the job, or Lambda's report of an exception.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ CANCELLED = frozenset({TrainingCancelled.__name__, EncodingCancelled.__name__})
 TIMEOUTS = frozenset({"States.Timeout", "Sandbox.Timedout"})
 _ALGORITHM = re.compile(r"AlgorithmError: (?P<text>.*?)(?:, exit code: (?P<code>\d+))?\s*", re.DOTALL)
 _STOPPED: Mapping[str, str] = {
-    "MaxRuntimeExceeded": "the training took longer than it may. Train on fewer pictures, views or epochs",
+    "MaxRuntimeExceeded": "the training took too long. Train on fewer images, views or epochs",
     "MaxWaitTimeExceeded": "no machine was free for the training for too long. Try again later",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong.
+    """The failure of a training.
 
     Attributes:
-        sentence: for people.
-        alarm: whether somebody must look after the system; False where the source cannot be learnt from.
+        sentence: message for users.
+        alarm: whether an operator must act; False if the source cannot be used for training.
         cancelled: the user cancelled it.
     """
 
@@ -51,17 +51,17 @@ class Failure:
 
 
 def explain(step: str, error: str, cause: str) -> Failure:
-    """The failure of a step, by what Step Functions caught."""
+    """The failure of a step, from the error that Step Functions caught."""
     document = _document(cause)
     failure = _of_job(document) if step == "train" else _of_function(step, error, document)
     if failure is None:
-        problem = f"it took longer than it may ({error})" if error in TIMEOUTS else f"{error}: {cause}"
+        problem = f"it took too long ({error})" if error in TIMEOUTS else f"{error}: {cause}"
         failure = Failure(f"{WORDS.get(step, step)} failed: {problem}")
     return Failure(_cut(failure.sentence), failure.alarm, failure.cancelled)
 
 
 def _of_job(document: Mapping[str, Any]) -> Failure | None:
-    """Of a training job that ended badly; None: it never began."""
+    """The failure of a training job; None: the job never started."""
     reason = str(document.get("FailureReason") or "")
     if found := _ALGORITHM.fullmatch(reason):
         refused = found["code"] == str(REFUSED)
@@ -73,16 +73,16 @@ def _of_job(document: Mapping[str, Any]) -> Failure | None:
 
 
 def _of_function(step: str, error: str, document: Mapping[str, Any]) -> Failure | None:
-    """Of a function that raised; None: it was not one of our errors."""
+    """The failure of a function that raised; None: it was not one of our errors."""
     name = str(document.get("errorType") or error)
     message = str(document.get("errorMessage") or "")
     if name in CANCELLED:
-        return Failure("cancelled, as asked", alarm=False, cancelled=True)
+        return Failure("cancelled by the user", alarm=False, cancelled=True)
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, LookalikeError):
         return Failure(message, alarm=not issubclass(kind, InvalidInput))
     if error == "States.ExceedToleratedFailureThreshold":
-        return Failure(f"{WORDS[step]} failed: some pictures could not be encoded. Train again")
+        return Failure(f"{WORDS[step]} failed: some images could not be encoded. Train again")
     return Failure(f"{WORDS.get(step, step)} failed: {name}: {message}") if message else None
 
 

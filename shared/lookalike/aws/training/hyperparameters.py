@@ -17,7 +17,7 @@ from lookalike.training_jobs import Training
 
 OURS = ("collection", "training_id", "label")
 PASSED_PREFIX = "sagemaker_"
-"""SageMaker's own SDK adds parameters of this prefix; they are not ours to read."""
+"""SageMaker's own SDK adds parameters with this prefix; they are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class JobParameters:
     Attributes:
         options: how to train.
         collection: to compare with, and to train on if there is no channel; None: neither.
-        training_id: of the record to keep up to date; None: there is none.
+        training_id: of the record to update; None: there is none.
         label: metadata field whose values are the classes; None: the category.
     """
 
@@ -38,7 +38,7 @@ class JobParameters:
 
 
 def to_hyperparameters(training: Training) -> dict[str, str]:
-    """Everything of a training that its container must know; what is None is left out."""
+    """The parameters that the container needs; None values are left out."""
     given: dict[str, Any] = {
         "collection": training.collection,
         "training_id": training.id,
@@ -69,7 +69,7 @@ def _text(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text itself; SageMaker's SDK puts texts in JSON's quotes."""
+    """The text without the JSON quotes that SageMaker's SDK adds."""
     if len(text) > 1 and text[0] == text[-1] == '"':
         try:
             return str(json.loads(text))
@@ -79,7 +79,7 @@ def _plain(text: str) -> str:
 
 
 def _option(name: str, text: str) -> Any:
-    """The value of an option, by the type that it has."""
+    """Parse the value of an option by its type."""
     kind = str(get_type_hints(TrainingOptions)[name])
     plain = _plain(text)
     if "None" in kind and plain in {"", "null", "None"}:

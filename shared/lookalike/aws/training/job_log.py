@@ -1,7 +1,7 @@
-"""Progress of a training in the log of its SageMaker job, and in its record where there is one.
+"""Write progress of a training to the log of its SageMaker job, and to its record if there is one.
 
-A line of the log is `phase="feature layer" done=3 total=12 loss=0.412 map_at_r=0.731`: SageMaker finds its
-metrics in it by regular expressions (`METRICS`), and CloudWatch draws them.
+A line of the log is `phase="feature layer" done=3 total=12 loss=0.412 map_at_r=0.731`: SageMaker extracts its
+metrics by regular expressions (`METRICS`), and CloudWatch plots them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ PRINT_SECONDS = 10.0
 class JobLog:
     """The `ProgressSink` of the training container.
 
-    The record is an extra: a store that fails for a moment must not end a training of hours.
+    The record is optional: a store that fails briefly must not end a training of hours.
 
     Args:
         trainings: of the collection; None: there is no record.
         training_id: of the training.
-        stopped: whether SIGTERM asked this process to end.
+        stopped: whether this process got SIGTERM.
     """
 
     def __init__(self, trainings: Trainings | None, training_id: str, stopped: Callable[[], bool]) -> None:
@@ -52,7 +52,7 @@ class JobLog:
         self._try(lambda record: record.log(message))
 
     def report(self, progress: TrainingProgress, status: Status | None = "running") -> None:
-        """Print and record how far the training is."""
+        """Print and record the progress of the training."""
         numbers = dict(finite(progress.metrics))
         if progress.loss is not None:
             numbers |= finite({"loss": progress.loss})
@@ -60,7 +60,7 @@ class JobLog:
         self._try(lambda record: record.report(progress, status))
 
     def prepared(self, dataset: Dataset, *, resumed: bool) -> None:
-        """Log what the data set holds."""
+        """Log the size and the notes of the data set."""
         for line in [] if resumed else describe(dataset):
             self.log(line)
 
@@ -74,7 +74,7 @@ class JobLog:
         self.log(comparison.sentence)
 
     def is_cancelled(self) -> bool:
-        """Whether this process or the training is to end."""
+        """Whether this process or the training should stop."""
         if self._stopped():
             return True
         if self._record is None:

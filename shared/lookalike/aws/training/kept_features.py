@@ -1,8 +1,8 @@
-"""Features of pictures among the checkpoints, so that they survive when a spot instance is taken away.
+"""Copies image features to the checkpoints, so that they survive the loss of a spot instance.
 
-SageMaker copies files below `/opt/ml/checkpoints` at any moment, also while they are written. A database that
-is in use would be copied torn; so the cache is elsewhere, and a copy that does not change is put here once
-the features are complete.
+SageMaker copies files below `/opt/ml/checkpoints` at any time, also while they are being written. A database
+in use would be copied in an inconsistent state. So the cache is elsewhere, and an immutable copy is written
+here when the features are complete.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import lmdb
 
 DATABASE = "data.mdb"
 MAX_BYTES = 20 << 30
-"""A larger cache (activations for training the last stages) costs more to keep than to compute again."""
+"""A larger cache (activations for training the last stages) takes longer to copy than to compute again."""
 
 
 class KeptFeatures:
     """The copy of a cache.
 
     Args:
-        cache: where the trainer keeps features: one LMDB file a backbone, in folders.
-        kept: where the copy is.
+        cache: the trainer's cache of features: folders with one LMDB file per backbone.
+        kept: folder of the copy.
     """
 
     def __init__(self, cache: Path, kept: Path) -> None:
@@ -30,7 +30,7 @@ class KeptFeatures:
         self._kept = kept
 
     def restore(self) -> None:
-        """Take over what an earlier instance kept."""
+        """Restore the copy of an earlier instance."""
         for file in sorted(self._kept.rglob(DATABASE)):
             target = self._cache / file.relative_to(self._kept)
             if not target.exists():
@@ -38,7 +38,7 @@ class KeptFeatures:
                 shutil.copyfile(file, target)
 
     def keep(self) -> bool:
-        """Copy what is complete; returns whether there was room for it."""
+        """Copy complete features; returns whether they fit."""
         files = sorted(self._cache.rglob(DATABASE))
         if sum(file.stat().st_blocks * 512 for file in files) > MAX_BYTES:
             return False

@@ -1,11 +1,12 @@
-"""Trainings are run by a state machine in AWS Step Functions: one execution each, of the same name.
+"""Runs trainings in a state machine of AWS Step Functions: one execution each, with the training's id as
+name.
 
 `infra/training_state_machine.py` defines the machine. An execution's input is
 
     {"collection": "shoes", "training_id": "20260720t101500-4f2a1c", "source": "zip" | "collection",
      "zip_key": "shoes/training/20260720t101500-4f2a1c.zip", "hyperparameters": {"views": "6", …}}
 
-It is made of what never changes in a training's record, so that starting it twice is starting it once.
+It uses only immutable parts of a training's record, so that starting a training twice has no further effect.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from lookalike.errors import StoreUnavailable
 from lookalike.storage import Store
 from lookalike.training_jobs import Training, Trainings, zip_key
 
-CANCELLED = "cancelled, as asked"
+CANCELLED = "cancelled by the user"
 STARTED_ALREADY = "ExecutionAlreadyExists"
 NEVER_STARTED = "ExecutionDoesNotExist"
 
 
 def execution_input(training: Training) -> dict[str, Any]:
-    """What the machine is started with; equal for equal trainings."""
+    """The execution's input; equal for equal trainings."""
     return {
         "collection": training.collection,
         "training_id": training.id,
@@ -37,17 +38,17 @@ def execution_input(training: Training) -> dict[str, Any]:
 
 
 def execution_arn(machine_arn: str, training_id: str) -> str:
-    """The execution that carries out a training."""
+    """The execution that runs a training."""
     return f"{machine_arn.replace(':stateMachine:', ':execution:')}:{training_id}"
 
 
 class StateMachineTrainer:
-    """The `lookalike.training_jobs.trainer.Trainer` of the cloud.
+    """The `lookalike.training_jobs.trainer.Trainer` on AWS.
 
     Args:
         machine_arn: of the state machine.
         images: the images root, for the zip file of a training that is cancelled.
-        artifacts: the artifacts root, where the records are.
+        artifacts: the artifacts root, which has the records.
         client: of Step Functions; None: boto3 makes one when it is first needed.
     """
 
@@ -61,15 +62,15 @@ class StateMachineTrainer:
     def _client(self) -> Any:
         if self._given is not None:
             return self._given
-        import boto3  # a third of a second that a search never pays
+        import boto3  # the import takes a third of a second; searches do not need it
 
         return boto3.client("stepfunctions", region_name=self._machine_arn.split(":")[3])
 
     def check(self) -> None:
-        """Trainings can be carried out here."""
+        """Do nothing: this deployment can run trainings."""
 
     def begin(self, collection: str, training_id: str) -> None:
-        """Start the execution of a training; once it was started, this changes nothing.
+        """Start the execution of a training; does nothing if it was started before.
 
         Raises:
             TrainingNotFound: there is no such training.
@@ -85,9 +86,9 @@ class StateMachineTrainer:
         )
 
     def cancel(self, collection: str, training_id: str) -> None:
-        """Stop the execution, and with it the training job; write down that it ended.
+        """Stop the execution, and with it the training job; mark the record as cancelled.
 
-        A stopped execution runs no further step, not even its last one, so the record is ended here.
+        A stopped execution runs no further step, not even its last one, so this updates the record.
 
         Raises:
             StoreUnavailable: Step Functions did not answer; call again.
@@ -104,7 +105,7 @@ class StateMachineTrainer:
         self._images.delete(zip_key(collection, training_id))
 
     def _ask(self, call: Callable[[], object], *, passed: str) -> None:
-        """Call Step Functions; the error code `passed` means that all is as it should be."""
+        """Call Step Functions; the error code `passed` counts as success."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

@@ -1,7 +1,7 @@
-"""The steps after a training job, each of which may run twice, or be killed and run again.
+"""The steps after a training job, each of which is safe to run twice, also after a kill.
 
 A state machine (`infra/training_state_machine.py`) calls them through `lambdas/ingest/training_steps.py`.
-The record says how far it is; what exists already is not made again.
+The record has the progress; existing results are not made again.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Pipeline:
 
         Raises:
             TrainingCancelled: as `register`.
-            StoreUnavailable: it may succeed when it is called again.
+            StoreUnavailable: a retry may succeed.
         """
         self._active()
         places = [parse_key(self._collection, key) for key in keys]
@@ -108,14 +108,14 @@ class Pipeline:
         return Encoding(self._library, self._collection, encoder_id).encode(ids) if ids else 0
 
     def publish(self, encoder_id: str) -> Publication:
-        """Encode what arrived meanwhile, build a snapshot, and use the encoder if it is better.
+        """Encode new items, build a snapshot, and publish the encoder if it is better.
 
         The comparison of the training decides; if there was none, one on the items of the collection does.
 
         Raises:
             TrainingCancelled, EncodingCancelled: as `register`.
             InvalidInput: the encoders cannot be compared.
-            StoreUnavailable, Conflict: it may succeed when it is called again.
+            StoreUnavailable, Conflict: a retry may succeed.
         """
         training = self._active()
 
@@ -139,7 +139,7 @@ class Pipeline:
         return done
 
     def conclude(self, failed: Mapping[str, Mapping[str, Any]]) -> Conclusion:
-        """End the record, and remove the zip file. A training that has ended stays as it is.
+        """End the record, and remove the zip file. A training that has ended is not changed.
 
         Args:
             failed: error name and cause of the step that failed, by its name; empty if none did.

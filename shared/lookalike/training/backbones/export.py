@@ -1,7 +1,7 @@
 """Backbone → encoder folder: `encoder.json`, `encoder.tflite` and, with calibration, `encoder.int8.tflite`.
 
-What int8 costs is measured on pictures that took no part in its calibration, and an int8 file that departs
-too far is not kept.
+The accuracy of int8 is measured on images that were not used for calibration. An int8 file whose vectors
+differ too much from fp32 is not kept.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from lookalike.training.backbones.trial import encode_in_child
 from lookalike.types import Pixels, Precision
 
 MIN_MEAN_COSINE = 0.98
-"""Least mean cosine between int8 and fp32 vectors of the held-out pictures. For scale, on EfficientNet-Lite0:
-0.996 (what it gets) costs 0.1 to 0.4 points of recall@1, 0.988 (with every layer in int8) 0.2 to 0.8."""
+"""Least mean cosine between int8 and fp32 vectors of the held-out images. For scale, on EfficientNet-Lite0:
+0.996 (its measured value) costs 0.1 to 0.4 points of recall@1, 0.988 (with every layer in int8) 0.2 to
+0.8."""
 MAX_CALIBRATION_PICTURES = 250
 MIN_CALIBRATION_PICTURES = 10
 HELD_OUT_EVERY = 5
@@ -61,33 +62,33 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
     normalized: bool = True,
     progress: Progress | None = None,
 ) -> EncoderManifest:
-    """Export `backbone` to the folder `target`, which appears whole or not at all.
+    """Export `backbone` to the folder `target`, atomically.
 
     Args:
         backbone: see `backbones.load_backbone`.
         target: a folder that does not exist yet, or is empty.
-        name: of the encoder; None takes the backbone's.
-        calibration: pictures, uint8 (height, width, 3) of any size, like those that will be encoded. The
+        name: of the encoder; None: the backbone's name.
+        calibration: images, uint8 (height, width, 3) of any size, typical of those that will be encoded. The
             first 250 are used: four fifths to quantise, one fifth to measure. None: no int8 file is made.
         bound: least mean cosine of int8 to fp32 vectors. Below it, or if the int8 file cannot be made or run,
             only fp32 is kept, and the manifest's `details["int8_refused"]` says why.
-        require_int8: raise in place of keeping fp32 only.
-        size: input side in pixels, where the backbone leaves it open.
-        pixel_range: the backbone's input for a black and a white pixel; None knows it for presets.
-        preprocess: the way from picture to input; None takes the default, at the backbone's size.
-        normalized: scale vectors to unit length. If not, they keep their own, for metrics l2 and l1 only.
-        progress: is told what is being done, in a few words.
+        require_int8: raise instead of keeping only fp32.
+        size: input side in pixels, if the backbone does not fix it.
+        pixel_range: the backbone's input for a black and a white pixel; None: the preset's.
+        preprocess: how an image becomes the input; None: the default, at the backbone's size.
+        normalized: scale vectors to unit length. Unscaled vectors work with metrics l2 and l1 only.
+        progress: called with a short description of each step.
 
     Raises:
         BackboneNotFound, Incompatible: from `load_backbone`, or LiteRT cannot express the model in fp32.
         EncoderRejected: int8 was required, and is below `bound` or cannot be made or run.
-        InvalidInput: a name, picture or preprocessing that cannot be used, or too few pictures.
-        Conflict: `target` holds something.
+        InvalidInput: a name, image or preprocessing that cannot be used, or too few images.
+        Conflict: `target` is not empty.
     """
-    tell = progress or _silent
+    report = progress or _silent
     _check_name(name)
     _check_target(target)
-    tell(f"loading {backbone}")
+    report(f"loading {backbone}")
     source = load_backbone(
         backbone, size=size or (preprocess.size if preprocess else None), pixel_range=pixel_range
     )
@@ -99,10 +100,10 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         bound=bound,
         preprocess=preprocess,
         normalized=normalized,
-        progress=tell,
+        progress=report,
         require_int8=require_int8,
     )
-    tell(f"made {manifest.id}")
+    report(f"made {manifest.id}")
     return manifest
 
 
@@ -120,7 +121,7 @@ def export_backbone(  # noqa: PLR0913  # as above
     details: Mapping[str, Any] | None = None,
 ) -> EncoderManifest:
     """Export a loaded backbone; see `build_encoder`. `details` go into the manifest."""
-    tell = progress or _silent
+    report = progress or _silent
     steps = preprocess or source.preprocess
     if steps.size != source.size:
         raise InvalidInput(
@@ -134,10 +135,10 @@ def export_backbone(  # noqa: PLR0913  # as above
         folder = Path(staging) / "encoder"
         folder.mkdir()
         vector = VectorSpec("image", source.dimension, normalized)
-        manifest = _export_fp32(source, folder, name, steps, vector, tell)
+        manifest = _export_fp32(source, folder, name, steps, vector, report)
         manifest = replace(manifest, details={**manifest.details, **(details or {})})
         if pictures is not None:
-            manifest = _export_int8(source, folder, manifest, pictures, bound, tell)
+            manifest = _export_int8(source, folder, manifest, pictures, bound, report)
             if require_int8:
                 manifest.precision("int8")
         (folder / MANIFEST_FILE).write_bytes(manifest.dump())
@@ -146,9 +147,9 @@ def export_backbone(  # noqa: PLR0913  # as above
 
 
 def _export_fp32(
-    source: Backbone, folder: Path, name: str, preprocess: Preprocess, vector: VectorSpec, tell: Progress
+    source: Backbone, folder: Path, name: str, preprocess: Preprocess, vector: VectorSpec, report: Progress
 ) -> EncoderManifest:
-    tell("converting to LiteRT fp32")
+    report("converting to LiteRT fp32")
     return _identified(
         EncoderManifest(
             id="",
@@ -170,15 +171,15 @@ def _export_int8(
     fp32: EncoderManifest,
     pictures: Sequence[Pixels],
     bound: float,
-    tell: Progress,
+    report: Progress,
 ) -> EncoderManifest:
     held_out = pictures[::HELD_OUT_EVERY]
     seen = [picture for number, picture in enumerate(pictures) if number % HELD_OUT_EVERY]
-    tell(f"quantising to int8 on {len(seen)} pictures")
+    report(f"quantising to int8 on {len(seen)} images")
     try:
         model, float_layers = to_int8(source.features, source.size, seen)
     except Incompatible as error:
-        return _without_int8(fp32, folder, f"it cannot be made: {error}", tell)
+        return _without_int8(fp32, folder, f"it cannot be made: {error}", report)
     info = _write_model(folder, "int8", model)
     both = _identified(
         replace(
@@ -196,20 +197,21 @@ def _export_int8(
     try:
         cosine = _mean_cosine(both, folder, held_out)
     except Incompatible as error:
-        return _without_int8(fp32, folder, f"it cannot be run: {error}", tell)
-    tell(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other pictures")
+        return _without_int8(fp32, folder, f"it cannot be run: {error}", report)
+    report(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other images")
     if cosine >= bound:
         kept = replace(info, mean_cosine_to_fp32=round(cosine, 5))
         return replace(both, precisions={**fp32.precisions, "int8": kept})
     refusal = f"its mean cosine to fp32 is {cosine:.4f}, and {bound:.4f} or more is wanted"
-    return _without_int8(fp32, folder, refusal, tell, "More, and more typical, images may help")
+    return _without_int8(fp32, folder, refusal, report, "More, and more typical, images may help")
 
 
 def _without_int8(
-    fp32: EncoderManifest, folder: Path, reason: str, tell: Progress, advice: str = ""
+    fp32: EncoderManifest, folder: Path, reason: str, report: Progress, advice: str = ""
 ) -> EncoderManifest:
-    """The fp32 encoder, with a note why it has no int8 file. A failed quantisation never fails the export."""
-    tell(f"int8 refused: {reason}; only fp32 is kept. {advice}".rstrip(". "))
+    """The fp32 encoder, with the reason why it has no int8 file. A failed quantisation never fails the
+    export."""
+    report(f"int8 refused: {reason}; only fp32 is kept. {advice}".rstrip(". "))
     (folder / MODEL_FILES["int8"]).unlink(missing_ok=True)
     return replace(fp32, details={**fp32.details, REFUSAL: reason})
 
@@ -228,10 +230,10 @@ def _calibration_inputs(pictures: Iterable[Pixels], preprocess: Preprocess) -> l
     inputs = [_as_input(picture, preprocess) for picture in islice(pictures, MAX_CALIBRATION_PICTURES)]
     if len(inputs) < MIN_CALIBRATION_PICTURES:
         raise InvalidInput(
-            "too few pictures to calibrate int8",
+            "too few images to calibrate int8",
             got=len(inputs),
             expected=f"{MIN_CALIBRATION_PICTURES} or more; about 200 are good",
-            fix="Give more pictures, or none to get fp32 only.",
+            fix="Give more images, or none to get fp32 only.",
         )
     return inputs
 
@@ -239,7 +241,7 @@ def _calibration_inputs(pictures: Iterable[Pixels], preprocess: Preprocess) -> l
 def _as_input(picture: Pixels, preprocess: Preprocess) -> Pixels:
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise InvalidInput(
-            "a calibration picture cannot be used",
+            "a calibration image cannot be used",
             got=f"{picture.dtype} {picture.shape}",
             expected="uint8 (height, width, 3)",
         )
@@ -275,4 +277,4 @@ def _check_target(target: Path) -> None:
 
 
 def _silent(_message: str) -> None:
-    """Nobody listens."""
+    """Ignore progress."""

@@ -31,13 +31,14 @@ class Backbone:
     """A loaded feature extractor.
 
     Attributes:
-        name: short, fit for an encoder's name.
-        source: preset name, handle or folder, as it was asked for.
+        name: short, valid as an encoder's name.
+        source: preset name, handle or folder, as passed to `load_backbone`.
         size: side of its square input, in pixels.
         dimension: of its feature vector.
         features: (n, size, size, 3) float32 RGB in 0..255 → (n, dimension) float32.
-        digest: hash of all that decides its numbers, in hexadecimal; names its cached features.
-        taps: pixels as above → (activations before the last stages, features); None if it cannot be cut.
+        digest: hexadecimal hash of everything that determines its features; the name of their cache.
+        taps: pixels as above → (activations before the last stages, features); None if the backbone cannot be
+            split.
         keep: the loaded object. Its functions hold their variables weakly, so it must outlive them.
     """
 
@@ -52,7 +53,7 @@ class Backbone:
 
     @property
     def preprocess(self) -> Preprocess:
-        """How a picture becomes this backbone's input: the project's default, at its size."""
+        """The project's default preprocessing, at this backbone's input size."""
         return Preprocess(size=self.size)
 
 
@@ -64,14 +65,14 @@ def load_backbone(
     Args:
         backbone: `efficientnet-lite0|1|2`, a preset of `presets.PRESETS`, a TF-Hub handle, or a SavedModel
             folder.
-        size: input side in pixels; None takes the preset's, else the model's own, else 224. The packaged
-            networks take any.
-        pixel_range: model input for a black and a white pixel; None takes the preset's or the packaged
-            network's, else (0, 1).
+        size: input side in pixels; None: the preset's, else the model's own, else 224. The packaged networks
+            take any size.
+        pixel_range: model input for a black and a white pixel; None: the preset's or the packaged network's,
+            else (0, 1).
 
     Raises:
         BackboneNotFound: unknown name, no model in the folder, or the handle cannot be downloaded.
-        Incompatible: the model does not turn pictures into one vector each.
+        Incompatible: the model does not return one vector per image.
     """
     if backbone in PACKAGED:
         return _packaged(backbone, size, pixel_range)
@@ -86,7 +87,7 @@ def load_backbone(
         return function(scaled(pixels))
 
     dimension = _checked_dimension(features, side, backbone)
-    # A folder's path says nothing on another machine.
+    # A folder's path is meaningless on another machine.
     source = backbone if preset or "://" in backbone else f"SavedModel {Path(backbone).name}"
     digest = _digest(_content_of(preset.handle if preset else backbone), side, repr(pixel_range))
     return Backbone(_short_name(backbone), source, side, dimension, features, (loaded, function), digest)
@@ -117,7 +118,7 @@ def _digest(*parts: object) -> str:
 
 
 def _content_of(backbone: str) -> str:
-    """Hash of a SavedModel folder's files; a handle stands for itself, because it names a version."""
+    """Hash of a SavedModel folder's files; a handle is returned as it is, because it names a version."""
     folder = Path(backbone)
     if not folder.is_dir():
         return backbone
@@ -130,8 +131,8 @@ def _content_of(backbone: str) -> str:
 def _normaliser(pixel_range: tuple[float, float]) -> TensorFunction:
     """0..255 → `pixel_range`, linearly.
 
-    As a 1 × 1 depthwise convolution with a bias, because that is one operation with exact 8-bit steps once it
-    is quantised; a product and a sum are two, each of which rounds, and the first layer amplifies it.
+    A 1 × 1 depthwise convolution with a bias is one operation with exact 8-bit steps when quantised. A
+    product and a sum are two operations; each of them rounds, and the first layer amplifies the error.
     """
     black, white = pixel_range
     kernel = tf.constant((white - black) / WHITE, tf.float32, (1, 1, 3, 1))
@@ -156,7 +157,7 @@ def _hub_load(handle: str) -> Any:
         )
     try:
         return hub.load(handle)
-    # Whatever a resolver, an archive or a foreign SavedModel throws: there is no common base class.
+    # Resolvers, archives and foreign SavedModels raise errors without a common base class.
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         if is_folder:
@@ -173,7 +174,7 @@ def _hub_load(handle: str) -> Any:
 
 
 def _callable_of(loaded: Any, backbone: str) -> tuple[TensorFunction, int | None]:
-    """The function that gives features, and the input side if the model fixes one."""
+    """The function that computes features, and the input side if the model fixes one."""
     if callable(loaded):
         return (lambda pixels: _one_tensor(_call(loaded, pixels), backbone)), _side_of_call(loaded)
     signatures: Mapping[str, Any] = getattr(loaded, "signatures", {})
@@ -200,7 +201,7 @@ def _signature(signature: Any, backbone: str) -> tuple[TensorFunction, int | Non
     inputs = signature.structured_input_signature[1]
     if len(inputs) != 1:
         raise Incompatible(
-            f"{backbone} does not take one picture", got=f"inputs {sorted(inputs)}", expected="one input"
+            f"{backbone} does not take one image", got=f"inputs {sorted(inputs)}", expected="one input"
         )
     ((argument, spec),) = inputs.items()
     return (
@@ -242,7 +243,7 @@ def _checked_dimension(features: Any, side: int, backbone: str) -> int:
         result = features(tf.zeros((1, side, side, 3), tf.float32))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise Incompatible(
-            f"{backbone} does not take pictures of {side} × {side} pixels",
+            f"{backbone} does not take images of {side} × {side} pixels",
             got=str(error)[:300],
             fix="Name the input size that the model was made for.",
         ) from error
@@ -250,7 +251,7 @@ def _checked_dimension(features: Any, side: int, backbone: str) -> int:
     dtype = getattr(result, "dtype", type(result).__name__)
     if len(shape) != 2 or shape[0] != 1 or dtype != tf.float32:
         raise Incompatible(
-            f"{backbone} does not give one feature vector for a picture",
+            f"{backbone} does not give one feature vector for an image",
             got=f"{getattr(dtype, 'name', dtype)} {shape} for an input of {(1, side, side, 3)}",
             expected="float32 (1, dimension)",
             fix="Take the feature_vector variant of the model, pooled and without the classifier.",

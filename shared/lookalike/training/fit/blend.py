@@ -1,15 +1,16 @@
-"""How much of the backbone's own features a trained vector keeps.
+"""Blend trained features with the backbone's own features.
 
-A layer trained on "shoes" forgets colours: pictures of one category fall together. The vector therefore is
-two unit-length parts side by side, √w × trained and √(1 − w) × frozen, whose cosine is w × the trained cosine
-+ (1 − w) × the frozen one: categories decide first, and within one, what the backbone saw. The frozen part
-is standardised and reduced by principal components, which costs it nothing measurable.
+A layer trained on "shoes" loses colours: images of one category get nearly the same vector. The vector
+therefore concatenates two unit-length parts, √w × trained and √(1 − w) × frozen, whose cosine is w × the
+trained cosine + (1 − w) × the frozen one: categories decide first, and the backbone's features order images
+within a category. The frozen part is standardised and reduced by principal components, with no measurable
+loss.
 
-The share w is chosen on held-out pictures. Detail is measured without labels: another view of a picture must
-find that very picture among all of its category (instance discrimination, Wu et al. 2018,
+The share w is chosen on held-out images. Detail is measured without labels: another view of an image must
+find that same image among all of its category (instance discrimination, Wu et al. 2018,
 https://arxiv.org/abs/1805.01978). The w that keeps the most detail is taken among those that cost at most one
-point of mAP@R, and at most a tenth of what is missing to 1: where held-out pictures are found nearly always,
-because they resemble the ones learnt from, a point is much.
+point of mAP@R, and at most a tenth of the distance to 1: where held-out images resemble the training images
+and are nearly always found, a whole point is too much.
 """
 
 from __future__ import annotations
@@ -26,31 +27,32 @@ from lookalike.types import Vectors
 
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.3, 0.0)
 COST = 0.01
-"""Of mAP@R, that keeping detail may cost at most."""
+"""Largest loss of mAP@R for keeping detail."""
 COST_SHARE = 0.1
-"""The same, as a part of what the best share lacks to 1."""
+"""The same, as a fraction of the distance from the best share's mAP@R to 1."""
 COMPONENTS = 256
 SMALLEST = 1e-6
 SMALLEST_DEVIATION = 1e-3
 """Least deviation by which a feature is divided, as a share of the features' root mean square deviation. A
-feature that hardly ever fires would get a weight of a million; int8 cannot express such a weight (XNNPACK
+feature that is almost always 0 would get a weight of a million; int8 cannot express such a weight (XNNPACK
 refuses a layer in which one step of the input moves the output by 256 of its steps or more)."""
 SMALLEST_VARIANCE = float(np.finfo(np.float32).eps)
-"""Least variance of a component that is kept, as a share of the largest. What is below is rounding of the
-features. n images have at most n − 1 components; the others point anywhere, and differ by processor."""
+"""Least variance of a component that is kept, as a share of the largest. Smaller variances are rounding
+errors of the features. n images have at most n − 1 components; the directions of the others are arbitrary,
+and differ by processor."""
 SAMPLE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """What one share of trained features comes to on held-out pictures.
+    """Metrics of one share of trained features on held-out images.
 
     Attributes:
         share: w.
         recall_at_1: of categories.
         map_at_r: of categories.
-        detail: part of the held-out pictures of which another view finds that very picture first, among all
-            pictures of its category.
+        detail: share of the held-out images for which another view finds that same image first, among all
+            images of its category.
     """
 
     share: float
@@ -65,7 +67,7 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """The affine map from frozen features to their part of the vector, before it gets unit length.
+    """The affine map from frozen features to their part of the vector, before scaling to unit length.
 
     Attributes:
         kernel: (features, components) float32.
@@ -80,7 +82,7 @@ class Frozen:
         """Standardise and reduce to at most 256 principal components.
 
         Args:
-            features: (n, d) float32, of training pictures; at most 5,000 of them, evenly taken, are used.
+            features: (n, d) float32, of training images; at most 5,000 of them, evenly spaced, are used.
         """
         sample = features[:: max(1, -(-len(features) // SAMPLE))].astype(np.float64)
         mean, deviation = sample.mean(axis=0), sample.std(axis=0)
@@ -100,7 +102,7 @@ class Frozen:
 
 
 def blended(trained: Vectors, frozen: Vectors, share: float) -> Vectors:
-    """Both parts side by side, of unit length in all; one part alone where the share is 0 or 1."""
+    """Both parts concatenated, with unit length in total; only one part if the share is 0 or 1."""
     if share in (0.0, 1.0):
         return trained if share else frozen
     return np.hstack([np.sqrt(share) * trained, np.sqrt(1 - share) * frozen]).astype(np.float32)
@@ -108,24 +110,24 @@ def blended(trained: Vectors, frozen: Vectors, share: float) -> Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Pictures with both parts of their vectors, and their classes."""
+    """Images with both parts of their vectors, and their classes."""
 
     trained: Vectors
     frozen: Vectors
     labels: NDArray[np.int64]
 
     def at(self, share: float) -> Vectors:
-        """Their vectors at one share."""
+        """The vectors at one share."""
         return blended(self.trained, self.frozen, share)
 
 
 def trades(queries: Side, others: Side, gallery: Side) -> list[Trade]:
-    """One line for each share.
+    """The metrics of each share.
 
     Args:
-        queries: held-out pictures.
+        queries: held-out images.
         others: another view of each of them.
-        gallery: training pictures.
+        gallery: training images.
     """
     lines = []
     for share in SHARES:
@@ -137,7 +139,7 @@ def trades(queries: Side, others: Side, gallery: Side) -> list[Trade]:
 
 
 def choose(lines: Sequence[Trade]) -> float:
-    """The share that keeps the most detail at a cost that is affordable; the larger one of two."""
+    """The share that keeps the most detail at an acceptable cost; of equal ones the larger."""
     best = max(line.map_at_r for line in lines)
     cost = min(COST, COST_SHARE * (1 - best))
     affordable = [line for line in lines if line.map_at_r >= best - cost]

@@ -1,7 +1,7 @@
-"""What the backbone gave for views of pictures, on disk: computed once, read in every epoch and every rerun.
+"""Cache of backbone features on disk: computed once, read in every epoch and every rerun.
 
 One LMDB file (Symas, http://www.lmdb.tech/doc/) for each backbone. Its transactions are atomic, so a killed
-training loses at most the last batch; readers see the file through memory, without copies.
+training loses at most the last batch; readers map the file into memory, without copies.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Kind = Literal["features", "activations"]
 _PREFIX: Mapping[Kind, bytes] = {"features": b"f", "activations": b"a"}
 _PICTURE = b"p"
 MAP_BYTES = 1 << 40
-"""An upper bound, for which LMDB reserves addresses and no space."""
+"""Upper bound of the file size. LMDB reserves addresses for it, not disk space."""
 
 Values = NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """What was learnt of a picture when it was decoded.
+    """Facts about an image from decoding it.
 
     Attributes:
         perceptual_hash: 32 bytes; None if it has too few features.
-        rejected: why it cannot be decoded; then nothing else is kept of it.
+        rejected: why it cannot be decoded; then nothing else is cached for it.
     """
 
     perceptual_hash: bytes | None = None
@@ -43,10 +43,10 @@ class PictureFacts:
 
 
 class ActivationCache:
-    """Values of one backbone by content hash and view. One process writes, any number read.
+    """Values of one backbone by content hash and view. One process writes; any number may read.
 
     Args:
-        folder: made if it is not there.
+        folder: created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,7 +67,7 @@ class ActivationCache:
         self._file.close()
 
     def facts(self, digests: Sequence[bytes]) -> dict[bytes, PictureFacts]:
-        """What is known of the pictures among `digests` that were decoded before."""
+        """The facts about those images of `digests` that were decoded before."""
         found = {}
         with self._file.begin() as transaction:
             for digest in digests:
@@ -79,7 +79,7 @@ class ActivationCache:
         return found
 
     def missing(self, digest: bytes, kind: Kind, views: int) -> list[int]:
-        """Those of the views 0 to `views` − 1 that are not kept."""
+        """Those of the views 0 to `views` − 1 that are not cached."""
         with self._file.begin() as transaction, transaction.cursor() as cursor:
             return [number for number in range(views) if not cursor.set_key(_key(kind, digest, number))]
 
@@ -88,7 +88,7 @@ class ActivationCache:
         pictures: Mapping[bytes, PictureFacts],
         values: Mapping[tuple[Kind, bytes, int], NDArray[Any]],
     ) -> None:
-        """Keep a batch, all of it or nothing. Values are kept as float16.
+        """Store a batch atomically. Values are stored as float16.
 
         Raises:
             StoreUnavailable: the disk is full.
@@ -105,14 +105,14 @@ class ActivationCache:
             raise StoreUnavailable(
                 "the cache of features cannot be written",
                 got=str(error),
-                fix="Make room, or name another folder with --cache or XDG_CACHE_HOME.",
+                fix="Free some space, or name another folder with --cache or XDG_CACHE_HOME.",
             ) from error
 
     def read(self, kind: Kind, wanted: Sequence[tuple[bytes, int]], shape: tuple[int, ...]) -> Values:
         """Values of (content hash, view) pairs: (n, *shape) float16.
 
         Raises:
-            KeyError: one is not kept.
+            KeyError: one is not cached.
         """
         values = np.empty((len(wanted), *shape), np.float16)
         with self._file.begin(buffers=True) as transaction:

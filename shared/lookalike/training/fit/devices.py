@@ -1,4 +1,4 @@
-"""What TensorFlow computes on."""
+"""The devices that TensorFlow computes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BFLOAT16_SINCE = (8, 0)
 
 
 def compute_type() -> Any:
-    """bfloat16 where every GPU computes in it, else float32; a TensorFlow dtype."""
+    """bfloat16 if every GPU supports it, else float32; a TensorFlow dtype."""
     gpus = tf.config.list_physical_devices("GPU")
     capabilities = [
         tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus

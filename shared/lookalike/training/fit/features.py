@@ -1,7 +1,7 @@
-"""Pictures → what the frozen backbone gives for their views, by way of the cache.
+"""Extract features of images' views with the frozen backbone, through the cache.
 
-The backbone runs on LiteRT, which is three times as fast as TensorFlow on a CPU, one picture at a time on
-each core; every picture is decoded once for all its views.
+The backbone runs on LiteRT, which is three times as fast as TensorFlow on a CPU, with one image at a time per
+core. Each image is decoded once for all its views.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from lookalike.training.fit.cache import ActivationCache, Kind, PictureFacts, Va
 from lookalike.types import Pixels
 
 BATCH = 32
-"""Pictures that are kept together; what a kill can cost."""
+"""Images stored per batch; a kill loses at most one batch."""
 
 Step = Callable[[int, int], None]
-"""Told how many pictures are done, of how many; it may raise to stop."""
+"""Called with the numbers of images done and of all images; it may raise to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What is known of pictures after extraction, in their order.
+    """Facts about images after extraction, in their order.
 
     Attributes:
         digests: content hash of each file.
-        hashes: (n, 32) uint8 perceptual hashes; zeros where a picture is too plain to have one.
-        rejected: by position, why a picture cannot be used.
-        computed: how many views went through the backbone now; the others were in the cache.
+        hashes: (n, 32) uint8 perceptual hashes; zeros where an image is too plain to have one.
+        rejected: by position, why an image cannot be used.
+        computed: number of views that the backbone computed now; the others were in the cache.
     """
 
     digests: list[bytes]
@@ -52,16 +52,16 @@ class Extraction:
 
 
 class Extractor:
-    """A backbone, ready to give features and, if wanted, the activations before its last stages.
+    """A backbone that extracts features and, optionally, the activations before its last stages.
 
     Args:
-        backbone: of which.
-        cache: of that backbone; see `cache_folder`.
-        activations: keep these too.
-        threads: pictures side by side.
+        backbone: the feature extractor.
+        cache: the cache of that backbone; see `cache_folder`.
+        activations: cache the activations too.
+        threads: images processed in parallel.
 
     Raises:
-        Incompatible: activations are wanted of a backbone that cannot be cut.
+        Incompatible: activations are requested from a backbone that cannot be split.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Extractor:
         self._local = threading.local()
 
     def extract(self, files: Sequence[Path], count: int, limits: ImageLimits, step: Step) -> Extraction:
-        """Make sure that `count` views of each picture are in the cache.
+        """Compute the missing ones of `count` views of each image.
 
         Args:
-            files: the pictures.
+            files: the images.
             count: views of each.
-            limits: what a picture may be; one that exceeds them is rejected.
-            step: told of progress.
+            limits: limits on an image's size; one that exceeds them is rejected.
+            step: called with progress.
 
         Raises:
             StoreUnavailable: the cache cannot be written.
@@ -154,7 +154,7 @@ class Extractor:
 
 
 def not_cuttable(backbone: Backbone) -> Incompatible:
-    """The error for a backbone of which nothing but layers on top can be trained."""
+    """The error for a backbone that cannot be trained itself, only layers on top of it."""
     return Incompatible(
         "this backbone cannot be trained itself, only a layer on top of it",
         got=backbone.name,
@@ -164,7 +164,7 @@ def not_cuttable(backbone: Backbone) -> Incompatible:
 
 
 def cache_folder(root: Path, backbone: Backbone) -> Path:
-    """Where the values of one backbone are kept: named by all that decides them."""
+    """The cache folder of one backbone, named by everything that determines its values."""
     return root / f"{backbone.name}-{backbone.digest}-{backbone.preprocess.version}.{views.VERSION}"
 
 
@@ -178,7 +178,7 @@ def _digest(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").digest()
-    except OSError:  # looked at again, and rejected with its reason, when it is to be decoded
+    except OSError:  # checked again, and rejected with its reason, when it is decoded
         return hashlib.sha256(f"unreadable\0{file}".encode()).digest()
 
 

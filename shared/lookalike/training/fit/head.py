@@ -1,4 +1,4 @@
-"""The feature-vector layer and the classification layer: what is trained on top of the backbone."""
+"""The feature-vector layer and the classification layer, which are trained on top of the backbone."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ BLOCK = 8_192
 
 
 class Head(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
-    """Standardise, drop out, perhaps a hidden layer, the feature layer; and one weight vector for each class.
+    """Standardisation, dropout, an optional hidden layer, the feature layer, and one weight vector per class.
 
-    Mean and variance of the features are those of the training set, measured once: features of a frozen
-    backbone do not drift, so nothing has to be tracked, and training and serving see the same numbers.
+    Mean and variance of the features are measured once, on the training set: features of a frozen backbone do
+        not drift, so no moving averages are needed, and training and serving use the same numbers.
 
     Args:
         mean, deviation: (features,) float32, of the training features.
         dimension: of the embedding.
         classes: how many.
-        seed: of the first weights.
+        seed: of the initial weights.
         hidden: width of the hidden layer (ReLU); 0 for none. On frozen features it gains 2 to 8 points of
             mAP@R; trained last stages need none.
     """
@@ -59,7 +59,8 @@ class Head(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
 
     def __call__(self, features: Any, dropout_seed: Any = None) -> Any:
-        """(n, features) → (n, dimension), not of unit length; with a seed, as in training, with dropout."""
+        """(n, features) → (n, dimension), not of unit length. With a seed (in training), dropout is
+        applied."""
         x = (features - self.mean) * self.scale
         for number, (_, kernel, bias) in enumerate(self._layers):
             x = tf.nn.relu(x) if number else x
@@ -69,18 +70,18 @@ class Head(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         return x
 
     def trained(self) -> dict[str, tf.Variable]:
-        """What is trained, by name."""
+        """The trainable variables by name."""
         named = {f"{name}.kernel": kernel for name, kernel, _ in self._layers}
         named |= {f"{name}.bias": bias for name, _, bias in self._layers}
         return {**named, "classes": self.classes}
 
     @property
     def undecayed(self) -> list[str]:
-        """Names of what weight decay is to leave alone."""
+        """Names of the variables without weight decay."""
         return [f"{name}.bias" for name, _, _ in self._layers]
 
     def embed(self, features: Vectors) -> Vectors:
-        """(n, features) float32 → (n, dimension) float32 of unit length, as serving does it."""
+        """(n, features) float32 → (n, dimension) float32 of unit length, as in serving."""
         blocks = [
             self(tf.constant(features[start : start + BLOCK])).numpy()
             for start in range(0, len(features), BLOCK)

@@ -1,8 +1,8 @@
-"""The last stages of EfficientNet-Lite, or all of them, as something that trains quickly.
+"""The last stages of EfficientNet-Lite, or all of them, in a form that trains quickly.
 
-The same numbers as the Keras network in inference mode. Batch normalisation keeps the backbone's mean and
-variance (batches are small, and statistics that move would undo the frozen stages' work); so it is one
-factor on the kernel and one bias, which saves a sixth of the time of a step.
+Computes the same values as the Keras network in inference mode. Batch normalisation keeps the backbone's mean
+and variance (batches are small, and moving statistics would not fit the frozen stages). So it becomes one
+factor on the kernel and one bias, which makes a step a sixth faster.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class NormedConvolution(tf.Module):  # type: ignore[misc]  # TensorFlow has no t
         strides = (1, self.stride, self.stride, 1)
         kernel = self.kernel * (scale[:, tf.newaxis] if self.depthwise else scale)
         convolve = tf.nn.depthwise_conv2d if self.depthwise else tf.nn.conv2d
-        # Variables stay float32; only the arithmetic is done in the type of what comes in.
+        # Variables stay float32; only the arithmetic uses the type of the input.
         x = convolve(x, tf.cast(kernel, x.dtype), strides, "SAME")
         return tf.nn.bias_add(x, tf.cast(self.beta - self.mean * scale, x.dtype))
 
@@ -65,14 +65,14 @@ class Tail(tf.Module):  # type: ignore[misc]
 
     Args:
         model: the whole network, with its weights, made with `tap`.
-        variant: which network that is.
-        whole: begin with the pixels.
-        compute: type in which it computes. bfloat16 beside float32 variables is what is called mixed
-            precision (Kalamkar et al. 2019, https://arxiv.org/abs/1905.12322; no loss scaling is needed).
+        variant: which network it is.
+        whole: start from the pixels.
+        compute: type of the computation. bfloat16 with float32 variables is mixed precision (Kalamkar et al.
+            2019, https://arxiv.org/abs/1905.12322; no loss scaling is needed).
 
     Attributes:
-        shape: of what enters it, without the batch.
-        compiled: itself as a TensorFlow graph, kept by whoever made it first.
+        shape: of the input, without the batch.
+        compiled: this as a TensorFlow graph; None until it is compiled.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Tail(tf.Module):  # type: ignore[misc]
         self.compiled: Any = None
 
     def __call__(self, inputs: Any) -> Any:
-        """What enters the first of the blocks, (n, h, w, filters) float32 → (n, 1280) float32 features.
+        """Input of the first block, (n, h, w, filters) float32 → (n, 1280) float32 features.
 
         The whole network takes pixels, (n, size, size, 3) RGB in 0..255.
         """

@@ -1,7 +1,7 @@
 """The training loop: batches, AdamW with cosine decay, validation, early stopping, checkpoints.
 
-Everything random is drawn from (seed, epoch) or (seed, step), and an epoch ends with a checkpoint; so a
-training that was killed goes on to the very numbers it would have had.
+All randomness comes from (seed, epoch) or (seed, step), and every epoch ends with a checkpoint. So a killed
+training resumes with exactly the same results as without the kill.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ Monitor = Callable[["Epoch"], None]
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One stage of a training: what is trained, on what, and how.
+    """One phase of a training: the variables, the inputs and the optimiser's settings.
 
     Attributes:
-        name: for people and files.
-        variables: what is trained.
-        undecayed: names among them that weight decay leaves alone.
+        name: shown to users, and used in file names.
+        variables: the trainable variables.
+        undecayed: names of those without weight decay.
         embed: (inputs, dropout seed or None) → embeddings.
         classes: the class weights.
         inputs: row numbers and a random generator → a batch of inputs.
         labels: class of each row.
-        metrics: measured after each epoch; `map_at_r` decides which epoch is kept.
-        loss: which.
+        metrics: measured after each epoch; the epoch with the best `map_at_r` is kept.
+        loss: name of the loss; see `losses`.
         epochs, batch, learning_rate, weight_decay: of AdamW (Loshchilov and Hutter 2019,
             https://arxiv.org/abs/1711.05101), with cosine decay to 0 (https://arxiv.org/abs/1608.03983).
-        warm_up: epochs in which the learning rate rises from 0, so that the first, rough gradients do not
-            undo what the backbone knows (https://arxiv.org/abs/1706.02677).
+        warm_up: epochs in which the learning rate rises from 0, so that the first, noisy gradients do not
+            destroy the pretrained weights (https://arxiv.org/abs/1706.02677).
     """
 
     name: str
@@ -72,7 +72,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch, or a part of it, came to; `step` of `steps` are done, `metrics` are the newest."""
+    """Results of an epoch so far: `step` of `steps` are done, `metrics` are the newest."""
 
     phase: str
     number: int
@@ -85,7 +85,7 @@ class Epoch:
 
 @dataclass(slots=True)
 class _Progress:
-    """What a checkpoint holds beside arrays."""
+    """The parts of a checkpoint that are not arrays."""
 
     epoch: int = 0
     best: float = -1.0
@@ -95,18 +95,18 @@ class _Progress:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the last epoch; empty before there is one."""
+        """Metrics of the last epoch; empty before the first."""
         last = self.history[-1] if self.history else {}
         return {name: value for name, value in last.items() if name not in {"epoch", "loss"}}
 
 
 def fit(phase: Phase, checkpoint: Path, monitor: Monitor) -> list[dict[str, Any]]:
-    """Train; afterwards the variables hold the epoch that was best on validation.
+    """Train; afterwards the variables have the values of the best epoch on validation.
 
     Args:
-        phase: what to do.
-        checkpoint: a file; if it is there and is of the same phase, training goes on from it.
-        monitor: told of each epoch, and every few steps in between; it may raise to stop.
+        phase: what to train, and how.
+        checkpoint: a file; if it exists and belongs to the same phase, training resumes from it.
+        monitor: called after each epoch, and about every second in between; it may raise to stop.
 
     Returns:
         One record for each epoch: loss and metrics.
@@ -170,24 +170,24 @@ def _run_epoch(phase: Phase, step: Any, done: _Progress, steps: int, monitor: Mo
     epoch = done.epoch
     rng = np.random.default_rng([phase.seed, epoch])
     losses: list[Any] = []
-    told = time.monotonic()
+    reported = time.monotonic()
     for rows in epoch_batches(phase.labels, phase.batch, rng, pairwise=phase.loss in PAIRWISE):
         number = epoch * steps + len(losses)
         inputs = phase.inputs(rows, rng)
         losses.append(step(inputs, phase.labels[rows], tf.constant([phase.seed, number])))
-        if time.monotonic() - told > 1.0:
-            told = time.monotonic()
+        if time.monotonic() - reported > 1.0:
+            reported = time.monotonic()
             loss = float(losses[-1])
             monitor(Epoch(phase.name, epoch + 1, phase.epochs, len(losses), steps, loss, done.metrics))
     return float(np.mean([float(loss) for loss in losses]))
 
 
 def epoch_batches(labels: Labels, batch: int, rng: np.random.Generator, *, pairwise: bool) -> Iterator[Rows]:
-    """Row numbers, batch by batch; about as many as there are rows.
+    """Row numbers in batches; about as many in total as there are rows.
 
     Rare classes come up more often than their share, by the square root of how rare they are and at most
     four times, as in Mahajan et al. 2018, https://arxiv.org/abs/1805.00932. For pairwise losses a batch holds
-    up to 32 classes with as many pictures of each (Hermans et al. 2017, https://arxiv.org/abs/1703.07737).
+    up to 32 classes with as many images of each (Hermans et al. 2017, https://arxiv.org/abs/1703.07737).
     """
     if not pairwise:
         order = _balanced(labels, rng)
@@ -219,7 +219,7 @@ def _balanced(labels: Labels, rng: np.random.Generator) -> Rows:
 
 
 def _signature(phase: Phase) -> str:
-    """Names what a checkpoint is of, so that one of other options or data is never gone on from."""
+    """Identifies a checkpoint's options and data, so that training never resumes from another one's."""
     shapes = {name: list(variable.shape) for name, variable in phase.variables.items()}
     facts = [phase.name, shapes, phase.loss, phase.epochs, phase.batch, phase.learning_rate, phase.seed]
     text = json.dumps([*facts, phase.weight_decay, phase.warm_up, phase.labels.tolist()])

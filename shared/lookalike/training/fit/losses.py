@@ -1,7 +1,7 @@
-"""What makes pictures of one class near and those of different classes far.
+"""Losses that pull images of one class together and push different classes away.
 
-Every loss takes embeddings as the layer gives them, (n, dimension) float32, integer labels (n,), and the
-layer's class weights (dimension, classes); it gives one number, the mean over the batch.
+Every loss takes the layer's embeddings (n, dimension) float32, integer labels (n,), and the layer's class
+weights (dimension, classes). It returns one number, the mean over the batch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def softmax(embeddings: Any, labels: Any, class_weights: Any) -> Any:
     """Cross-entropy of softmax over inner products with the class weights, no bias.
 
     A classifier of unit-length features, as in NormFace (Wang et al. 2017, https://arxiv.org/abs/1704.06369),
-    would be `cosface` with margin 0; here lengths stay free, as in a plain classification layer.
+    would be `cosface` with margin 0; here lengths are not normalised, as in a plain classification layer.
     """
     return _cross_entropy(embeddings @ class_weights, labels)
 
@@ -46,7 +46,7 @@ def arcface(embeddings: Any, labels: Any, class_weights: Any) -> Any:
     limit = 1.0 - 1e-6
     sines = tf.sqrt(1.0 - tf.square(tf.clip_by_value(cosines, -limit, limit)))
     shifted = cosines * math.cos(ARCFACE_MARGIN) - sines * math.sin(ARCFACE_MARGIN)
-    # Beyond π − m the cosine would rise again; the paper's code goes on in a straight line there.
+    # Beyond π − m the cosine would rise again; the paper's code continues linearly there.
     turned = cosines < math.cos(math.pi - ARCFACE_MARGIN)
     shifted = tf.where(turned, cosines - ARCFACE_MARGIN * math.sin(ARCFACE_MARGIN), shifted)
     own = tf.one_hot(labels, tf.shape(cosines)[1], on_value=True, off_value=False, dtype=tf.bool)
@@ -57,8 +57,8 @@ def contrastive(embeddings: Any, labels: Any, class_weights: Any = None) -> Any:
     """Loss of a siamese network over all pairs of the batch (Hadsell, Chopra, LeCun 2006, "Dimensionality
     Reduction by Learning an Invariant Mapping"): d² for pairs of one class, max(0, m − d)² for others.
 
-    Each kind is averaged by itself, because pairs of different classes are many more; and those of them that
-    are farther apart than m are left out of the mean, because the few that are not would drown among them.
+    Each kind is averaged separately, because there are many more pairs of different classes. Those with a
+    distance above m are left out of the mean; otherwise their zeros would hide the few that are closer.
     """
     del class_weights
     distances = _distances(embeddings)
@@ -71,7 +71,7 @@ def contrastive(embeddings: Any, labels: Any, class_weights: Any = None) -> Any:
 def triplet(embeddings: Any, labels: Any, class_weights: Any = None) -> Any:
     """Triplet hinge loss with semi-hard mining (Schroff et al. 2015, FaceNet, https://arxiv.org/abs/1503.03832).
 
-    For each pair of one class: the nearest other-class picture that is farther than the pair, or else the
+    For each pair of one class: the nearest other-class image that is farther than the pair, or else the
     farthest one; hinge on squared distances of unit-length vectors.
     """
     del class_weights
@@ -94,7 +94,7 @@ LOSSES: Mapping[Loss, LossFunction] = {
     "triplet": triplet,
 }
 PAIRWISE: frozenset[Loss] = frozenset({"contrastive", "triplet"})
-"""These need several pictures of a class in each batch, and have no class weights."""
+"""Losses that need several images of a class in each batch, and have no class weights."""
 
 
 def _cross_entropy(logits: Any, labels: Any) -> Any:
@@ -113,7 +113,7 @@ def _distances(embeddings: Any) -> Any:
 
 
 def _pairs(labels: Any) -> tuple[Any, Any]:
-    """Masks (n, n): pairs of one class, without a picture and itself; pairs of different classes."""
+    """Masks (n, n): pairs of one class, without an image paired with itself; pairs of different classes."""
     equal = labels[:, tf.newaxis] == labels[tf.newaxis, :]
     itself = tf.eye(tf.shape(labels)[0], dtype=tf.bool)
     return equal & ~itself, ~equal

@@ -1,4 +1,4 @@
-"""What a training learns from: which pictures, on which side, and what the backbone gave for them."""
+"""The input of a training: images, their split, and their backbone features."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ GALLERY_SHARE = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """The readable pictures of a data set, divided.
+    """The readable images of a data set, split into train and validation.
 
     Attributes:
         examples: n of them.
-        notes: what was left out or tied together, for people.
+        notes: notes for users: what was left out or grouped.
         digests: content hash of each.
-        labels: (n,) int64, places in `names`.
+        labels: (n,) int64, positions in `names`.
         names: of the classes, sorted.
         train, validation: rows of each side.
         features: (n, views, d) float16.
@@ -46,8 +46,8 @@ class Material:
         return self.features[:, 0].astype(np.float32)
 
     def probes(self) -> Rows:
-        """Training rows against which validation is judged where the whole gallery would take too long: of
-        each class at most twice as many as are held back, and no fewer than four.
+        """Training rows used as the gallery in validation where all of them would take too long: of each
+        class at most twice as many as are held back, but at least four.
         """
         held = np.bincount(self.labels[self.validation], minlength=len(self.names))
         chosen = []
@@ -64,10 +64,10 @@ def gather(
     options: TrainingOptions,
     dimension: int,
 ) -> Material:
-    """Divide what is readable, and read its features from the cache.
+    """Split the readable images, and read their features from the cache.
 
     Raises:
-        InvalidInput: too little is readable, or it cannot be divided.
+        InvalidInput: too few images are readable, or they cannot be split.
     """
     rejected = {dataset.examples[row].id: why for row, why in extraction.rejected.items()}
     readable = check_readable(dataset.examples, rejected)

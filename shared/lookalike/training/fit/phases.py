@@ -1,4 +1,4 @@
-"""The phases of a training: the feature layer on cached features, then perhaps the backbone beneath it.
+"""The phases of a training: the feature layer on cached features, then optionally the backbone under it.
 
 The numbers were chosen on held-out parts of a clothing and a grocery data set of 3,000 photos each; see
 docs/training.md.
@@ -34,7 +34,7 @@ ENCODING_BATCH = 128
 
 
 def layer_phase(material: Material, head: Head, options: TrainingOptions) -> Phase:
-    """Train the feature layer and the class weights; an epoch takes every view of every training picture."""
+    """Train the feature layer and the class weights; an epoch uses every view of every training image."""
     views = material.features.shape[1]
     train = material.train
     flat = material.features[train].reshape(len(train) * views, -1)
@@ -65,9 +65,9 @@ def layer_phase(material: Material, head: Head, options: TrainingOptions) -> Pha
 def stage_phase(
     material: Material, head: Head, tail: Tail, inputs: StageInputs, options: TrainingOptions
 ) -> Phase:
-    """Train stages of the backbone and the feature layer; an epoch takes a random view of every picture.
+    """Train stages of the backbone and the feature layer; an epoch uses a random view of every image.
 
-    With the whole network as `tail`, that is the usual fine-tuning.
+    With the whole network as `tail`, this is ordinary fine-tuning.
     """
     train = material.train
     probes = material.probes()
@@ -99,7 +99,7 @@ def stage_phase(
 
 
 def tail_features(tail: Tail, inputs: StageInputs, rows: Rows, view: int = 0) -> Vectors:
-    """Features of one view of some pictures through the trained stages: (n, features) float32."""
+    """Features of one view of some images, computed by the trained stages: (n, features) float32."""
     run = _compiled(tail)
     results = []
     for start in range(0, len(rows), ENCODING_BATCH):

@@ -1,4 +1,4 @@
-"""`state.json` and `log.jsonl` of a run folder: how far a training is, and the numbers of each epoch."""
+"""`state.json` and `log.jsonl` of a run folder: progress of a training, and the metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ProgressFiles:
         self._progress = progress
 
     def __call__(self, fields: Mapping[str, Any]) -> None:
-        """Write down fields of `TrainingProgress`."""
+        """Write fields of `TrainingProgress`."""
         record = {"time": round(time.time(), 3), **fields}
         staged = self._run / "state.part"
         staged.write_text(json.dumps(record), encoding="utf-8")

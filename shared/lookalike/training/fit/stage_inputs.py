@@ -1,4 +1,4 @@
-"""What enters the trained stages: stored activations, or pictures that are decoded anew for every epoch."""
+"""Inputs of the trained stages: stored activations, or images that are decoded again in every epoch."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class StageInputs(Protocol):
     """Inputs of the trained stages, by row of a `Material`."""
 
     def sample(self, rows: Rows, rng: np.random.Generator) -> NDArray[Any]:
-        """A random view of each picture, for training: (n, h, w, channels)."""
+        """A random view of each image, for training: (n, h, w, channels)."""
 
     def view(self, rows: Rows, number: int) -> NDArray[Any]:
-        """One view of each picture: (n, h, w, channels)."""
+        """One view of each image: (n, h, w, channels)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredActivations:
-    """What the frozen part of the backbone gave for the cached views: float16.
+    """Cached outputs of the frozen part of the backbone: float16.
 
     Attributes:
-        material: whose pictures.
+        material: whose images.
         cache: where they are.
         shape: of one.
     """
@@ -59,12 +59,12 @@ class StoredActivations:
 
 
 class DecodedPictures:
-    """The pictures themselves: uint8 pixels. Every epoch sees other crops.
+    """The images themselves: uint8 pixels. Every epoch uses new crops.
 
     Args:
-        material: whose pictures.
+        material: whose images.
         preprocess: of the backbone.
-        threads: pictures side by side.
+        threads: images processed in parallel.
     """
 
     def __init__(self, material: Material, preprocess: Preprocess, threads: int) -> None:

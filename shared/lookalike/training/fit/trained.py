@@ -16,19 +16,19 @@ from lookalike.training.fit.last_stages import Tail
 def trained_backbone(
     backbone: Backbone, head: Head, tail: Tail | None, frozen: Frozen, share: float, name: str
 ) -> Backbone:
-    """`backbone` with the feature layer on top, and with the trained last stages if there are any.
+    """`backbone` with the feature layer on top, and with the trained last stages, if any.
 
     Args:
-        backbone: what was trained on.
+        backbone: the feature extractor used in training.
         head: the feature layer.
-        tail: the last stages; None if they stay as they were.
+        tail: the trained last stages; None if they were not trained.
         frozen: the map of the backbone's own features.
         share: of the trained part; see `blend`.
         name: of the encoder.
     """
     own_kernel, own_bias = tf.constant(frozen.kernel), tf.constant(frozen.bias)
     if tail is not None:
-        tail.compute = tf.float32  # whatever it was trained in, LiteRT converts float32
+        tail.compute = tf.float32  # LiteRT converts float32, also if training used bfloat16
 
     def vector(pixels: Any) -> Any:
         if tail is not None and tail.stem is not None:

@@ -1,4 +1,4 @@
-"""One training, from a data set to an encoder folder. Every step leaves files from which it can go on."""
+"""One training, from a data set to an encoder folder. It can resume from the files of each step."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ from lookalike.types import Pixels, Vectors
 
 CALIBRATION_PICTURES = 150
 OTHER_VIEW = 2
-"""The whole picture: nothing about it is random, and it shows what the centre does."""
+"""The view of the whole image: it is not random, and it shows the same as the centre crop."""
 
 Report = Callable[[Mapping[str, Any]], None]
 """Called with the fields of `TrainingProgress`; it may raise to stop."""
 
 
 class _Pace:
-    """How long a phase will take, by what this process has done of it."""
+    """Estimates the remaining time of a phase from the part that this process has done."""
 
     def __init__(self) -> None:
         self._phase = ""
 
     def left(self, phase: str, done: int, total: int) -> float | None:
-        """Seconds; None where nothing is known yet."""
+        """Seconds; None if there is no estimate yet."""
         now = time.monotonic()
         if phase != self._phase:
             self._phase, self._first, self._began = phase, done, now
@@ -65,12 +65,12 @@ class Trainer:
     """One training in one folder.
 
     Args:
-        dataset: what to learn from.
-        options: how.
-        run: its folder; what is there from an earlier try is used.
+        dataset: images and classes to train on.
+        options: training options.
+        run: its folder; the files of an earlier run are reused.
         cache: where features of all trainings are kept.
-        report: told of progress.
-        threads: pictures that go through the backbone side by side.
+        report: called with progress.
+        threads: images that the backbone processes in parallel.
     """
 
     dataset: Dataset
@@ -83,13 +83,13 @@ class Trainer:
     _pace: _Pace = field(default_factory=_Pace)
 
     def train(self) -> dict[str, Any]:
-        """Do it. Returns what `result.json` holds.
+        """Run the training. Returns the content of `result.json`.
 
         Raises:
-            InvalidInput: too little of the source is readable, or it cannot be divided.
+            InvalidInput: too few images are readable, or they cannot be split.
             BackboneNotFound, Incompatible, StoreUnavailable: see the parts.
         """
-        # One process, one seed; batches, dropout and first weights have seeds of their own beside it.
+        # One process, one seed; batches, dropout and initial weights have their own seeds.
         keras.utils.set_random_seed(self.options.seed)
         self.report({"phase": "loading the backbone"})
         backbone = load_backbone(self.options.backbone)
@@ -128,7 +128,7 @@ class Trainer:
         return material, extraction.computed
 
     def _stages(self, backbone: Backbone, cache: ActivationCache, material: Material) -> _Stages | None:
-        """What is trained beneath the two layers; None: nothing."""
+        """The part of the backbone that is trained; None: nothing."""
         if not self.options.trains_backbone:
             return None
         if not isinstance(backbone.keep, keras.Model):
@@ -239,7 +239,7 @@ class Trainer:
 
 @dataclass(frozen=True, slots=True)
 class _Stages:
-    """The part of the backbone that is trained, and what enters it."""
+    """The trained part of the backbone, and its inputs."""
 
     tail: Tail
     inputs: StageInputs
@@ -257,23 +257,23 @@ class _Timer:
 
 
 def _too_few_for_int8(material: Material) -> str:
-    """Why no int8 file is made, in a sentence; empty: one is."""
+    """Why no int8 file is made, as a sentence; empty if one is made."""
     count = len(material.train)
     if count >= MIN_CALIBRATION_PICTURES:
         return ""
     return (
-        f"{count} pictures to learn from, and {MIN_CALIBRATION_PICTURES} or more are wanted to calibrate int8"
+        f"{count} images to learn from, and {MIN_CALIBRATION_PICTURES} or more are wanted to calibrate int8"
     )
 
 
 def _int8_notes(manifest: EncoderManifest) -> list[str]:
-    """One note if the encoder has no int8 file; none if it has."""
+    """A note if the encoder has no int8 file, else an empty list."""
     refusal = manifest.details.get(REFUSAL)
     return [f"the encoder is in fp32 only: {refusal}"] if refusal else []
 
 
 def _calibration(material: Material, backbone: Backbone) -> Iterator[Pixels]:
-    """Training pictures for int8, evenly taken, so that every class has its share."""
+    """Training images for int8 calibration, evenly spaced, so that every class has its share."""
     limits = ImageLimits.from_settings(Settings())
     rows = material.train[:: max(1, -(-len(material.train) // CALIBRATION_PICTURES))]
     for row in rows:

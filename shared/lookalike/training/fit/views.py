@@ -1,8 +1,9 @@
-"""Several views of one picture, the same each time: what training sees in place of the picture alone.
+"""Deterministic augmented views of an image for training.
 
-View 0 is exactly what serving sees. 1 is its mirror image, 2 the whole picture without regard to proportions;
-further ones are random resized crops (Szegedy et al. 2014, https://arxiv.org/abs/1409.4842) with some jitter
-of brightness, contrast and saturation. Hue is left alone: to a shop, red and green shoes are not alike.
+View 0 is exactly the view used in serving. View 1 is its mirror image, view 2 the whole image without keeping
+its proportions; further ones are random resized crops (Szegedy et al. 2014, https://arxiv.org/abs/1409.4842)
+with some jitter of brightness, contrast and saturation. Hue is not changed: for a shop, red and green shoes
+are not similar.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lookalike.images.header import Box
 from lookalike.types import Pixels
 
 VERSION = 1
-"""Changes with anything here that changes the numbers a backbone sees."""
+"""Version of the views. Increase it with any change here that alters the pixels of a view."""
 
 CROP_AREA = (0.3, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
@@ -27,13 +28,13 @@ ATTEMPTS = 10
 
 
 def view(image: DecodedImage, preprocess: Preprocess, number: int, digest: bytes) -> Pixels:
-    """View `number` of a picture: (size, size, 3) uint8, sRGB.
+    """View `number` of an image: (size, size, 3) uint8, sRGB.
 
     Args:
         image: decoded with `preprocess.min_side`.
         preprocess: of the backbone.
-        number: 0 and up.
-        digest: of the file's content; with `number` it decides what is random.
+        number: 0 or more.
+        digest: of the file's content; with `number` it seeds the random choices.
     """
     if number == 0:
         return model_input(image, preprocess)
@@ -58,13 +59,13 @@ def _random_crop(image: DecodedImage, rng: np.random.Generator) -> Box:
         if across <= width and down <= height:
             left, top = rng.uniform(0, width - across), rng.uniform(0, height - down)
             return left, top, left + across, top + down
-    side = min(width, height)  # a very long picture
+    side = min(width, height)  # a very long image
     left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
     return left, top, left + side, top + side
 
 
 def _jittered(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """All three in one linear map, which Pillow applies and rounds once."""
+    """All three as one linear map, which Pillow applies with one rounding."""
     from PIL import Image
 
     brightness, contrast, saturation = rng.uniform(1 - JITTER, 1 + JITTER, 3)

@@ -1,1 +1,1 @@
-"""What an encoder is trained on: images and their classes, from a folder, a zip file or a collection."""
+"""Training data: images and their classes, from a folder, a zip file or a collection."""

@@ -1,8 +1,8 @@
-"""A zip file of pictures, unpacked without believing a word it says.
+"""Unpack an untrusted zip file of images.
 
-Its files are written under numbers, never under their own names, so that no name can lead out of the folder,
-be too long for a disk, or fall together with another on a disk that ignores case; what they are called is
-kept in a list beside them. Bytes are counted as they are unpacked.
+Files are written under numbers, never under their own names. So no name can escape the folder, be too long
+for the disk, or collide with another name on a case-insensitive disk. A list next to the files keeps their
+names. Bytes are counted while unpacking.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplement
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What a zip file may cost.
+    """Limits on a zip file.
 
     Attributes:
         max_entries: files and folders in it.
         max_bytes: of all its files together, unpacked.
-        max_ratio: unpacked bytes of one file by its packed ones, asked for files over `free_bytes`. Pictures
-            are packed already and stay near 1; a bomb of zeros reaches 1,000.
+        max_ratio: unpacked bytes of one file divided by its packed bytes, checked for files over
+            `free_bytes`. Images are compressed already and stay near 1; a bomb of zeros reaches 1,000.
         free_bytes: see `max_ratio`.
     """
 
@@ -54,14 +54,13 @@ class ArchiveLimits:
 
 
 def unpack(file: Path, scratch: Path, *, limits: ArchiveLimits = ArchiveLimits()) -> Listing:
-    """The pictures and metadata files of a zip file, unpacked below `scratch`.
+    """Unpack the images and metadata files of a zip file below `scratch`.
 
-    The folder is named by the hash of the zip's content. Killed at any moment, it is gone on with; done, it
-    is used again.
+    The folder is named by the hash of the zip's content. A killed run resumes; a complete folder is reused.
 
     Raises:
-        InvalidInput: it is no zip file, is cut off, asks for a password, would lead out of its folder, or is
-            larger than `limits` allow.
+        InvalidInput: it is no zip file, is truncated, needs a password, has a path outside its folder, or
+            exceeds `limits`.
     """
     folder = scratch / f"zip-{_sha256(file)[:20]}"
     if not (folder / LIST_FILE).is_file():
@@ -97,11 +96,11 @@ def _unpack(file: Path, folder: Path, limits: ArchiveLimits) -> None:
     known = {"files": writer.files, "notes": [*notes, *writer.notes()]}
     staged = folder / f"{LIST_FILE}.{os.getpid()}.part"
     staged.write_text(json.dumps(known, ensure_ascii=False), "utf-8", errors="surrogateescape")
-    staged.replace(folder / LIST_FILE)  # last: what has a list is complete
+    staged.replace(folder / LIST_FILE)  # last: a folder with a list is complete
 
 
 class _Writer:
-    """Writes the wanted files of an archive, and keeps count."""
+    """Writes the wanted files of an archive and counts their bytes."""
 
     def __init__(self, archive: zipfile.ZipFile, folder: Path, limits: ArchiveLimits) -> None:
         self.files: dict[str, str] = {}
@@ -117,7 +116,7 @@ class _Writer:
         self._twice: list[str] = []
 
     def add(self, name: str, entry: zipfile.ZipInfo) -> None:
-        """Write one file, unless it is no picture; a damaged one is noted."""
+        """Write one file, unless it is no image. A damaged file is noted."""
         self._number += 1
         if hidden := next((part for part in name.split("/") if is_leftover(part)), None):
             self._leftovers.append(hidden)
@@ -138,7 +137,7 @@ class _Writer:
         self.files[free] = target.name
 
     def notes(self) -> list[str]:
-        """What was passed over, for people."""
+        """Notes for users: which files were skipped."""
         notes = passed_over(self._leftovers, self._others)
         if self._damaged:
             notes.append(
@@ -150,7 +149,7 @@ class _Writer:
         return notes
 
     def _is_there(self, target: Path, entry: zipfile.ZipInfo) -> bool:
-        """Whether an earlier run wrote it; files appear whole, so its length is proof enough."""
+        """Whether an earlier run wrote it. Writes are atomic, so comparing the length is enough."""
         if not target.is_file() or target.stat().st_size != entry.file_size:
             return False
         self._count(entry.file_size)
@@ -180,7 +179,7 @@ class _Writer:
             if size > self._limits.free_bytes and size > self._limits.max_ratio * entry.compress_size:
                 raise _bomb(
                     f"{name} grows to more than {size >> 20} MB from {entry.compress_size:,} bytes",
-                    f"pictures, which grow less than {self._limits.max_ratio:g} times",
+                    f"images, which grow less than {self._limits.max_ratio:g} times",
                 )
             out.write(chunk)
 
@@ -205,7 +204,7 @@ def _chunks(head: bytes, packed: IO[bytes]) -> Iterator[bytes]:
 
 
 def _with_slashes(name: str) -> str:
-    """Windows programs write backslashes at times; `./` in front means nothing."""
+    """Some Windows programs write backslashes; a leading `./` is dropped."""
     name = name.replace("\\", "/")
     while name.startswith("./"):
         name = name[2:]
@@ -238,22 +237,22 @@ def _check_entry(name: str, entry: zipfile.ZipInfo, file: Path) -> None:
         problem = "a device or a pipe"
     if problem:
         raise InvalidInput(
-            f"{file.name} holds {problem}, and is refused as a whole",
+            f"{file.name} holds {problem}, and is rejected as a whole",
             got=repr(name[:200]),
-            expected="pictures in folders, such as shoes/1.jpg",
-            fix="Zip the folder of pictures itself, without links.",
+            expected="images in folders, such as shoes/1.jpg",
+            fix="Zip the folder of images itself, without links.",
         )
     if entry.flag_bits & 0x1:
         raise InvalidInput(
-            f"{file.name} asks for a password",
+            f"{file.name} needs a password",
             got=f"{name[:200]}, encrypted",
             expected="a zip file without one",
-            fix="Zip the pictures again without a password.",
+            fix="Zip the images again without a password.",
         )
 
 
 def _bomb(got: str, expected: str) -> InvalidInput:
-    return InvalidInput("the zip file unpacks to far too much, and is refused", got=got, expected=expected)
+    return InvalidInput("the zip file is too large when unpacked", got=got, expected=expected)
 
 
 def _not_whole(file: Path, error: Exception) -> InvalidInput:
@@ -264,7 +263,7 @@ def _not_whole(file: Path, error: Exception) -> InvalidInput:
     return InvalidInput(
         problem,
         got=f"{file.name}, {size:,} bytes: {error}",
-        expected="a whole zip file, or a folder of pictures",
+        expected="a whole zip file, or a folder of images",
         fix="Copy or upload it again." if begins else None,
     )
 

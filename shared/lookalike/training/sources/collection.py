@@ -1,4 +1,4 @@
-"""What is trained on, taken from a collection: its items that have a class."""
+"""Training data from a collection: its items that have a class."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def collection_dataset(
     label: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """The items of a collection that have a class, with their pictures as local files.
+    """The items of a collection that have a class, with their images as local files.
 
     Args:
         library: of the store.
         name: of the collection.
-        scratch: pictures of a store on S3 are downloaded to it, each content once.
-        label: another field than `category` to take the class from.
-        progress: is told how many of how many pictures are at hand.
+        scratch: images of a store on S3 are downloaded to it, each content once.
+        label: field to take the class from, instead of `category`.
+        progress: called with the number of images available so far, and of all.
 
     Raises:
-        CollectionNotFound: there is none of this name.
-        InvalidInput: fewer than two classes have two pictures; or no item has the field `label`.
-        StoreUnavailable: a picture could not be downloaded; those that were are kept.
+        CollectionNotFound: there is no collection of this name.
+        InvalidInput: fewer than two classes have two images; or no item has the field `label`.
+        StoreUnavailable: an image could not be downloaded; those already downloaded are kept.
     """
     catalogue = library.catalogue(name)
     items = sorted((item for batch in catalogue.scan() for item in batch.items), key=lambda item: item.id)
@@ -74,7 +74,7 @@ class _Pictures:
         self._hashes = hashes
 
     def fetch(self, ids: list[str]) -> Iterator[Path | None]:
-        """Files of items in their order; None for a picture that is gone or has changed since."""
+        """Files of items in their order; None for an image that was removed or has changed."""
         with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool:
             yield from pool.map(self._file, ids)
 
@@ -105,7 +105,9 @@ def _notes(without: int, gone: list[str], label: str | None) -> list[str]:
     if without:
         notes.append(f"{counted(without, 'item')} without a {label or 'category'} left out")
     if gone:
-        notes.append(f"{counted(len(gone), 'item')} left out, whose pictures are gone or new: {listed(gone)}")
+        notes.append(
+            f"{counted(len(gone), 'item')} left out: their images were removed or replaced: {listed(gone)}"
+        )
     return notes
 
 
@@ -121,5 +123,5 @@ def _no_labels(name: str, label: str | None, items: list[Item]) -> InvalidInput:
         f"no item of {name} has a {label or 'category'}",
         got=f"{counted(len(items), 'item')} with the fields {', '.join(fields) or 'of no metadata'}",
         expected="two classes or more, each with two items or more",
-        fix="Index pictures in one folder per class, or name a field with --label.",
+        fix="Index images in one folder per class, or name a field with --label.",
     )

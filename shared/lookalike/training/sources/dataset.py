@@ -1,7 +1,6 @@
 """The data set of a training: images, each with its class.
 
-What cannot be used is left out with a note, and a source with which nothing can be learnt is refused in one
-sentence.
+Unusable images are left out with a note. A source that cannot be used for training raises one error.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ MIN_PER_LABEL = 2
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture and its class.
+    """One image and its class.
 
     Attributes:
         id: path below the source's root, with `/`; or the id of an item.
-        path: a local file with the picture's bytes.
+        path: a local file with the image's bytes.
         label: its class.
-        product: pictures of one product never stand on both sides of a split; None: not known.
-        split: the side that the user's metadata asks for.
+        product: images of one product are never on both sides of a split; None: not known.
+        split: the side that the user's metadata sets.
     """
 
     id: str
@@ -45,11 +44,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Pictures of two classes or more, each id once.
+    """Images of two classes or more, each id once.
 
     Attributes:
         examples: in a fixed order.
-        notes: what was left out or understood in some way, for people.
+        notes: notes for users: what was left out, and how the source was interpreted.
 
     Raises:
         InvalidInput: fewer than two classes, or an id twice.
@@ -61,7 +60,7 @@ class Dataset:
     def __post_init__(self) -> None:
         twice = [id_ for id_, count in Counter(example.id for example in self.examples).items() if count > 1]
         if twice:
-            raise InvalidInput("an id stands for two pictures", got=listed(twice), expected="each id once")
+            raise InvalidInput("an id stands for two images", got=listed(twice), expected="each id once")
         if len(self.labels) < 2:
             raise _too_few_classes(Counter(example.label for example in self.examples))
 
@@ -71,9 +70,9 @@ class Dataset:
         return tuple(sorted({example.label for example in self.examples}))
 
     def fingerprint(self, about: object = None) -> str:
-        """20 hexadecimal digits that change with the pictures, their classes, and `about` (as JSON).
+        """20 hexadecimal digits that change with the images, their classes, and `about` (as JSON).
 
-        Files are told by length and time, not read: it takes seconds, however many there are.
+        Files are compared by length and time, not read, so it takes seconds for any number of files.
         """
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         for example in self.examples:
@@ -83,7 +82,7 @@ class Dataset:
         return digest.hexdigest()[:20]
 
     def write(self, path: Path) -> None:
-        """Write as JSON lines: a head with the notes, then one line a picture. Whole or not at all."""
+        """Write as JSON lines, atomically: a header with the notes, then one line per image."""
         staged = path.with_name(f"{path.name}.{os.getpid()}.part")
         with staged.open("w", encoding="utf-8") as file:
             file.write(json.dumps({"format": FORMAT, "notes": self.notes}) + "\n")
@@ -112,7 +111,7 @@ class Dataset:
 
 
 def trainable(examples: Iterable[Example], notes: Sequence[str] = ()) -> Dataset:
-    """The data set of those `examples` whose class has two pictures or more; the other classes are noted.
+    """The data set of those `examples` whose class has two images or more; notes name the other classes.
 
     Raises:
         InvalidInput: fewer than two classes are left.
@@ -124,32 +123,32 @@ def trainable(examples: Iterable[Example], notes: Sequence[str] = ()) -> Dataset
         raise _too_few_classes(counts)
     said = list(notes)
     if small:
-        said.append(f"{counted(len(small), 'class')} of one picture left out: {listed(small)}")
+        said.append(f"{counted(len(small), 'class')} of one image left out: {listed(small)}")
     return Dataset(tuple(e for e in given if counts[e.label] >= MIN_PER_LABEL), tuple(said))
 
 
 def check_readable(examples: Sequence[Example], rejected: Mapping[str, str]) -> Dataset:
-    """What is left of `examples` when the pictures that do not decode are left out.
+    """`examples` without the images that do not decode.
 
     Args:
         examples: all of them.
         rejected: id → why, of those that do not decode.
 
     Raises:
-        InvalidInput: none is left, or fewer than two classes with two pictures.
+        InvalidInput: none is left, or fewer than two classes with two images.
     """
     left = [example for example in examples if example.id not in rejected]
     if not left:
-        raise nothing_readable(len(examples), next(iter(rejected.values()), "no picture at all"))
+        raise nothing_readable(len(examples), next(iter(rejected.values()), "no image at all"))
     bad = [f"{example.id} ({rejected[example.id]})" for example in examples if example.id in rejected]
-    notes = [f"{len(bad)} of {len(examples)} pictures cannot be read: {listed(bad)}"] if bad else []
+    notes = [f"{len(bad)} of {len(examples)} images cannot be read: {listed(bad)}"] if bad else []
     try:
         return trainable(left, notes)
     except InvalidInput as error:
         if not bad:
             raise
         raise InvalidInput(
-            "too few pictures are left when those that cannot be read are left out",
+            "too few images are left when those that cannot be read are left out",
             got=f"{len(left)} of {len(examples)}; {error.got}",
             expected=error.expected,
             fix=f"The first that cannot be read: {bad[0]}.",
@@ -157,12 +156,12 @@ def check_readable(examples: Sequence[Example], rejected: Mapping[str, str]) -> 
 
 
 def check_any_opens(examples: Sequence[Example]) -> None:
-    """Whether any picture at all begins like one; reads headers, and no more than it must.
+    """Check that at least one file has the header of an image; reads headers only, and stops at the first.
 
     Raises:
-        InvalidInput: not one does.
+        InvalidInput: none has.
     """
-    reason = "no picture at all"
+    reason = "no image at all"
     for example in examples:
         try:
             read_header(example.path.read_bytes())
@@ -174,12 +173,12 @@ def check_any_opens(examples: Sequence[Example]) -> None:
 
 
 def nothing_readable(count: int, reason: str) -> InvalidInput:
-    """The error for a source whose every picture is damaged."""
+    """The error for a source whose every image is damaged."""
     return InvalidInput(
-        "not one of the pictures can be read",
+        "none of the images can be read",
         got=f"{counted(count, 'file')}, the last of them {reason.rstrip('.')}",
         expected="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
-        fix="Copy the pictures again from where they came from.",
+        fix="Copy the images again from where they came from.",
     )
 
 
@@ -192,25 +191,25 @@ def _example(row: Mapping[str, Any]) -> Example:
 
 def _too_few_classes(counts: Counter[str]) -> InvalidInput:
     big = {label for label, count in counts.items() if count >= MIN_PER_LABEL}
-    expected = "two classes or more, each with two pictures or more"
+    expected = "two classes or more, each with two images or more"
     if not counts:
         return InvalidInput(
-            "no picture has a class",
+            "no image has a class",
             got="none",
             expected=expected,
-            fix="Put the pictures into one folder per class.",
+            fix="Put the images into one folder per class.",
         )
     if len(counts) == 1:
         ((label, count),) = counts.items()
         return InvalidInput(
-            "there is one class only, so that nothing can be told apart",
-            got=f"{label} with {counted(count, 'picture')}",
+            "there is only one class, so there is nothing to distinguish",
+            got=f"{label} with {counted(count, 'image')}",
             expected=expected,
             fix="Add a folder for each further class, such as photos/shoes and photos/hats.",
         )
     return InvalidInput(
-        "too few classes have two pictures or more",
+        "too few classes have two images or more",
         got=f"{len(big)} of {len(counts)} ({listed(sorted(counts))})",
         expected=expected,
-        fix="Add pictures to the classes that have one only, or merge classes.",
+        fix="Add images to the classes that have one only, or merge classes.",
     )

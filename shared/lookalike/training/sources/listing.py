@@ -1,4 +1,4 @@
-"""The files of a source by name, wherever they lie on this machine."""
+"""The files of a source: name in the source → file on this machine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lookalike.training.sources.spelling import free_name, spelled
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a source holds.
+    """The files of a source.
 
     Attributes:
         source: as the user named it.
-        pictures: files that are meant to be pictures: name below the source, with `/` → file.
+        images: files that are meant to be images: name below the source, with `/` → file.
         metadata: CSV, JSONL and Parquet files, likewise.
-        notes: what was passed over, for people.
+        notes: notes for users: which files were skipped.
     """
 
     source: Path
@@ -34,7 +34,7 @@ class Listing:
 def list_folder(folder: Path) -> Listing:
     """The files of a folder, at any depth, in a fixed order.
 
-    Links to files are followed while they stay below `folder`; links to folders are not.
+    Links to files are followed if their target is below `folder`; links to folders are not followed.
 
     Raises:
         InvalidInput: a folder below it cannot be read.
@@ -63,21 +63,21 @@ def list_folder(folder: Path) -> Listing:
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether the name's ending promises a picture."""
+    """Whether the file extension is one of an image."""
     return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def is_wanted(name: str, head: bytes) -> bool:
-    """Whether a file of this name that begins with `head` is a picture or describes some."""
+    """Whether a file of this name that begins with `head` is an image or a metadata file."""
     return is_metadata(name) or is_picture_name(name) or begins_like_picture(head)
 
 
 def passed_over(leftovers: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Notes on files that are no pictures."""
+    """Notes on files that are not images."""
     hidden, strange = sorted(set(leftovers)), list(others)
     notes = []
     if hidden:
-        notes.append(f"hidden files and leftovers of archives were passed over: {listed(hidden)}")
+        notes.append(f"hidden files and leftovers of archives were skipped: {listed(hidden)}")
     if strange:
         notes.append(f"{counted(len(strange), 'other file')} left out: {listed(strange)}")
     return notes

@@ -33,7 +33,7 @@ Row = MetadataRow | Item
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What metadata says of one picture; None where it says nothing."""
+    """The metadata of one image; None where there is none."""
 
     label: str | None = None
     product: str | None = None
@@ -41,16 +41,16 @@ class Described:
 
 
 def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dataset:
-    """The data set of a folder, or of a zip file, which is unpacked into `scratch` once.
+    """The data set of a folder or a zip file. A zip file is unpacked into `scratch` once.
 
     Args:
-        source: pictures in one folder per class; CSV, JSONL or Parquet files beside those may give
+        source: images in one folder per class; CSV, JSONL or Parquet files next to those folders may give
             `category`, `product_id` and `split` of each `file`.
-        scratch: where a zip file is unpacked; used again when the same file comes again.
-        label: a metadata column whose values are the classes, in place of folder and `category`.
+        scratch: where a zip file is unpacked; reused for the same file.
+        label: a metadata column whose values are the classes, instead of folder and `category`.
 
     Raises:
-        InvalidInput: nothing can be learnt from it; the message says why and what to do.
+        InvalidInput: it cannot be used for training; the message says why and what to do.
     """
     if source.is_dir():
         listing = list_folder(source)
@@ -58,7 +58,7 @@ def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dat
         listing = unpack(source, scratch)
     else:
         raise InvalidInput(
-            "there is no such source", got=source, expected="a folder of pictures, or a zip file of one"
+            "there is no such source", got=source, expected="a folder of images, or a zip file of one"
         )
     dataset = label_pictures(listing, label)
     check_any_opens(dataset.examples)
@@ -68,18 +68,18 @@ def read_source(source: Path, scratch: Path, *, label: str | None = None) -> Dat
 def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
     """The data set of a source.
 
-    The class is what metadata says in `category`, or else the first folder. If every picture lies below one
-    folder that has folders or metadata itself, classes are looked for inside it. With `label`, the class is
-    what metadata says in that column, and pictures of which it says nothing are left out.
+    The class is the metadata's `category`, or else the first folder. If every image is below one folder that
+    has folders or metadata itself, the classes are the folders inside it. With `label`, the class is the
+    metadata's value in that column, and images without a value are left out.
 
     Raises:
-        InvalidInput: there are no pictures, no classes, or too few; or there is no column `label`.
+        InvalidInput: there are no images, no classes, or too few; or there is no column `label`.
     """
     if not listing.pictures:
         raise InvalidInput(
-            "the source holds no pictures",
+            "the source holds no images",
             got="; ".join(listing.notes) or f"nothing in {listing.source.name}",
-            expected="pictures in one folder per class",
+            expected="images in one folder per class",
         )
     notes = list(listing.notes)
     root = _descend(listing, notes)
@@ -97,7 +97,7 @@ def label_pictures(listing: Listing, label: str | None = None) -> Dataset:
         raise _no_classes(listing, label, without)
     if without:
         where = f"without a value in the column {label}" if label else "in no category folder"
-        notes.append(f"{counted(len(without), 'picture')} {where} left out: {listed(without)}")
+        notes.append(f"{counted(len(without), 'image')} {where} left out: {listed(without)}")
     notes += _alike({example.label for example in examples})
     return trainable(examples, notes)
 
@@ -109,12 +109,12 @@ def _descend(listing: Listing, notes: list[str]) -> str:
     parts = [name.split("/") for name in listing.pictures]
     while len({path[0] for path in parts}) == 1 and len(parts[0]) > 1:
         inside = f"{root}{parts[0][0]}/"
-        # A lone folder is no class if it has folders itself, or a table that describes its pictures.
+        # A single top folder is no class if it contains folders, or a table that describes its images.
         if inside not in described and max(map(len, parts)) == 2:
             break
         root, parts = inside, [path[1:] for path in parts]
     if root:
-        notes.append(f"all pictures lie below {root}; its folders are taken as the classes")
+        notes.append(f"all images lie below {root}; its folders are taken as the classes")
     return root
 
 
@@ -125,7 +125,7 @@ def _folder(name: str, root: str) -> str | None:
 
 @dataclass(slots=True)
 class _Metadata:
-    """What the metadata files say, by the pictures' names. Of two that say something, the later wins."""
+    """The values of the metadata files, by image name. Where two files give a value, the later one wins."""
 
     listing: Listing
     root: str
@@ -141,7 +141,7 @@ class _Metadata:
             if self.root.startswith(folder):
                 self._read_one(file, path, folder)
             else:
-                self.notes.append(f"{file} was not used: it lies inside a folder, not beside the folders")
+                self.notes.append(f"{file} was not used: it is inside a folder, not next to the folders")
         if self.label and self.label.lower() not in {column.lower() for column in self.columns}:
             raise InvalidInput(
                 f"no metadata file has a column {self.label}",
@@ -169,7 +169,7 @@ class _Metadata:
         unknown, odd = [], set()
         for row in rows:
             self.columns |= _columns(row)
-            # A path is meant from the file's folder, as `index` has it; or from where the classes begin.
+            # A path is relative to the file's folder, as in `index`, or to the folder of the classes.
             path = unicodedata.normalize("NFC", row.id)
             places = (f"{folder}{path}", f"{folder}{IMAGES}{path}", f"{self.root}{path}")
             name = next((place for place in places if place in self.listing.pictures), None)
@@ -187,7 +187,7 @@ class _Metadata:
             )
         if unknown:
             self.notes.append(
-                f"{file}: {counted(len(unknown), 'row')} about pictures that are not there: {listed(unknown)}"
+                f"{file}: {counted(len(unknown), 'row')} about images that are not there: {listed(unknown)}"
             )
         if odd:
             self.notes.append(
@@ -196,7 +196,7 @@ class _Metadata:
 
 
 def cell(row: Row, column: str) -> str | None:
-    """What a row says in a column, whatever the case of its name, as text; None: nothing."""
+    """A row's value in a column as text, ignoring the case of the column's name; None: no value."""
     own = {"category": row.category, "product_id": row.product_id, "title": row.title}
     if column.lower() in own:
         return own[column.lower()]
@@ -208,7 +208,7 @@ def cell(row: Row, column: str) -> str | None:
 
 
 def part_of(said: str | None) -> SplitPart | None:
-    """The side that a cell of the column `split` means; None: neither."""
+    """The side that a cell of the column `split` names; None: neither."""
     return SPLIT_NAMES.get((said or "").lower())
 
 
@@ -218,26 +218,26 @@ def _columns(row: Row) -> set[str]:
 
 
 def _alike(labels: set[str]) -> list[str]:
-    """A note on classes whose names differ in nothing but case; they stay apart."""
+    """A note on classes whose names differ only in case; they stay separate."""
     same = defaultdict(list)
     for label in sorted(labels):
         same[label.casefold()].append(label)
     pairs = [" and ".join(names) for names in same.values() if len(names) > 1]
     return (
-        [f"classes that differ in upper and lower case only are kept apart: {listed(pairs)}"] if pairs else []
+        [f"classes that differ only in upper and lower case stay separate: {listed(pairs)}"] if pairs else []
     )
 
 
 def _no_classes(listing: Listing, label: str | None, without: list[str]) -> InvalidInput:
     if label:
         return InvalidInput(
-            f"no picture has a value in the column {label}",
-            got=f"{counted(len(without), 'picture')} without",
-            expected="rows whose `file` is the picture's path below the source",
+            f"no image has a value in the column {label}",
+            got=f"{counted(len(without), 'image')} without",
+            expected="rows whose `file` is the image's path below the source",
         )
     return InvalidInput(
-        "the pictures lie in no category folders, so that nothing says what is alike",
-        got=f"{counted(len(without), 'picture')} at the top of {listing.source.name}: {listed(without)}",
+        "the images are not in category folders, so they have no classes",
+        got=f"{counted(len(without), 'image')} at the top of {listing.source.name}: {listed(without)}",
         expected=f"one folder per class, such as {listing.source.stem}/shoes/1.jpg",
         fix="Move them into folders, or add a metadata.csv with the columns file and category.",
     )

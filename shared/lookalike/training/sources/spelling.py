@@ -1,8 +1,8 @@
-"""Names as people wrote them, from the bytes that a folder or a zip file keeps of them.
+"""Decode file names of folders and zip files.
 
-What is not known to be UTF-8 is read as UTF-8 where it is that, and else, for all names alike, as whichever
-of code page 437 (old zip programs) and Latin-1 makes more letters of it. Names are brought to Unicode's
-composed form (NFC), so that what a Mac wrote and what a table says are the same.
+A name of unknown encoding is read as UTF-8 if it is valid UTF-8. All other names are read in one encoding,
+code page 437 (old zip programs) or Latin-1: the one that gives more letters. Names are converted to Unicode's
+composed form (NFC), so that names from a Mac match names in a table.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ OldEncoding = Literal["cp437", "latin-1"]
 
 
 def spelled(raw: Sequence[str | bytes]) -> tuple[list[str], list[str]]:
-    """The names in their order, every letter of them printable, and notes on what was understood or changed.
+    """The names in order, with printable characters only, and notes on how they were decoded or changed.
 
-    Two different names may come out as one: `free_name` tells them apart.
+    Two different names may become equal: `free_name` makes them unique.
     """
     odd = [name for name in raw if isinstance(name, bytes) and not _is_utf8(name)]
     old = _old_encoding(odd)

@@ -1,9 +1,8 @@
-"""Which pictures are learnt from, and which are held back to judge what was learnt.
+"""Split images into training and validation sets.
 
-A picture that was learnt says nothing when it is asked again, nor does a copy of it or another view of the
-same product. So pictures are tied into groups first, and a group stands on one side as a whole. Which side is
-drawn by a hash of the seed and the group's name (not by a shuffle): so a picture that is added moves no group
-of another class.
+Validating on a training image would leak, and so would a copy of it or another view of the same product. So
+images are first joined into groups, and each group is on one side as a whole. A hash of the seed and the
+group's name chooses the side (not a shuffle), so adding an image moves no group of another class.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from lookalike.training.sources.dataset import Example, SplitPart
 class Split:
     """Rows of the examples on each side, ascending; together all of them, none twice.
 
-    `notes` says, for people, what was tied together and what could not be kept to.
+    `notes` says, for users, what was grouped and which rules could not be kept.
     """
 
     train: tuple[int, ...]
@@ -39,21 +38,21 @@ class Split:
 def split(
     examples: Sequence[Example], hashes: NDArray[np.uint8], *, fraction: float = 0.1, seed: int = 0
 ) -> Split:
-    """Hold back about `fraction` of every class, without leaks.
+    """Hold back about `fraction` of every class for validation, without leakage.
 
-    Pictures whose hashes differ in at most 31 bits are copies of one, and stand on one side, copies of copies
-    too; so do the pictures of one product. A class all of whose pictures would be tied together so is divided
-    by picture all the same, copies still together, since it could not be judged otherwise; a note says so. A
-    class with two groups or more of its own has at least one on each side. Sides that the user's metadata
-    gives win over all this. If it holds any picture back, those of which it says nothing are learnt from,
-    unless they are tied to one that is held back.
+    Images whose hashes differ in at most 31 bits are copies, and stay on one side, including copies of
+    copies; so do the images of one product. If this joins all images of a class into one group, the class is
+    divided by image (copies still together), because it could not be validated otherwise; a note says so. A
+    class with two or more groups of its own has at least one on each side. Sides set in the user's metadata
+    override all of this. If the metadata holds any image back, images without a side are trained on, unless
+    they are in a group with one that is held back.
 
     Args:
         examples: of two classes or more.
-        hashes: (n, 32) uint8, perceptual hashes (PDQ) in the order of `examples`; a row of zeros stands for a
-            picture too plain to have one, which is tied to none.
+        hashes: (n, 32) uint8, perceptual hashes (PDQ) in the order of `examples`; a row of zeros is an image
+            too plain to have a hash; it is grouped with no other.
         fraction: to be held back, more than 0 and at most 0.5.
-        seed: another one draws another split.
+        seed: another seed draws another split.
 
     Raises:
         InvalidInput: an argument is out of range, or a side would be empty.
@@ -62,7 +61,7 @@ def split(
         raise InvalidInput("the fraction held back is out of range", got=fraction, expected="0 < f ≤ 0.5")
     if hashes.shape != (len(examples), HASH_BYTES) or hashes.dtype != np.uint8:
         raise InvalidInput(
-            "the hashes do not fit the pictures",
+            "the hashes do not fit the images",
             got=f"{hashes.dtype} {hashes.shape}",
             expected=f"uint8 ({len(examples)}, {HASH_BYTES})",
         )
@@ -97,7 +96,7 @@ def _groups(
     if whole:
         notes.append(
             f"{counted(len(whole), 'class')} of one product each, or one chain of copies, divided by "
-            f"picture: {listed(whole)}"
+            f"image: {listed(whole)}"
         )
     found = defaultdict(list)
     for row, example in enumerate(examples):
@@ -106,14 +105,14 @@ def _groups(
     many = [rows for rows in found.values() if len(rows) > 1]
     if many:
         notes.append(
-            f"{sum(map(len, many)):,} pictures are copies, or of one product with others: "
+            f"{sum(map(len, many)):,} images are copies, or of one product with others: "
             f"{counted(len(many), 'group')} kept together"
         )
     return [tuple(rows) for rows in found.values()]
 
 
 def _classes_of_one_group(examples: Sequence[Example], tied: Union, copies: Union) -> list[str]:
-    """Classes whose pictures are one group with no other class in it, and more than one without products."""
+    """Classes whose images form one group with no other class in it, but several groups without products."""
     roots, labels = defaultdict(set), defaultdict(set)
     alone = defaultdict(set)
     for row, example in enumerate(examples):
@@ -130,24 +129,26 @@ def _classes_of_one_group(examples: Sequence[Example], tied: Union, copies: Unio
 def _follow_user(
     examples: Sequence[Example], groups: Iterable[tuple[int, ...]], notes: list[str]
 ) -> dict[int, SplitPart]:
-    """The side of every row that the user gave, or that is tied to one that the user gave."""
+    """The side of every row that the user set, directly or through its group."""
     sides: dict[int, SplitPart] = {}
     torn = 0
     for rows in groups:
         given = {row: side for row in rows if (side := examples[row].split)}
         torn += len(set(given.values())) > 1
         if given:
-            # Of copies on both sides, those that nobody placed are learnt from: nothing is judged by them.
+            # Of copies on both sides, those without a side in the metadata are trained on, not validated on.
             rest: SplitPart = "train" if "train" in given.values() else "validation"
             sides |= dict.fromkeys(rows, rest) | given
     if torn:
-        notes.append(f"{counted(torn, 'group')} of copies or of one product on both sides, as metadata asks")
+        notes.append(
+            f"{counted(torn, 'group')} of copies or of one product on both sides, as set in metadata"
+        )
     return sides
 
 
 @dataclass(slots=True)
 class _Draw:
-    """Rows held back so far, and how many pictures of each class are left to learn from."""
+    """Rows held back so far, and how many images of each class are left to train on."""
 
     examples: Sequence[Example]
     groups: Sequence[tuple[int, ...]]
@@ -162,7 +163,7 @@ class _Draw:
         self.homes = defaultdict(list)
         for rows in self.groups:
             counts = Counter(self.examples[row].label for row in rows)
-            # A group of several classes is drawn with the one that has most of it.
+            # A group of several classes is drawn with the class that has most of its images.
             self.homes[min(counts, key=lambda label: (-counts[label], label))].append(rows)
 
     def take(self, rows: Iterable[int]) -> None:
@@ -172,14 +173,14 @@ class _Draw:
             self.left[self.examples[row].label] -= 1
 
     def hold_back(self, label: str, fraction: float, seed: int, *, fixed: dict[int, SplitPart]) -> None:
-        """Draw groups of one class until about `fraction` of its pictures is held back."""
+        """Draw groups of one class until about `fraction` of its images is held back."""
         wanted = max(1, round(fraction * self.sizes[label]))
         free = [rows for rows in self.homes[label] if not any(row in fixed for row in rows)]
         order = sorted(free, key=lambda rows: self._lot(rows, seed))
         taken = self.sizes[label] - self.left[label]
         for rows in order:
             own = self._own(rows, label)
-            # A group stays where it is if taking it would miss the wanted number by more than leaving it.
+            # A group is not taken if that would miss the wanted number by more than leaving it.
             if abs(taken + own - wanted) <= abs(taken - wanted) and self._can_spare(rows):
                 self.take(rows)
                 taken += own
@@ -191,7 +192,7 @@ class _Draw:
         return sum(self.examples[row].label == label for row in rows)
 
     def _can_spare(self, rows: tuple[int, ...]) -> bool:
-        """Whether every class of a group keeps something to learn from without it."""
+        """Whether every class of a group keeps training images without it."""
         counts = Counter(self.examples[row].label for row in rows)
         return all(self.left[label] > count for label, count in counts.items())
 
@@ -204,24 +205,24 @@ def _checked(examples: Sequence[Example], draw: _Draw, notes: list[str]) -> Spli
     unjudged = sorted(label for label, left in draw.left.items() if left == draw.sizes[label])
     unlearnt = sorted(label for label, left in draw.left.items() if not left)
     if unjudged:
-        notes.append(f"no picture held back of {counted(len(unjudged), 'class')}: {listed(unjudged)}")
+        notes.append(f"no image held back of {counted(len(unjudged), 'class')}: {listed(unjudged)}")
     if unlearnt:
         notes.append(
-            f"{counted(len(unlearnt), 'class')} held back whole, as metadata asks: {listed(unlearnt)}"
+            f"{counted(len(unlearnt), 'class')} held back completely, as set in metadata: {listed(unlearnt)}"
         )
     if len(draw.sizes) - len(unlearnt) < 2:
         raise InvalidInput(
             "too few classes are left to learn from",
             got=f"{len(draw.sizes) - len(unlearnt)} of {len(draw.sizes)}",
-            expected="two or more with pictures on the side `train`",
-            fix="Look at the column `split` of the metadata.",
+            expected="two or more with images on the side `train`",
+            fix="Check the column `split` of the metadata.",
         )
     if not draw.held:
         raise InvalidInput(
-            "no picture can be held back to judge what was learnt",
+            "no image can be held back to judge what was learnt",
             got="every class is one group of copies, or the metadata puts all on the side `train`",
-            expected="one class at least with two different pictures",
-            fix="Add other pictures, or look at the columns `split` and `product_id`.",
+            expected="one class at least with two different images",
+            fix="Add other images, or check the columns `split` and `product_id`.",
         )
     rows = range(len(examples))
     return Split(tuple(row for row in rows if row not in draw.held), tuple(sorted(draw.held)), tuple(notes))

@@ -1,4 +1,4 @@
-"""What a zip file says of itself, read before it is believed (PKWARE's APPNOTE.TXT 6.3.10)."""
+"""Read the directory of an untrusted zip file (PKWARE's APPNOTE.TXT 6.3.10)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UTF8_FLAG = 0x800
 
 
 def directory_bytes(file: Path) -> int:
-    """Length of the directory at its end, which is held in memory to open the file; 0 if not found."""
+    """Bytes of the directory at its end, which zipfile reads into memory; 0 if not found."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         opened.seek(max(0, size - END_BYTES - MAX_COMMENT_BYTES - LOCATOR_BYTES))
@@ -35,15 +35,15 @@ def directory_bytes(file: Path) -> int:
 
 
 def raw_name(entry: zipfile.ZipInfo) -> str | bytes:
-    """The name of an entry where its encoding is known, else the bytes of it."""
+    """The name of an entry if its encoding is known, else its bytes."""
     if entry.flag_bits & UTF8_FLAG:
         return entry.orig_filename
-    given = entry.orig_filename.encode("cp437")  # what zipfile has decoded it with
+    given = entry.orig_filename.encode("cp437")  # the encoding that zipfile used
     return _unicode_path(entry.extra, given) or given
 
 
 def _unicode_path(extra: bytes, given: bytes) -> str | None:
-    """The name that Info-ZIP keeps beside the old one, if it is still about the same name."""
+    """The UTF-8 name that Info-ZIP stores next to the old one, if it still belongs to that name."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
