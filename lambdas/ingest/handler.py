@@ -11,7 +11,7 @@ from lookalike.aws.deadline import remaining_of
 from lookalike.aws.ingest_worker import IngestWorker
 from lookalike.aws.queue import messages_of
 from lookalike.aws.settings import AwsSettings
-from lookalike.aws.telemetry import Telemetry
+from lookalike.aws.telemetry import Telemetry, ingest_metrics
 from lookalike.ingest import IngestReport
 from lookalike.library import Library
 from lookalike.settings import Settings
@@ -53,15 +53,7 @@ def _trainer(aws: AwsSettings, library: Library) -> Trainer:
 
 
 def _count(collection: str, report: IngestReport) -> None:
-    counts = {
-        "Encoded": report.encoded,
-        "Reused": report.reused,
-        "Removed": report.removed,
-        "Rejected": report.rejected,
-        "Unchanged": report.unchanged + report.missing + report.ignored,
-        "MetadataRows": report.metadata_rows,
-        "Failed": len(report.failed),
-    }
+    counts = ingest_metrics(report)
     telemetry.log.info("ingested", extra={"collection": collection, **counts})
     telemetry.count({name: value for name, value in counts.items() if value}, collection=collection)
 

@@ -15,7 +15,7 @@ from fixtures.frames import COLOURS, NAME, Frames, framed
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
 from lookalike.ingest import Ingestor
 from lookalike.library import Library
-from lookalike.publishing import Publication, judge_collection, publish_encoder, rollback
+from lookalike.publishing import Publication, compare_on_collection, publish_encoder, rollback
 from lookalike.search import Query, QueryPart, Searcher, SearchResult
 from lookalike.settings import Settings
 from lookalike.snapshots import collect_garbage, current, read_pointer, read_switches
@@ -333,7 +333,7 @@ def test_the_comparison_asks_what_was_held_out(frames: Frames) -> None:
     library = frames.library
     held = [f"{colour}/{seed}.jpg" for colour in COLOURS for seed in (1, 2)]
     publish_encoder(library, NAME, frames.good, force=True)
-    found = judge_collection(library, NAME, frames.bad, frames.good, validation=held)
+    found = compare_on_collection(library, NAME, frames.bad, frames.good, validation=held)
     assert (found.queries, found.gallery, found.classes) == (8, 4 * 8 + 2 - 8, 4)
     assert found.new.recall_at_1 == 1.0
-    assert judge_collection(library, NAME, frames.good, frames.good, validation=held).verdict == "noise"
+    assert compare_on_collection(library, NAME, frames.good, frames.good, validation=held).verdict == "noise"

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from lookalike.aws.deadline import OutOfTime, within
-from lookalike.aws.events import Change, NotificationReader, sequencer_of_time
+from lookalike.aws.events import Change, NotificationReader
 from lookalike.aws.settings import AwsSettings
 from lookalike.catalogue import normalise_sequencer
+from lookalike.catalogue.sequencer import sequencer_of_time
 from lookalike.errors import SettingsError
 
 READER = NotificationReader("s3://photos/all")

@@ -210,7 +210,7 @@ def test_int8_that_cannot_be_made_leaves_fp32_and_a_note(tmp_path, monkeypatch):
 
 
 def test_a_damaged_model_file_is_an_error_and_not_the_end_of_the_process(model, pictures, tmp_path):
-    from lookalike.training.backbones.trial import encode_in_child
+    from lookalike.training.backbones.int8_check import encode_in_child
 
     manifest = build(model, tmp_path / "encoder", calibration=pictures)
     file = tmp_path / "encoder" / "encoder.int8.tflite"

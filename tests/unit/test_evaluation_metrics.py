@@ -13,14 +13,14 @@ from lookalike.evaluation import (
     Difference,
     Draws,
     Interval,
-    Sides,
+    QueriesAndGallery,
     each_itself,
     map_at_r,
     pair_counts,
     recall_at_k,
     retrieval,
 )
-from lookalike.evaluation import sides as sides_module
+from lookalike.evaluation import sides as module
 from lookalike.evaluation.pairs import BINS
 
 
@@ -97,7 +97,7 @@ def test_the_size_of_a_block_changes_nothing(problem, numbers):
     *sides, exclude = problem
     whole, pairs = retrieval(*sides, exclude=exclude), pair_counts(*sides, exclude=exclude)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sides_module, "BLOCK_NUMBERS", numbers)
+        patch.setattr(module, "BLOCK_NUMBERS", numbers)
         parts, part_pairs = retrieval(*sides, exclude=exclude), pair_counts(*sides, exclude=exclude)
     np.testing.assert_array_equal(whole.average_precision, parts.average_precision)
     np.testing.assert_array_equal(whole.nearest, parts.nearest)
@@ -241,7 +241,7 @@ def test_the_draws_of_a_recall_are_what_recomputing_says(monkeypatch):
     vectors = (centres[classes] + 0.7 * rng.standard_normal((40, 5))).astype(np.float32)
     sides = (vectors[:15], classes[:15], vectors[15:], classes[15:])
     draws = Draws(15, seed=3)
-    got = draws.recall_at_precision(Sides.of(*sides), pair_counts(*sides), 0.8)
+    got = draws.recall_at_precision(QueriesAndGallery.of(*sides), pair_counts(*sides), 0.8)
     np.testing.assert_allclose(got, list(slow_recall_draws(sides, draws, 0.8)), atol=1e-9)
 
 

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from lookalike.api.caches import ReportCache, ThumbnailCache
 from lookalike.api.changes import ChangeListener, NoListener
-from lookalike.api.http.limits import RequestLimiter
+from lookalike.api.http.request_limiter import RequestLimiter
 from lookalike.api.upload_urls import UploadTokens
 from lookalike.training_jobs.trainer import NoTrainer, Trainer
 

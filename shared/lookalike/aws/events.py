@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import unquote_plus
 
 from lookalike.catalogue import normalise_sequencer
+from lookalike.catalogue.sequencer import sequencer_of_time
 from lookalike.errors import InvalidInput
 
 TEST_EVENT = "s3:TestEvent"
@@ -106,19 +106,6 @@ class NotificationReader:
         # Without a version id the bucket is not versioned, and a removed object is gone.
         is_version = name == VERSION_REMOVED and version is not None
         return Change(key, "version_removed" if is_version else "removed", normalise_sequencer(sequencer))
-
-
-def sequencer_of_time(text: str) -> str:
-    """A sequencer for a notification that has none: from its ISO 8601 time.
-
-    Amazon's begin with the seconds since 1970 in hexadecimal, and so does this one.
-
-    Raises:
-        ValueError: `text` is not such a time.
-    """
-    moment = datetime.fromisoformat(text)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return f"00{int(moment.timestamp()):08X}{(moment.microsecond << 32) // 1_000_000:08X}"
 
 
 def _records(body: str) -> list[Any]:

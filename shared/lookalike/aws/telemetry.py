@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from lookalike import timing
 from lookalike.aws.traces import DaemonProvider
+
+if TYPE_CHECKING:
+    from lookalike.ingest import IngestReport
 
 NAMESPACE = "Lookalike"
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -47,6 +50,19 @@ class Telemetry:
             metrics.add_metric(name, _unit(name), value)
         if values:
             metrics.flush_metrics()
+
+
+def ingest_metrics(report: IngestReport) -> dict[str, float]:
+    """The CloudWatch metrics of an ingest, by name."""
+    return {
+        "Encoded": report.encoded,
+        "Reused": report.reused,
+        "Removed": report.removed,
+        "Rejected": report.rejected,
+        "Unchanged": report.unchanged + report.missing + report.ignored,
+        "MetadataRows": report.metadata_rows,
+        "Failed": len(report.failed),
+    }
 
 
 def _unit(name: str) -> MetricUnit:

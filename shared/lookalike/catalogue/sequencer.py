@@ -8,6 +8,7 @@ The catalogue keeps them padded to one width, so that a plain `>` in a condition
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from lookalike.errors import InvalidInput
 
@@ -36,3 +37,16 @@ def sequencer_after(known: str | None) -> str:
     """
     last = int(normalise_sequencer(known), 16) if known else 0
     return f"{last + 1:0{WIDTH}x}"
+
+
+def sequencer_of_time(text: str) -> str:
+    """A sequencer for a notification that has none: from its ISO 8601 time.
+
+    Amazon's begin with the seconds since 1970 in hexadecimal, and so does this one.
+
+    Raises:
+        ValueError: `text` is not such a time.
+    """
+    moment = datetime.fromisoformat(text)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return f"00{int(moment.timestamp()):08X}{(moment.microsecond << 32) // 1_000_000:08X}"

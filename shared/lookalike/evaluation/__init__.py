@@ -3,9 +3,9 @@
 from lookalike.evaluation.bootstrap import Difference, Draws, Interval
 from lookalike.evaluation.evaluate import Candidate, evaluate
 from lookalike.evaluation.pairs import PairCounts, Threshold, pair_counts
+from lookalike.evaluation.queries_and_gallery import QueriesAndGallery, each_itself
 from lookalike.evaluation.report import METRICS, BlendPoint, EncoderResult, EvaluationReport
 from lookalike.evaluation.retrieval import DEPTHS, Retrieval, map_at_r, recall_at_k, retrieval
-from lookalike.evaluation.sides import Sides, each_itself
 from lookalike.evaluation.split import QuerySplit
 
 __all__ = [
@@ -19,9 +19,9 @@ __all__ = [
     "EvaluationReport",
     "Interval",
     "PairCounts",
+    "QueriesAndGallery",
     "QuerySplit",
     "Retrieval",
-    "Sides",
     "Threshold",
     "each_itself",
     "evaluate",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import InvalidInput
 from lookalike.evaluation.pairs import PairCounts, binned
-from lookalike.evaluation.sides import Sides
+from lookalike.evaluation.queries_and_gallery import QueriesAndGallery
 
 Replicates = NDArray[np.float64]
 """(REPLICATES,): the metric in each draw."""
@@ -95,7 +95,7 @@ class Draws:
         np.divide(self.times @ sums, total, out=draws, where=total > 0)
         return draws
 
-    def recall_at_precision(self, sides: Sides, counts: PairCounts, wanted: float) -> Replicates:
+    def recall_at_precision(self, sides: QueriesAndGallery, counts: PairCounts, wanted: float) -> Replicates:
         """`PairCounts.at_precision(wanted).recall` in every draw, in steps of a thousandth of the recall."""
         edges = _coarse(counts)
         width = int(edges[-1]) + 1

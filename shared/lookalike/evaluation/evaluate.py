@@ -14,6 +14,7 @@ from lookalike.evaluation.bootstrap import Difference, Draws, Interval, Replicat
 from lookalike.evaluation.map import map_of
 from lookalike.evaluation.mistakes import by_category, confusion, worst_queries
 from lookalike.evaluation.pairs import PairCounts, Threshold, count_pairs
+from lookalike.evaluation.queries_and_gallery import QueriesAndGallery
 from lookalike.evaluation.reliability import judge_confidence
 from lookalike.evaluation.report import (
     METRICS,
@@ -25,7 +26,6 @@ from lookalike.evaluation.report import (
     WantedThreshold,
 )
 from lookalike.evaluation.retrieval import DEPTHS, rank
-from lookalike.evaluation.sides import Sides
 from lookalike.evaluation.split import QuerySplit
 from lookalike.types import Vectors
 
@@ -117,11 +117,11 @@ class _Trial:
     labels: NDArray[np.str_]
     split: QuerySplit
     wanted: float
-    sides: Sides = field(init=False)
+    sides: QueriesAndGallery = field(init=False)
 
     def __post_init__(self) -> None:
         queries, gallery, vectors = self.split.queries, self.split.gallery, self.candidate.vectors
-        sides = Sides.of(
+        sides = QueriesAndGallery.of(
             vectors[queries],
             self.labels[queries],
             vectors[gallery],

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.evaluation.queries_and_gallery import QueriesAndGallery, Rows
 from lookalike.evaluation.report import CategoryResult, Confusion, Found, WorstQuery
 from lookalike.evaluation.retrieval import Retrieval, best, mean_of
-from lookalike.evaluation.sides import Rows, Sides
 
 WORST = 24
 SHOWN = 6
 
 
-def by_category(sides: Sides, found: Retrieval, threshold: float | None) -> tuple[CategoryResult, ...]:
+def by_category(
+    sides: QueriesAndGallery, found: Retrieval, threshold: float | None
+) -> tuple[CategoryResult, ...]:
     """One line per query category, lowest mAP@R first. Categories without relevant images come last."""
     taken, right = _taken(sides, threshold)
     gallery = np.bincount(sides.gallery_classes, minlength=len(sides.classes))
@@ -38,7 +40,7 @@ def by_category(sides: Sides, found: Retrieval, threshold: float | None) -> tupl
     return tuple(sorted(lines, key=lambda line: (np.isnan(line.map_at_r), line.map_at_r, line.name)))
 
 
-def confusion(sides: Sides, found: Retrieval) -> tuple[Confusion, ...]:
+def confusion(sides: QueriesAndGallery, found: Retrieval) -> tuple[Confusion, ...]:
     """Pairs of query category and best-match category, most frequent first."""
     queried = sides.query_classes[found.nearest >= 0]
     answered = sides.gallery_classes[found.nearest[found.nearest >= 0]]
@@ -51,7 +53,11 @@ def confusion(sides: Sides, found: Retrieval) -> tuple[Confusion, ...]:
 
 
 def worst_queries(
-    sides: Sides, found: Retrieval, query_ids: Sequence[str], gallery_ids: Sequence[str], count: int = WORST
+    sides: QueriesAndGallery,
+    found: Retrieval,
+    query_ids: Sequence[str],
+    gallery_ids: Sequence[str],
+    count: int = WORST,
 ) -> tuple[WorstQuery, ...]:
     """Queries whose best match has another category, lowest average precision first. Among equals, the most
     similar wrong match comes first. At most a quarter come from one category."""
@@ -90,7 +96,7 @@ def _varied(order: Rows, classes: Rows, count: int) -> list[int]:
     return chosen
 
 
-def _taken(sides: Sides, threshold: float | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _taken(sides: QueriesAndGallery, threshold: float | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Per query: gallery images at or above the threshold, and how many are correct; both (q,)."""
     taken, right = np.zeros(len(sides.queries), np.int64), np.zeros(len(sides.queries), np.int64)
     if threshold is not None:

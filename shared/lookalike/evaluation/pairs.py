@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.evaluation.sides import Exclude, Labels, Rows, Sides
+from lookalike.evaluation.queries_and_gallery import Exclude, Labels, QueriesAndGallery, Rows
 from lookalike.types import Vectors
 
 Counts = NDArray[np.int64]
@@ -91,10 +91,10 @@ def pair_counts(
 
     Needs 32 MB and one block of scores for any number of pairs. 3,000 × 3,000 take 0.1 s on one core.
     """
-    return count_pairs(Sides.of(queries, query_labels, gallery, gallery_labels, exclude=exclude))
+    return count_pairs(QueriesAndGallery.of(queries, query_labels, gallery, gallery_labels, exclude=exclude))
 
 
-def count_pairs(sides: Sides) -> PairCounts:
+def count_pairs(sides: QueriesAndGallery) -> PairCounts:
     """`pair_counts` for validated sides."""
     same, everything = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
     for bins, right, _ in binned(sides):
@@ -103,7 +103,7 @@ def count_pairs(sides: Sides) -> PairCounts:
     return PairCounts(same, everything - same)
 
 
-def binned(sides: Sides) -> Iterator[tuple[NDArray[np.int32], NDArray[np.bool_], Rows]]:
+def binned(sides: QueriesAndGallery) -> Iterator[tuple[NDArray[np.int32], NDArray[np.bool_], Rows]]:
     """For each compared pair, in blocks: its bin, whether the classes match, and its query row; all (p,)."""
     for rows, scores in sides.blocks():
         compared = np.isfinite(scores)

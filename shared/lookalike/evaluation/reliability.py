@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.confidence import ERROR_BINS, NEIGHBOURS, Pairs, expected_calibration_error, learn
+from lookalike.evaluation.queries_and_gallery import QueriesAndGallery, Rows
 from lookalike.evaluation.report import Reliability, ReliabilityBin
 from lookalike.evaluation.retrieval import best
-from lookalike.evaluation.sides import Rows, Sides
 
 RANDOM_PAIRS = 1_000
 FOLDS = 10
 
 
-def judge_confidence(sides: Sides, *, seed: int = 0) -> Reliability | None:
+def judge_confidence(sides: QueriesAndGallery, *, seed: int = 0) -> Reliability | None:
     """Measure calibration by ten-fold cross-validation over queries.
 
     A snapshot with held-out items learns confidence in the same way: from queries outside the gallery.
@@ -44,7 +44,7 @@ def judge_confidence(sides: Sides, *, seed: int = 0) -> Reliability | None:
     )
 
 
-def nearest_pairs(sides: Sides, rows: Rows | None = None) -> Pairs:
+def nearest_pairs(sides: QueriesAndGallery, rows: Rows | None = None) -> Pairs:
     """Each query with its ten nearest gallery images, best first."""
     scores, same, queries = [np.empty(0)], [np.empty(0, bool)], [np.empty(0, np.int64)]
     for block, similar in sides.blocks(rows):
@@ -57,7 +57,7 @@ def nearest_pairs(sides: Sides, rows: Rows | None = None) -> Pairs:
     return Pairs(np.concatenate(scores), np.concatenate(same), np.concatenate(queries))
 
 
-def _unrelated(sides: Sides, rng: np.random.Generator) -> tuple[float, float]:
+def _unrelated(sides: QueriesAndGallery, rng: np.random.Generator) -> tuple[float, float]:
     """Median score of random query/gallery pairs, and how often their classes match."""
     left = rng.integers(0, len(sides.queries), RANDOM_PAIRS)
     right = rng.integers(0, len(sides.gallery), RANDOM_PAIRS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.evaluation.sides import Exclude, Labels, Rows, Scores, Sides
+from lookalike.evaluation.queries_and_gallery import Exclude, Labels, QueriesAndGallery, Rows, Scores
 from lookalike.types import Vectors
 
 DEPTHS = (1, 5, 10)
@@ -66,9 +66,9 @@ def retrieval(
     Memory use is one block of scores. 3,000 × 3,000 take 0.2 s on one core.
 
     Raises:
-        InvalidInput: see `Sides.of`.
+        InvalidInput: see `QueriesAndGallery.of`.
     """
-    return rank(Sides.of(queries, query_labels, gallery, gallery_labels, exclude=exclude))
+    return rank(QueriesAndGallery.of(queries, query_labels, gallery, gallery_labels, exclude=exclude))
 
 
 def recall_at_k(
@@ -101,7 +101,7 @@ def map_at_r(
     return retrieval(queries, query_labels, gallery, gallery_labels, exclude=exclude).map_at_r
 
 
-def rank(sides: Sides) -> Retrieval:
+def rank(sides: QueriesAndGallery) -> Retrieval:
     """`retrieval` for validated sides."""
     count = len(sides.queries)
     relevant = sides.relevant()
@@ -147,7 +147,7 @@ def best(scores: Scores, depth: int) -> tuple[Rows, Scores]:
     return np.take_along_axis(columns, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
-def _judge(sides: Sides, rows: Rows, columns: Rows, scores: Scores, found: Retrieval) -> None:
+def _judge(sides: QueriesAndGallery, rows: Rows, columns: Rows, scores: Scores, found: Retrieval) -> None:
     """Record the rankings of `rows` in `found`: `columns` and `scores`, (b, depth), best first."""
     compared = np.isfinite(scores)
     found.nearest[rows] = np.where(compared[:, 0], columns[:, 0], -1)

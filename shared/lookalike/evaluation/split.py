@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import InvalidInput
-from lookalike.evaluation.sides import Exclude, Rows
+from lookalike.evaluation.queries_and_gallery import Exclude, Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

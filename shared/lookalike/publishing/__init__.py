@@ -2,7 +2,7 @@
 
 from lookalike.publishing.comparison import Comparison, Measured, compare_vectors
 from lookalike.publishing.encoding import Encoding, EncodingCancelled
-from lookalike.publishing.judging import ExampleVectors, judge_collection
+from lookalike.publishing.labelled_vectors import ExampleVectors, compare_on_collection
 from lookalike.publishing.publish import Publication, publish_encoder
 from lookalike.publishing.rollback import rollback
 
@@ -13,8 +13,8 @@ __all__ = [
     "ExampleVectors",
     "Measured",
     "Publication",
+    "compare_on_collection",
     "compare_vectors",
-    "judge_collection",
     "publish_encoder",
     "rollback",
 ]

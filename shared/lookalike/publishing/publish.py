@@ -22,7 +22,7 @@ from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
 from lookalike.progress import Progress
 from lookalike.publishing.comparison import Comparison
 from lookalike.publishing.encoding import Encoding, EncodingCancelled
-from lookalike.publishing.judging import judge_collection
+from lookalike.publishing.labelled_vectors import compare_on_collection
 from lookalike.snapshots import (
     SnapshotManifest,
     Switch,
@@ -86,7 +86,7 @@ def publish_encoder(
         collection: its name.
         encoder_id: id or name of the encoder.
         force: publish even if it is not better or cannot be compared.
-        judge: compares the two encoders. None: `judge_collection`, on a split of its own.
+        judge: compares the two encoders. None: `compare_on_collection`, on a split of its own.
         training: id of the training that made the encoder, for the history.
         progress: called with what is being done.
         cancelled: called often; once it returns True, the encoding ends. What is done is kept.
@@ -118,7 +118,7 @@ def publish_encoder(
         if config.encoder_id != new:  # otherwise the switch was decided, and cut short
             if progress:
                 progress("comparing", 0, 0)
-            judge = judge or partial(judge_collection, library, collection)
+            judge = judge or partial(compare_on_collection, library, collection)
             comparison, reason = _decide(judge, old, new, force=force)
             if comparison and not (comparison.is_better or force):
                 snapshot = pointer[0].snapshot_id if pointer else None

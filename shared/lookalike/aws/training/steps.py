@@ -15,7 +15,7 @@ from lookalike.aws.training.failures import explain
 from lookalike.errors import NotFound, TrainingCancelled
 from lookalike.layout import parse_key, zip_key
 from lookalike.progress import TrainingProgress
-from lookalike.publishing import Comparison, Encoding, Publication, judge_collection
+from lookalike.publishing import Comparison, Encoding, Publication, compare_on_collection
 from lookalike.training_jobs.progress import RecordSink, finite
 from lookalike.training_jobs.records import Status, Training, Trainings
 from lookalike.training_jobs.workflow import publish_trained, reason_not_to_publish
@@ -123,7 +123,7 @@ class Pipeline:
             known = Comparison.from_json(training.comparison) if training.comparison else None
             if known and (known.old.encoder_id, known.new.encoder_id) == (old, new):
                 return known
-            return judge_collection(self._library, self._collection, old, new)
+            return compare_on_collection(self._library, self._collection, old, new)
 
         done = publish_trained(
             self._library,

@@ -27,18 +27,13 @@ from lookalike.encoders.manifest import (
     content_id,
     file_sha256,
 )
-from lookalike.encoders.runtime import Encoder, unit_length
 from lookalike.errors import Conflict, Incompatible, InvalidInput
 from lookalike.images import DecodedImage, Preprocess, model_input
+from lookalike.training.backbones.int8_check import MIN_MEAN_COSINE, mean_cosine
 from lookalike.training.backbones.load import Backbone, load_backbone
 from lookalike.training.backbones.quantise import to_fp32, to_int8
-from lookalike.training.backbones.trial import encode_in_child
 from lookalike.types import Pixels, Precision
 
-MIN_MEAN_COSINE = 0.98
-"""Least mean cosine between int8 and fp32 vectors of the held-out images. For scale, on EfficientNet-Lite0:
-0.996 (its measured value) costs 0.1 to 0.4 points of recall@1, 0.988 (with every layer in int8) 0.2 to
-0.8."""
 MAX_CALIBRATION_PICTURES = 250
 MIN_CALIBRATION_PICTURES = 10
 HELD_OUT_EVERY = 5
@@ -195,7 +190,7 @@ def _export_int8(
         )
     )
     try:
-        cosine = _mean_cosine(both, folder, held_out)
+        cosine = mean_cosine(both, folder, held_out)
     except Incompatible as error:
         return _without_int8(fp32, folder, f"it cannot be run: {error}", report)
     report(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other images")
@@ -214,16 +209,6 @@ def _without_int8(
     report(f"int8 refused: {reason}; only fp32 is kept. {advice}".rstrip(". "))
     (folder / MODEL_FILES["int8"]).unlink(missing_ok=True)
     return replace(fp32, details={**fp32.details, REFUSAL: reason})
-
-
-def _mean_cosine(manifest: EncoderManifest, folder: Path, pictures: Sequence[Pixels]) -> float:
-    """Mean cosine of the int8 vectors to the fp32 vectors. Raises Incompatible if int8 cannot be run."""
-    fp32 = Encoder(manifest, folder / MODEL_FILES["fp32"], "fp32").encode(pictures)
-    int8 = encode_in_child(manifest, folder, "int8", pictures)
-    cosine = float(np.mean(np.sum(unit_length(fp32) * unit_length(int8), axis=1)))
-    if not np.isfinite(cosine):
-        raise Incompatible("its vectors are not finite", got=cosine)
-    return cosine
 
 
 def _calibration_inputs(pictures: Iterable[Pixels], preprocess: Preprocess) -> list[Pixels]:

@@ -23,7 +23,7 @@ SMALLEST_LENGTH = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sides:
+class QueriesAndGallery:
     """Validated queries and gallery.
 
     Attributes:
@@ -53,7 +53,7 @@ class Sides:
         gallery_labels: Labels,
         *,
         exclude: Exclude | None = None,
-    ) -> Sides:
+    ) -> QueriesAndGallery:
         """Validate queries and gallery, and number their classes.
 
         Args:

@@ -30,7 +30,7 @@ OWN_LABELS = "the collection's own categories; too favourable if the encoder was
 HELD_OUT = "images that the training held out"
 
 
-def judge_collection(
+def compare_on_collection(
     library: Library, collection: str, old_id: str, new_id: str, *, validation: Collection[str] | None = None
 ) -> Comparison:
     """Compare two encoders on the items of a collection that both have encoded.

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from lookalike.api.http.limits import RequestLimiter
+from lookalike.api.http.request_limiter import RequestLimiter
 from lookalike.errors import Busy
 
 
