@@ -20,7 +20,7 @@ from lookalike.evaluation import (
     recall_at_k,
     retrieval,
 )
-from lookalike.evaluation import sides as module
+from lookalike.evaluation import queries_and_gallery as module
 from lookalike.evaluation.pairs import BINS
 
 
