@@ -115,6 +115,7 @@ def test_commands_run(page: Path, documented_folder: Path) -> None:
         "LOOKALIKE_STORE": "store",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "120",
+        "PYTHONPATH": str(ROOT),  # the examples run from a clone
     }
     for command in commands(page):
         ran = subprocess.run(
