@@ -18,7 +18,7 @@ from PIL import Image
 from lookalike.cli.console import Console
 from lookalike.errors import LookalikeError
 from lookalike.evaluation import evaluate
-from lookalike.evaluation.encoders import (
+from lookalike.evaluation.compare_encoders import (
     LabelledImage,
     choose_split,
     encode,
@@ -30,7 +30,7 @@ from lookalike.evaluation.figures import figures
 from lookalike.evaluation.html import write_html
 from lookalike.library import Library
 from lookalike.training.child import build_encoder_in_child
-from lookalike.training.sources.reading import read_source
+from lookalike.training.sources.read_source import read_source
 
 DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
 DOTS_PER_INCH = 120

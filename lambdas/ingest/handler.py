@@ -18,7 +18,7 @@ from lookalike.settings import Settings
 
 if TYPE_CHECKING:
     from lookalike.snapshots.staleness import Staleness
-    from lookalike.training_jobs.trainer import Trainer
+    from lookalike.training_jobs.runner import TrainingRunner
 
 telemetry = Telemetry()
 
@@ -43,12 +43,12 @@ def worker() -> IngestWorker:
     )
 
 
-def _trainer(aws: AwsSettings, library: Library) -> Trainer:
+def _trainer(aws: AwsSettings, library: Library) -> TrainingRunner:
     from lookalike.aws.training.state_machine import StateMachineTrainer
-    from lookalike.training_jobs.trainer import NoTrainer
+    from lookalike.training_jobs.runner import NoTrainingRunner
 
     if not aws.training_machine_arn:
-        return NoTrainer()
+        return NoTrainingRunner()
     return StateMachineTrainer(aws.training_machine_arn, library.images, library.artifacts)
 
 

@@ -15,7 +15,7 @@ from lookalike.aws.settings import AwsSettings
 from lookalike.aws.telemetry import Telemetry
 from lookalike.library import Library
 from lookalike.settings import Settings
-from lookalike.training_jobs.trainer import Trainer
+from lookalike.training_jobs.runner import TrainingRunner
 
 SETTLE_SECONDS = 2.0
 
@@ -30,7 +30,7 @@ def _listener(library: Library, aws: AwsSettings) -> ChangeListener | None:
     return BuildRequester(aws.build_queue_url, library.artifacts)
 
 
-def _trainer(library: Library, aws: AwsSettings) -> Trainer | None:
+def _trainer(library: Library, aws: AwsSettings) -> TrainingRunner | None:
     if not aws.training_machine_arn:
         return None
     from lookalike.aws.training.state_machine import StateMachineTrainer

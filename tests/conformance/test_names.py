@@ -34,7 +34,7 @@ from lookalike.layout import check_item_id, image_key, is_ingested, item_id_prob
 from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.storage import Store
-from lookalike.training_jobs.trainer import NoTrainer
+from lookalike.training_jobs.runner import NoTrainingRunner
 from lookalike.types import ObjectEvent
 
 PATIENCE_SECONDS = 60.0
@@ -304,7 +304,7 @@ def test_removing_one_spelling_on_s3_keeps_the_item_of_the_other(
     library = Library(settings, tmp_path / "cache")
     library.encoders.add(tiny_encoder_folder)
     library.create_collection("shop")
-    worker = IngestWorker(library, trainer=NoTrainer(), builds=None)
+    worker = IngestWorker(library, trainer=NoTrainingRunner(), builds=None)
     client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
     prefix, composed, split = "some/prefix/images/shop/images/", "caf\u00e9.jpg", "cafe\u0301.jpg"
 

@@ -12,8 +12,8 @@ from lookalike.library import Library
 from lookalike.settings import Settings
 from lookalike.sources.indexing import index_folder
 from lookalike.storage import Store
-from lookalike.training.sources.collection import collection_dataset
 from lookalike.training.sources.dataset import Dataset
+from lookalike.training.sources.from_collection import collection_dataset
 
 PICTURES = 16
 

@@ -19,7 +19,7 @@ from lookalike.progress import TrainingProgress
 from lookalike.training.child import TrainingResult, train_in_child
 from lookalike.training.options import TrainingOptions
 from lookalike.training.sources.dataset import Dataset
-from lookalike.training.sources.reading import read_source
+from lookalike.training.sources.read_source import read_source
 
 EACH = 16
 EPOCHS = 30

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lookalike.encoders import EncoderManifest
-from lookalike.evaluation.encoders import LabelledImage, choose_split
+from lookalike.evaluation.compare_encoders import LabelledImage, choose_split
 
 
 def pictures(count, split=lambda row: None):

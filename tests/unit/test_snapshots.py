@@ -32,7 +32,7 @@ from lookalike.snapshots import (
     read_pointer,
     table_of,
 )
-from lookalike.snapshots.columns import ColumnsWriter, ItemReader, read_columns
+from lookalike.snapshots.item_columns import ColumnsWriter, ItemReader, read_columns
 from lookalike.snapshots.pointer import Pointer, pointer_path, swap_pointer
 from lookalike.storage import Store
 from lookalike.types import ENGINES, METRICS, Item

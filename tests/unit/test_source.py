@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.errors import InvalidInput
-from lookalike.sources.folder import Source
+from lookalike.sources.scan import Source
 
 JPEG = b"\xff\xd8\xff\xe0 not a whole one, but it begins like one"
 

@@ -13,7 +13,7 @@ from fixtures.sources import fill, picture, zipped
 
 from lookalike.errors import InvalidInput, LookalikeError
 from lookalike.training.sources.dataset import Dataset, Example, check_readable
-from lookalike.training.sources.reading import read_source
+from lookalike.training.sources.read_source import read_source
 
 SHOP = ("shoes/1.jpg", "shoes/2.jpg", "hats/1.jpg", "hats/2.jpg")
 

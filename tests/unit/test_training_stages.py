@@ -17,7 +17,7 @@ from lookalike.settings import Settings
 from lookalike.training.backbones import export
 from lookalike.training.fit.trainer import Trainer
 from lookalike.training.options import TrainingOptions
-from lookalike.training.sources.reading import read_source
+from lookalike.training.sources.read_source import read_source
 
 EACH = 5
 

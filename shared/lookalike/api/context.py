@@ -12,7 +12,7 @@ from lookalike.api.caches import ReportCache, ThumbnailCache
 from lookalike.api.changes import ChangeListener, NoListener
 from lookalike.api.http.request_limiter import RequestLimiter
 from lookalike.api.upload_urls import UploadTokens
-from lookalike.training_jobs.trainer import NoTrainer, Trainer
+from lookalike.training_jobs.runner import NoTrainingRunner, TrainingRunner
 
 if TYPE_CHECKING:
     from lookalike.library import Library
@@ -61,7 +61,7 @@ class Context:
     limiters: Limiters
     max_query_bytes: int
     listener: ChangeListener = field(default_factory=NoListener)
-    trainer: Trainer = field(default_factory=NoTrainer)
+    trainer: TrainingRunner = field(default_factory=NoTrainingRunner)
     reports: ReportCache = field(default_factory=ReportCache)
     thumbnails: ThumbnailCache = field(default_factory=ThumbnailCache)
     upload_tokens: UploadTokens = field(default_factory=UploadTokens)
@@ -72,7 +72,7 @@ class Context:
         library: Library,
         *,
         listener: ChangeListener | None = None,
-        trainer: Trainer | None = None,
+        trainer: TrainingRunner | None = None,
         max_query_bytes: int | None = None,
     ) -> Context:
         """The context of a new app.
@@ -89,7 +89,7 @@ class Context:
             Limiters.create(settings.threads, settings.max_waiting),
             min(settings.max_image_bytes, max_query_bytes or settings.max_image_bytes),
             listener=listener or NoListener(),
-            trainer=trainer or NoTrainer(),
+            trainer=trainer or NoTrainingRunner(),
         )
 
 

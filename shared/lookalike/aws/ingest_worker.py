@@ -22,7 +22,7 @@ from lookalike.errors import CollectionNotFound, EncoderNotFound, LookalikeError
 from lookalike.ingest import IngestReport
 from lookalike.layout import is_ingested, key_problem, shown
 from lookalike.training_jobs import Trainings, training_of
-from lookalike.training_jobs.trainer import Trainer
+from lookalike.training_jobs.runner import TrainingRunner
 from lookalike.types import ObjectEvent
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class IngestWorker:
         self,
         library: Library,
         *,
-        trainer: Trainer,
+        trainer: TrainingRunner,
         builds: BuildQueue | None,
         on_ingest: Callable[[str, IngestReport], None] = lambda _name, _report: None,
         on_check: Callable[[Staleness], None] = lambda _state: None,

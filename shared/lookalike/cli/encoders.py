@@ -71,7 +71,7 @@ def build(
     from lookalike.cli.console import Console
     from lookalike.default_encoder import CALIBRATION_PICTURES, read_pictures, spread
     from lookalike.library import Library
-    from lookalike.sources.folder import Source
+    from lookalike.sources.scan import Source
     from lookalike.training.child import build_encoder_in_child
 
     console = Console(as_json=as_json)

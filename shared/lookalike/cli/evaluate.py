@@ -14,7 +14,7 @@ from lookalike.types import Precision
 if TYPE_CHECKING:
     from lookalike.cli.console import Console
     from lookalike.evaluation import EvaluationReport
-    from lookalike.evaluation.encoders import Encoded, LabelledImage
+    from lookalike.evaluation.compare_encoders import Encoded, LabelledImage
     from lookalike.library import Library
 
 EncodersArgument = Annotated[
@@ -156,7 +156,7 @@ def _run(
     """Read images, evaluate, write the report."""
     import tempfile
 
-    from lookalike.evaluation.encoders import evaluate_encoders, thumbnails
+    from lookalike.evaluation.compare_encoders import evaluate_encoders, thumbnails
 
     if not ids:
         raise typer.BadParameter("the store holds no encoder; make one with: lookalike encoders build")
@@ -189,8 +189,8 @@ def _images(
     library: Library, request: _Request, scratch: Path
 ) -> tuple[list[LabelledImage], tuple[str, ...]]:
     """The labelled images of the request, and notes on what was left out."""
-    from lookalike.evaluation.encoders import LabelledImage, from_collection, spread
-    from lookalike.training.sources.reading import read_source
+    from lookalike.evaluation.compare_encoders import LabelledImage, from_collection, spread
+    from lookalike.training.sources.read_source import read_source
 
     if request.collection is not None:
         return from_collection(library, request.collection, request.sample, request.label), ()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookalike.publishing import Comparison, Publication
     from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset
-    from lookalike.training_jobs.progress import Trained
+    from lookalike.training_jobs.progress_sinks import Trained
     from lookalike.training_jobs.records import Status
     from lookalike.training_jobs.workflow import Outcome, TrainingRequest
 

@@ -19,8 +19,8 @@ from lookalike.errors import InvalidInput, LookalikeError
 from lookalike.library import Library
 from lookalike.search import Query, QueryPart, SearchResult
 from lookalike.settings import Settings, cache_folder
-from lookalike.sources.folder import Source
 from lookalike.sources.indexing import index_folder
+from lookalike.sources.scan import Source
 
 STORE = "demo-store"
 CACHE = Path(".cache") / "demo"

@@ -13,7 +13,7 @@ Fields are the item's own columns, and its attributes by name. `attributes.<name
 whose name is also that of a column, or a word of this language.
 """
 
-from lookalike.filters.evaluate import (
+from lookalike.filters.apply import (
     ATTRIBUTE_PREFIX,
     FieldKind,
     check_filter,

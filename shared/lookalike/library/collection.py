@@ -203,7 +203,7 @@ class Collection:
             Incompatible: TensorFlow is not installed.
         """
         from lookalike.training.options import TrainingOptions
-        from lookalike.training_jobs.progress import CallbackSink
+        from lookalike.training_jobs.progress_sinks import CallbackSink
         from lookalike.training_jobs.workflow import TrainingFolders, TrainingRequest, Workflow
 
         chosen = TrainingOptions.from_json(options)
@@ -244,7 +244,7 @@ class Collection:
             EncoderNotFound: there is no such encoder.
             InvalidInput: fewer than two categories have two images, or no item has the field `label`.
         """
-        from lookalike.evaluation.encoders import evaluate_encoders, from_collection
+        from lookalike.evaluation.compare_encoders import evaluate_encoders, from_collection
 
         images = from_collection(self.library, self.name, None, label)
         done = 0

@@ -1,9 +1,9 @@
 """Snapshots: immutable, published indexes, and the pointer to the current one."""
 
 from lookalike.snapshots.build import build_snapshot
-from lookalike.snapshots.columns import ItemReader, attribute_types, table_of
 from lookalike.snapshots.encoder_history import Switch, Switches, begin_switch, finish_switch, read_switches
 from lookalike.snapshots.housekeeping import collect_garbage, current, known_to_all, list_snapshots
+from lookalike.snapshots.item_columns import ItemReader, attribute_types, table_of
 from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, SnapshotManifest
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
 from lookalike.snapshots.snapshot import (

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.confidence import HELD_OUT_SPLITS
 from lookalike.errors import Incompatible
-from lookalike.snapshots.columns import ColumnsWriter
+from lookalike.snapshots.item_columns import ColumnsWriter
 from lookalike.types import Item, Vector, Vectors
 
 

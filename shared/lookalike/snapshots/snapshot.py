@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import Incompatible, ObjectNotFound, SnapshotNotFound
 from lookalike.indexes import Index, open_index
-from lookalike.snapshots.columns import ItemReader, read_columns
+from lookalike.snapshots.item_columns import ItemReader, read_columns
 from lookalike.snapshots.manifest import COLUMNS_FILE, MANIFEST_FILE, SnapshotManifest
 from lookalike.storage import Store
 from lookalike.timing import span

@@ -68,7 +68,7 @@ class Runner:
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
-    # What the API asks for (see `lookalike.training_jobs.trainer`)
+    # What the API asks for (see `lookalike.training_jobs.runner`)
 
     def check(self) -> None:
         """Do nothing: this server can run trainings."""

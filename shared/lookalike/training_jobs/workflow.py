@@ -16,7 +16,7 @@ from lookalike.errors import InvalidInput, LookalikeError, StoreUnavailable
 from lookalike.progress import TrainingProgress
 from lookalike.publishing import Comparison, ExampleVectors, Publication, publish_encoder
 from lookalike.publishing.publish import Judge
-from lookalike.training_jobs.progress import ProgressSink, Trained
+from lookalike.training_jobs.progress_sinks import ProgressSink, Trained
 from lookalike.training_jobs.records import Publish
 
 if TYPE_CHECKING:
@@ -176,12 +176,12 @@ class Workflow:
         request = self._request
         scratch.mkdir(parents=True, exist_ok=True)
         if request.files is not None:
-            from lookalike.training.sources.reading import read_source
+            from lookalike.training.sources.read_source import read_source
 
             return read_source(request.files(), scratch, label=request.label)
         if request.items_of is None:
             raise InvalidInput("there is nothing to train on", expected="files, or a collection")
-        from lookalike.training.sources.collection import collection_dataset
+        from lookalike.training.sources.from_collection import collection_dataset
 
         return collection_dataset(
             self._library,

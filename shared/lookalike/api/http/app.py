@@ -43,7 +43,7 @@ from lookalike.api.http.envelope import Envelope
 from lookalike.api.http.problems import problem_response
 from lookalike.api.training_models import TrainingRequest
 from lookalike.errors import LookalikeError
-from lookalike.training_jobs.trainer import Trainer
+from lookalike.training_jobs.runner import TrainingRunner
 
 if TYPE_CHECKING:
     from lookalike.library import Library
@@ -79,7 +79,7 @@ def create_app(
     *,
     access: Access,
     listener: ChangeListener | None = None,
-    trainer: Trainer | None = None,
+    trainer: TrainingRunner | None = None,
     lifespan: Lifespan | None = None,
     max_query_bytes: int | None = None,
 ) -> FastAPI:

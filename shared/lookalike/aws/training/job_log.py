@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lookalike.errors import LookalikeError, NotFound
 from lookalike.progress import TrainingProgress
 from lookalike.training_jobs import Trainings
-from lookalike.training_jobs.progress import RecordSink, Trained, describe, finite
+from lookalike.training_jobs.progress_sinks import RecordSink, Trained, describe, finite
 from lookalike.training_jobs.records import Status
 
 if TYPE_CHECKING:

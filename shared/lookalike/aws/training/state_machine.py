@@ -43,7 +43,7 @@ def execution_arn(machine_arn: str, training_id: str) -> str:
 
 
 class StateMachineTrainer:
-    """The `lookalike.training_jobs.trainer.Trainer` on AWS.
+    """The `lookalike.training_jobs.runner.TrainingRunner` on AWS.
 
     Args:
         machine_arn: of the state machine.

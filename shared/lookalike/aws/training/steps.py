@@ -16,7 +16,7 @@ from lookalike.errors import NotFound, TrainingCancelled
 from lookalike.layout import parse_key, zip_key
 from lookalike.progress import TrainingProgress
 from lookalike.publishing import Comparison, Encoding, Publication, compare_on_collection
-from lookalike.training_jobs.progress import RecordSink, finite
+from lookalike.training_jobs.progress_sinks import RecordSink, finite
 from lookalike.training_jobs.records import Status, Training, Trainings
 from lookalike.training_jobs.workflow import publish_trained, reason_not_to_publish
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from lookalike.errors import Conflict
 
 
-class Trainer(Protocol):
+class TrainingRunner(Protocol):
     """Runs trainings. Their records are in the store (see `lookalike.training_jobs`)."""
 
     def check(self) -> None:
@@ -20,7 +20,7 @@ class Trainer(Protocol):
         """Stop a training whose record has `cancel_requested`, and record that it ended."""
 
 
-class NoTrainer:
+class NoTrainingRunner:
     """The trainer of a server that runs no trainings. Their records can still be read."""
 
     def check(self) -> None:

@@ -13,7 +13,7 @@ from lookalike.layout import image_key
 from lookalike.storage import Store
 from lookalike.text import counted, listed
 from lookalike.training.sources.dataset import Dataset, Example, trainable
-from lookalike.training.sources.reading import cell, part_of
+from lookalike.training.sources.read_source import cell, part_of
 from lookalike.types import Item
 
 if TYPE_CHECKING:
