@@ -107,7 +107,7 @@ def test_quality_without_categories_is_refused_in_words(server, collection):
     server.wait_for(collection, "0.jpg", "1.jpg", "2.jpg")
     answer = server.client.get(f"/collections/{collection}/quality")
     assert answer.status_code == 400
-    assert "too few labelled pictures" in answer.json()["detail"]
+    assert "too few labelled images" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("what", ["facets", "map", "quality"])

@@ -73,10 +73,10 @@ def test_a_source_that_teaches_nothing_fails_with_a_sentence(served):
     assert training["options"]["loss"] == "cosface"
     found = ended(served, training["id"])
     assert found["status"] == "failed"
-    assert "one class only" in found["reason"]
+    assert "only one class" in found["reason"]
     assert found["encoder"] is None
     log = served.client.get(f"/collections/food/trainings/{training['id']}/log").json()
-    assert any("one class only" in line["message"] for line in log["lines"])
+    assert any("only one class" in line["message"] for line in log["lines"])
     listed = served.client.get("/collections/food/trainings").json()["trainings"]
     assert listed == [found]
     missing = served.client.get(f"/collections/food/trainings/{training['id']}/report")
@@ -92,7 +92,7 @@ def test_a_zip_file_is_waited_for_and_gone_afterwards(served):
     assert (done.status_code, done.json()["id"]) == (200, f"{training['id']}.zip")
     found = ended(served, training["id"])
     assert found["status"] == "failed"
-    assert "one class only" in found["reason"]
+    assert "only one class" in found["reason"]
     # The record ends first, so that a process that is killed in between does not repeat the training.
     eventually(lambda: not list((served.images / "food").rglob("*.zip")))
     folder = Store.artifacts(served.local.settings).local_path(f"collections/food/trainings/{training['id']}")

@@ -101,5 +101,5 @@ def test_what_cannot_be_trained_on(library: Library, tmp_path: Path) -> None:
     for number, id_ in enumerate(ids):
         (folder / "hats" / f"{number}.jpg").write_bytes((tmp_path / "photos" / id_).read_bytes())
     index_folder(library, folder, "one", snapshot=False)
-    with pytest.raises(InvalidInput, match="there is one class only"):
+    with pytest.raises(InvalidInput, match="there is only one class"):
         collection_dataset(library, "one", tmp_path)

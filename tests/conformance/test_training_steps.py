@@ -191,11 +191,11 @@ def test_cancelled_while_the_snapshot_is_built_the_old_encoder_serves_on(steps: 
 
 def test_a_failure_ends_the_training_with_its_sentence(steps: Steps) -> None:
     pipeline = steps.ask()
-    reason = "AlgorithmError: there is one class only, exit code: 1"
+    reason = "AlgorithmError: there is only one class, exit code: 1"
     cause = json.dumps({"TrainingJobStatus": "Failed", "FailureReason": reason})
     conclusion = pipeline.conclude({"train": {"Error": "States.TaskFailed", "Cause": cause}})
-    assert (conclusion.reason, conclusion.alarm) == ("there is one class only", False)
-    assert (steps.training.status, steps.training.reason) == ("failed", "there is one class only")
+    assert (conclusion.reason, conclusion.alarm) == ("there is only one class", False)
+    assert (steps.training.status, steps.training.reason) == ("failed", "there is only one class")
     assert not steps.library.images.exists(zip_key(NAME, steps.id))
 
 

@@ -23,8 +23,8 @@ def raised(kind: str, message: str) -> str:
         (
             "train",
             "States.TaskFailed",
-            job(FailureReason="AlgorithmError: there is one class only; got shoes, exit code: 1"),
-            "there is one class only; got shoes",
+            job(FailureReason="AlgorithmError: there is only one class; got shoes, exit code: 1"),
+            "there is only one class; got shoes",
             False,
         ),
         (
