@@ -65,9 +65,9 @@ def check_collection_name(name: str) -> None:
     """Refuse a name that cannot be a collection's. Raises InvalidInput."""
     if not is_collection_name(name):
         raise InvalidInput(
-            "this cannot name a collection",
+            "invalid collection name",
             got=repr(name),
-            expected="lower-case letters, digits and hyphens; at most 63, no hyphen first",
+            expected="1 to 63 lower-case letters, digits and hyphens, not starting with a hyphen",
         )
 
 
