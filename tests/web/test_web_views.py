@@ -172,4 +172,4 @@ def test_a_rollback_without_a_previous_encoder_is_reported(opened):
     page = opened("quality?collection=shop", expected=["status of 409"])
     page.get_by_role("button", name="Roll back to previous encoder").click()
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
-    page.get_by_text("This does not fit what is there.").wait_for()
+    page.get_by_text("Conflict with the current state").wait_for()
