@@ -14,7 +14,8 @@ OPTIONS ?=
 MINUTES ?= 10
 SEED ?= 1
 UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A worker that a hanging test ended is replaced once; the second one ends the run.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .PHONY: help demo check test soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images
 .DEFAULT_GOAL := help

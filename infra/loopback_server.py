@@ -43,6 +43,12 @@ class LoopbackHandler(BaseHTTPRequestHandler):
     wbufsize = -1  # headers and body in one packet: two would wait 40 ms for an acknowledgement
     disable_nagle_algorithm = True
 
+    def handle_expect_100(self) -> bool:
+        """Answer at once, not with the response: boto3 waits up to a second before it sends a body."""
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
+
     def log_message(self, format: str, *args: Any) -> None:
         """Write no access log."""
 

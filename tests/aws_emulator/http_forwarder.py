@@ -94,8 +94,8 @@ class HttpForwarder:
 
 
 def _end_to_end(headers: Mapping[str, Any] | HTTPMessage) -> dict[str, str]:
-    # The body was read as a whole; http.client writes its length.
-    dropped = {"connection", "transfer-encoding"}
+    # The body was read as a whole; http.client writes its length, and sends it without asking.
+    dropped = {"connection", "transfer-encoding", "expect"}
     return {name: str(value) for name, value in headers.items() if name.lower() not in dropped}
 
 
