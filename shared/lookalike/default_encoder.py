@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from lookalike.types import Pixels
 
 CALIBRATION_PICTURES = 200
-MIN_CALIBRATION_PICTURES = 50
+"""Images that `lookalike encoders build --calibrate` uses."""
+CHECK_IMAGES = 50
 LOCK = "encoders/.default.lock"
 
 
@@ -27,13 +28,14 @@ def default_encoder(
 
     Args:
         library: the store. In a folder, processes that start together build only once.
-        images: files that int8 may be calibrated on. Up to 200, taken evenly, are used. With fewer than 50
-            readable ones the encoder gets no int8 file, because ranges seen on so few mislead.
+        images: files of the collection. Up to 50, taken evenly, are used to check that int8 is accurate on
+            them; if it is not, the encoder is float32 only. With fewer than 10 readable ones it stays
+            unchecked. The encoder itself does not depend on them.
         progress: called before each step.
 
     Raises:
-        Incompatible: there are several encoders and none is the default one; or building one needs
-            TensorFlow, which is not installed.
+        Incompatible: there are several encoders and none is the default one.
+        BackboneNotFound: its weights are not installed.
     """
     with library.artifacts.lock(LOCK):
         return library.encoders.default() or _build(library, images, progress)
@@ -44,11 +46,10 @@ def _build(
 ) -> EncoderManifest:
     from lookalike.training.child import build_encoder_in_child
 
-    sample = list(read_pictures(spread(images, CALIBRATION_PICTURES)))
-    calibration = sample if len(sample) >= MIN_CALIBRATION_PICTURES else None
+    check = read_pictures(spread(images, CHECK_IMAGES))
     with tempfile.TemporaryDirectory(prefix="lookalike-encoder-") as scratch:
         folder = Path(scratch) / "encoder"
-        build_encoder_in_child(DEFAULT_ENCODER, folder, calibration=calibration, progress=progress)
+        build_encoder_in_child(DEFAULT_ENCODER, folder, check=check, progress=progress)
         return library.encoders.add(folder)
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -77,6 +78,8 @@ def test_a_signal_ends_the_server_after_what_is_under_way(settings, signal_):
 
         def slow():
             yield half
+            # A request that the server has not begun to read is not under way yet.
+            eventually(lambda: any(Path(settings.images_url).rglob(".staging/*")))
             server.send_signal(signal_)
             time.sleep(0.3)
             yield rest

@@ -11,6 +11,8 @@ import pytest
 from fixtures.pictures import draw_clock, draw_scene
 from PIL import Image
 
+from lookalike.training.backbones.efficientnet_lite import VARIANTS, load_weights
+
 # TensorFlow is imported by the tests, not by their collection, which every worker repeats.
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs lookalike[train]"),
@@ -24,19 +26,19 @@ PUBLISHED_PARAMETERS = {"efficientnet-lite0": 4.7, "efficientnet-lite1": 5.4, "e
 
 @pytest.fixture(scope="module")
 def lite():
-    from lookalike.training.backbones import efficientnet_lite
+    from lookalike.training.backbones import efficientnet_lite_keras
 
-    return efficientnet_lite
+    return efficientnet_lite_keras
 
 
 @pytest.fixture(scope="module")
-def weights(lite):
-    return lite.load_weights("efficientnet-lite0")
+def weights():
+    return load_weights("efficientnet-lite0")
 
 
 @pytest.fixture(scope="module")
 def classifier(lite, weights):
-    return lite.build(lite.VARIANTS["efficientnet-lite0"], weights, classify=True)
+    return lite.build(VARIANTS["efficientnet-lite0"], weights, classify=True)
 
 
 def logits_of(model, picture: np.ndarray) -> np.ndarray:
@@ -119,8 +121,8 @@ def test_photographed_fruit_is_recognised(classifier, fruit, expected):
 
 @pytest.mark.parametrize("name", list(PUBLISHED_PARAMETERS))
 def test_every_variant_takes_its_weights_and_has_the_published_size(lite, name):
-    variant = lite.VARIANTS[name]
-    loaded = lite.load_weights(name)
+    variant = VARIANTS[name]
+    loaded = load_weights(name)
     model = lite.build(variant, loaded, classify=True)
     counted = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     assert round(counted / 1e6, 1) == PUBLISHED_PARAMETERS[name]
@@ -131,7 +133,7 @@ def test_every_variant_takes_its_weights_and_has_the_published_size(lite, name):
 
 
 def test_features_are_what_the_classifier_sees(lite, weights, classifier):
-    features = lite.build(lite.VARIANTS["efficientnet-lite0"], weights)
+    features = lite.build(VARIANTS["efficientnet-lite0"], weights)
     picture = draw_scene(5, 224)
     logits = logits_of(features, picture) @ weights["_fc.weight"].T + weights["_fc.bias"]
     np.testing.assert_allclose(logits, logits_of(classifier, picture), atol=1e-3)

@@ -196,12 +196,12 @@ def test_int8_that_xnnpack_refuses_leaves_fp32_and_a_note(tmp_path):
 
 
 def test_int8_that_cannot_be_made_leaves_fp32_and_a_note(tmp_path, monkeypatch):
-    from lookalike.training.backbones import export
+    from lookalike.training.backbones import load
 
     def fail(*_):
         raise Incompatible("LiteRT cannot express the model in int8", got="no such operation")
 
-    monkeypatch.setattr(export, "to_int8", fail)
+    monkeypatch.setattr(load, "to_int8", fail)
     model = save_reciprocal_model(tmp_path / "model")
     rows = [np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8) for seed in range(20)]
     lines: list[str] = []
@@ -311,7 +311,7 @@ def test_without_tensorflow_it_says_what_to_install(tmp_path):
         from lookalike.errors import Incompatible
         from lookalike.training.child import build_encoder_in_child
         try:
-            build_encoder_in_child("efficientnet-lite0", Path("encoder"))
+            build_encoder_in_child("resnet_v2_101", Path("encoder"))
         except Incompatible as error:
             print(error)
     """
@@ -346,7 +346,7 @@ def test_the_default_encoder_has_an_int8_file_within_the_bound(default_encoder_f
     fp32, int8 = (
         opened(default_encoder_folder, precision).encode(pictures) for precision in ("fp32", "int8")
     )
-    assert manifest.precisions["int8"].mean_cosine_to_fp32 >= 0.98
+    assert manifest.precisions["int8"].mean_cosine_to_fp32 >= 0.995
     assert np.mean(np.sum(fp32 * int8, axis=1)) >= 0.97
     assert manifest.default_precision == "int8"  # on both sides, so a picture is at distance 0 from itself
     assert manifest.precisions["int8"].size_bytes < manifest.precisions["fp32"].size_bytes / 2

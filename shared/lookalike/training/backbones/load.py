@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from lookalike.encoders.manifest import file_sha256
 from lookalike.errors import BackboneNotFound, Incompatible
 from lookalike.images import Preprocess
 from lookalike.training.backbones.presets import PACKAGED, PRESETS, UNIT_RANGE
+from lookalike.training.backbones.tensorflow_to_litert import to_fp32, to_int8
+from lookalike.types import Pixels
 
 FALLBACK_SIZE = 224
 """Input side for a model that takes any."""
@@ -56,6 +58,22 @@ class Backbone:
         """The project's default preprocessing, at this backbone's input size."""
         return Preprocess(size=self.size)
 
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What writes its LiteRT models."""
+        return {"tensorflow": tf.__version__}
+
+    def to_fp32(self) -> bytes:
+        """The LiteRT model in float32. Raises Incompatible if LiteRT cannot express it."""
+        return to_fp32(self.features, self.size)
+
+    def to_int8(self, images: Sequence[Pixels]) -> tuple[bytes, Sequence[str]]:
+        """The LiteRT model in int8, with the ranges of `images`, (size, size, 3) uint8; and its float layers.
+
+        Raises Incompatible if LiteRT cannot express it.
+        """
+        return to_int8(self.features, self.size, images)
+
 
 def load_backbone(
     backbone: str, *, size: int | None = None, pixel_range: tuple[float, float] | None = None
@@ -94,7 +112,8 @@ def load_backbone(
 
 
 def _packaged(name: str, size: int | None, pixel_range: tuple[float, float] | None) -> Backbone:
-    from lookalike.training.backbones.efficientnet_lite import PIXEL_RANGE, VARIANTS, build, load_weights
+    from lookalike.training.backbones.efficientnet_lite import PIXEL_RANGE, VARIANTS, load_weights
+    from lookalike.training.backbones.efficientnet_lite_keras import build
 
     variant = replace(VARIANTS[name], size=size or VARIANTS[name].size)
     weights = load_weights(name)

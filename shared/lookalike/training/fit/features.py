@@ -22,7 +22,7 @@ from lookalike.errors import ImageRejected, Incompatible
 from lookalike.images import ImageLimits, decode, perceptual_hash
 from lookalike.images.perceptual import HASH_BYTES
 from lookalike.training.backbones.load import Backbone
-from lookalike.training.backbones.quantise import to_fp32
+from lookalike.training.backbones.tensorflow_to_litert import to_fp32
 from lookalike.training.fit import views
 from lookalike.training.fit.cache import ActivationCache, Kind, PictureFacts, Values
 from lookalike.types import Pixels
