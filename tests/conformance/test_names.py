@@ -128,11 +128,13 @@ def eventually(check: Callable[[], bool]) -> None:
 
 def ids_in(server: Running, collection: str) -> set[str]:
     found: set[str] = set()
+    offset = 0  # not the number of ids: a page of a newer snapshot may repeat some
     while True:
-        page = server.client.get(f"/collections/{collection}/neighbors?limit=100&offset={len(found)}").json()
+        page = server.client.get(f"/collections/{collection}/neighbors?limit=100&offset={offset}").json()
         if not page["items"]:
             return found
         found |= {entry["id"] for entry in page["items"]}
+        offset += len(page["items"])
 
 
 def check_collection(server: Running, collection: str) -> None:
