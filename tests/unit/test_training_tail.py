@@ -16,7 +16,7 @@ from lookalike.training.backbones.load import load_backbone
 from lookalike.training.fit.blend import Frozen, blended, unit
 from lookalike.training.fit.head import Head
 from lookalike.training.fit.last_stages import Tail
-from lookalike.training.fit.trained import trained_backbone
+from lookalike.training.fit.trained import trained_network
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,11 @@ def test_every_part_of_the_tail_is_trained(whole: bool) -> None:
         assert float(tf.reduce_max(tf.abs(gradient))) > 0, name
 
 
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("trained", ["layer", "last stages", "whole network"])
-def test_the_exported_encoder_gives_the_vectors_that_were_trained(trained: str, tmp_path: Path) -> None:
+def test_the_exported_encoder_gives_the_vectors_that_were_trained(
+    trained: str, share: float, tmp_path: Path
+) -> None:
     backbone = load_backbone("efficientnet-lite0")
     pictures = [draw_scene(seed, backbone.size) for seed in range(4)]
     pixels = tf.constant(np.stack(pictures).astype(np.float32))
@@ -106,10 +109,15 @@ def test_the_exported_encoder_gives_the_vectors_that_were_trained(trained: str, 
         features = tail(pixels if whole else activations).numpy()
         assert np.abs(features - own).max() > 0.01
     frozen = Frozen.fit(own)
-    network = trained_backbone(backbone, head, tail, frozen, 0.7, "learnt")
-    manifest = export_backbone(network, tmp_path / "encoder", name="learnt", details={"share": 0.7})
-    encoder = Encoder(manifest, tmp_path / "encoder" / "encoder.tflite")
-    expected = blended(head.embed(features), frozen(own), 0.7)
+    network = trained_network(backbone, head, tail, frozen, share, "learnt")
+    calibration = [draw_scene(seed, backbone.size) for seed in range(20, 40)]
+    manifest = export_backbone(
+        network, tmp_path / "encoder", name="learnt", calibration=calibration, bound=0.0
+    )
+    encoder = Encoder(manifest, tmp_path / "encoder" / "encoder.tflite", "fp32")
+    expected = blended(head.embed(features), frozen(own), share)
     assert manifest.dimension == expected.shape[1]
     np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(encoder.encode(pictures), unit(expected), atol=1e-3)
+    int8 = Encoder(manifest, tmp_path / "encoder" / "encoder.int8.tflite", "int8").encode(pictures)
+    assert np.mean(np.sum(int8 * unit(expected), axis=1)) > 0.8  # a random head amplifies rounding

@@ -29,7 +29,7 @@ from lookalike.encoders.manifest import (
 from lookalike.errors import Conflict, Incompatible, InvalidInput
 from lookalike.images import DecodedImage, Preprocess, model_input
 from lookalike.training.backbones.int8_check import MIN_MEAN_COSINE, mean_cosine
-from lookalike.training.backbones.packaged import PackagedNetwork
+from lookalike.training.backbones.packaged import KnownInt8, PackagedNetwork
 from lookalike.training.backbones.presets import PACKAGED
 from lookalike.types import Pixels, Precision
 
@@ -44,7 +44,7 @@ Progress = Callable[[str], None]
 
 
 class Network(Protocol):
-    """A feature extractor that can be written as LiteRT models: a `PackagedNetwork` or a `load.Backbone`."""
+    """A feature extractor that can be written as LiteRT models."""
 
     @property
     def name(self) -> str:
@@ -76,6 +76,9 @@ class Network(Protocol):
     def to_int8(self, images: Sequence[Pixels]) -> tuple[bytes, Sequence[str]]:
         """The model in int8, with the ranges of `images`; and its float layers. Raises Incompatible."""
 
+    def known_int8(self) -> KnownInt8 | None:
+        """The model in int8 if its ranges are known without images. Raises Incompatible."""
+
 
 def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders build`
     backbone: str,
@@ -102,7 +105,8 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
             first 250 are used: four fifths to quantise, one fifth to measure. None: a packaged network at its
             own size uses the ranges that come with it; of any other no int8 file is made.
         check: images like those that will be encoded, on which those ranges must prove good enough. Fewer
-            than 10 prove nothing, and are ignored.
+            than 10 prove nothing, and are ignored. With `calibration` too, its images are used if those
+            ranges are not good enough.
         bound: least mean cosine of int8 to fp32 vectors. Below it, or if the int8 file cannot be made or run,
             only fp32 is kept, and the manifest's `details["int8_refused"]` says why.
         require_int8: raise instead of keeping only fp32.
@@ -170,7 +174,6 @@ def export_backbone(  # noqa: PLR0913  # as above
             got=f"{steps.size} px",
             expected=f"{source.size} px",
         )
-    pictures = None if calibration is None else _calibration_inputs(calibration, steps)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as staging:
         folder = Path(staging) / "encoder"
@@ -178,11 +181,10 @@ def export_backbone(  # noqa: PLR0913  # as above
         vector = VectorSpec("image", source.dimension, normalized)
         manifest = _export_fp32(source, folder, name, steps, vector, report)
         manifest = replace(manifest, details={**manifest.details, **(details or {})})
-        if pictures is not None:
-            manifest = _export_int8(source, folder, manifest, pictures, bound, report)
-        elif isinstance(source, PackagedNetwork) and steps == source.preprocess:
-            images = [_as_input(image, steps) for image in check or ()]
-            manifest = _export_shipped_int8(source, folder, manifest, images, bound, report)
+        if REFUSAL in manifest.details:
+            report(f"int8 refused: {manifest.details[REFUSAL]}; only fp32 is kept")
+        else:
+            manifest = _add_int8(source, folder, manifest, calibration, check, bound, report)
         if require_int8:
             manifest.precision("int8")
         (folder / MANIFEST_FILE).write_bytes(manifest.dump())
@@ -207,6 +209,26 @@ def _export_fp32(
             details=source.details,
         )
     )
+
+
+def _add_int8(  # as `export_backbone`
+    source: Network,
+    folder: Path,
+    fp32: EncoderManifest,
+    calibration: Iterable[Pixels] | None,
+    check: Iterable[Pixels] | None,
+    bound: float,
+    report: Progress,
+) -> EncoderManifest:
+    """With ranges that are known beforehand if the caller leaves the choice, else with those of images."""
+    found = fp32
+    steps = fp32.preprocess
+    if (calibration is None or check is not None) and steps == source.preprocess:
+        images = [_as_input(image, steps) for image in check or ()]
+        found = _export_known_int8(source, folder, fp32, images, bound, report)
+    if calibration is not None and "int8" not in found.precisions:
+        return _export_int8(source, folder, fp32, _calibration_inputs(calibration, steps), bound, report)
+    return found
 
 
 def _export_int8(
@@ -234,25 +256,30 @@ def _export_int8(
     return _judged(both, fp32, folder, held_out, bound, report)
 
 
-def _export_shipped_int8(  # as `_export_int8`
-    source: PackagedNetwork,
+def _export_known_int8(  # as `_export_int8`
+    source: Network,
     folder: Path,
     fp32: EncoderManifest,
     check: Sequence[Pixels],
     bound: float,
     report: Progress,
 ) -> EncoderManifest:
-    report("quantising to int8")
-    found = source.shipped_int8()
-    if found is None:
+    try:
+        known = source.known_int8()
+    except Incompatible as error:
+        return _without_int8(fp32, folder, f"it cannot be made: {error}", report)
+    if known is None:
         return fp32
-    model, shipped = found
-    info = replace(_write_model(folder, "int8", model), mean_cosine_to_fp32=shipped.mean_cosine)
-    both = _with_int8(fp32, info, float_layers=len(shipped.float_layers))
-    if len(check) < MIN_CALIBRATION_PICTURES:
-        return both
-    judged = _judged(both, fp32, folder, check, bound, report)
-    return both if "int8" in judged.precisions else judged
+    report("quantising to int8")
+    info = replace(_write_model(folder, "int8", known.model), mean_cosine_to_fp32=known.mean_cosine or 0.0)
+    both = _with_int8(fp32, info, float_layers=known.float_layers)
+    if len(check) >= MIN_CALIBRATION_PICTURES:
+        judged = _judged(both, fp32, folder, check, bound, report)
+        # A cosine that was measured beforehand stays, so that the manifest is the same for all images.
+        return both if known.mean_cosine and "int8" in judged.precisions else judged
+    if known.mean_cosine is None:
+        return _without_int8(fp32, folder, f"{len(check)} images cannot tell whether it is accurate", report)
+    return both
 
 
 def _with_int8(fp32: EncoderManifest, info: PrecisionInfo, **details: Any) -> EncoderManifest:

@@ -48,7 +48,7 @@ class Tensor:
 
 
 class LiteRTGraph:
-    """A graph of one input and one output under construction. All tensors are float32.
+    """A graph of one input under construction. All tensors are float32.
 
     Args:
         input_name: of the input.
@@ -95,9 +95,38 @@ class LiteRTGraph:
         shape = _same(source.shape, stride, len(bias))
         return self._apply("DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions", options, inputs, name, shape)
 
-    def sum(self, name: str, first: Tensor, second: Tensor) -> Tensor:
-        """The sum of two tensors of one shape."""
-        return self._apply("ADD", "AddOptions", schema.AddOptionsT(), (first, second), name, first.shape)
+    def sum(self, name: str, first: Tensor, second: Tensor | Array) -> Tensor:
+        """The sum of two tensors of one shape, or of a tensor and a row of constants."""
+        inputs = (first, self._as_tensor(name, second))
+        return self._apply("ADD", "AddOptions", schema.AddOptionsT(), inputs, name, first.shape)
+
+    def product(self, name: str, first: Tensor, second: Array) -> Tensor:
+        """A tensor times a row of constants, or one constant."""
+        inputs = (first, self._as_tensor(name, second))
+        return self._apply("MUL", "MulOptions", schema.MulOptionsT(), inputs, name, first.shape)
+
+    def fully_connected(
+        self, name: str, source: Tensor, kernel: Array, bias: Array, *, relu: bool = False
+    ) -> Tensor:
+        """A matrix product. `kernel` is (out, in), `bias` is (out,)."""
+        kinds = schema.ActivationFunctionType
+        options = schema.FullyConnectedOptionsT(
+            fusedActivationFunction=kinds.RELU if relu else kinds.NONE, keepNumDims=False
+        )
+        inputs = (source, self._constant(f"{name}/kernel", kernel), self._constant(f"{name}/bias", bias))
+        shape = (source.shape[0], len(bias))
+        return self._apply("FULLY_CONNECTED", "FullyConnectedOptions", options, inputs, name, shape)
+
+    def unit_length(self, name: str, source: Tensor) -> Tensor:
+        """Rows scaled to length 1."""
+        options = schema.L2NormOptionsT()
+        return self._apply("L2_NORMALIZATION", "L2NormOptions", options, (source,), name, source.shape)
+
+    def concatenation(self, name: str, parts: Sequence[Tensor]) -> Tensor:
+        """Rows side by side."""
+        shape = (parts[0].shape[0], sum(part.shape[1] for part in parts))
+        options = schema.ConcatenationOptionsT(axis=1)
+        return self._apply("CONCATENATION", "ConcatenationOptions", options, parts, name, shape)
 
     def spatial_mean(self, name: str, source: Tensor) -> Tensor:
         """The mean over height and width: (1, channels)."""
@@ -106,18 +135,18 @@ class LiteRTGraph:
         options = schema.ReducerOptionsT(keepDims=False)
         return self._apply("MEAN", "ReducerOptions", options, (source, axes), name, shape)
 
-    def to_bytes(self, output: Tensor) -> bytes:
-        """The file, which gives `output` under the signature `SIGNATURE`."""
+    def to_bytes(self, *outputs: Tensor) -> bytes:
+        """The file, which gives `outputs` under the signature `SIGNATURE`."""
         graph = schema.SubGraphT(
             tensors=self._tensors,
             inputs=[self.input.number],
-            outputs=[output.number],
+            outputs=[output.number for output in outputs],
             operators=self._operators,
             name="main",
         )
         signature = schema.SignatureDefT(
             inputs=[schema.TensorMapT(name=self.input.name, tensorIndex=self.input.number)],
-            outputs=[schema.TensorMapT(name=output.name, tensorIndex=output.number)],
+            outputs=[schema.TensorMapT(name=output.name, tensorIndex=output.number) for output in outputs],
             signatureKey=SIGNATURE,
             subgraphIndex=0,
         )
@@ -141,6 +170,9 @@ class LiteRTGraph:
             schema.TensorT(shape=list(shape), type=kind, buffer=buffer, name=name, hasRank=True)
         )
         return Tensor(len(self._tensors) - 1, name, tuple(shape))
+
+    def _as_tensor(self, name: str, values: Tensor | Array) -> Tensor:
+        return values if isinstance(values, Tensor) else self._constant(f"{name}/constant", values)
 
     def _constant(self, name: str, values: Array) -> Tensor:
         is_integer = values.dtype == np.int32

@@ -94,7 +94,9 @@ class _Batches:
 
 def _aligned(model: bytes) -> bytes:
     graph = read_model_from_bytearray(bytearray(model))  # also constants that lie after the FlatBuffer
-    graph.buffers = [AlignedBuffer(data=buffer.data) for buffer in graph.buffers]
+    # As arrays: anything else is packed byte by byte, in seconds.
+    arrays = [None if part.data is None else np.asarray(part.data, np.uint8) for part in graph.buffers]
+    graph.buffers = [AlignedBuffer(data=array) for array in arrays]
     return pack(graph)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import tensorflow as tf
 from lookalike.encoders.manifest import file_sha256
 from lookalike.errors import BackboneNotFound, Incompatible
 from lookalike.images import Preprocess
+from lookalike.training.backbones.packaged import KnownInt8, PackagedNetwork
 from lookalike.training.backbones.presets import PACKAGED, PRESETS, UNIT_RANGE
 from lookalike.training.backbones.tensorflow_to_litert import to_fp32, to_int8
 from lookalike.types import Pixels
@@ -42,6 +43,7 @@ class Backbone:
         taps: pixels as above → (activations before the last stages, features); None if the backbone cannot be
             split.
         keep: the loaded object. Its functions hold their variables weakly, so it must outlive them.
+        packaged: the same network, if it is a packaged one; it writes LiteRT models in a second.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Backbone:
     keep: object
     digest: str
     taps: TensorFunction | None = None
+    packaged: PackagedNetwork | None = None
 
     @property
     def preprocess(self) -> Preprocess:
@@ -63,8 +66,14 @@ class Backbone:
         """What writes its LiteRT models."""
         return {"tensorflow": tf.__version__}
 
-    def to_fp32(self) -> bytes:
-        """The LiteRT model in float32. Raises Incompatible if LiteRT cannot express it."""
+    def to_fp32(self, *, tap: bool = False) -> bytes:
+        """The LiteRT model in float32; with `tap`, that of `taps`.
+
+        Raises Incompatible if LiteRT cannot express it.
+        """
+        if self.packaged is not None:
+            return self.packaged.to_fp32(tap=tap)
+        assert not tap, "only packaged networks can be split"
         return to_fp32(self.features, self.size)
 
     def to_int8(self, images: Sequence[Pixels]) -> tuple[bytes, Sequence[str]]:
@@ -73,6 +82,10 @@ class Backbone:
         Raises Incompatible if LiteRT cannot express it.
         """
         return to_int8(self.features, self.size, images)
+
+    def known_int8(self) -> KnownInt8 | None:
+        """None: images are needed."""
+        return None
 
 
 def load_backbone(
@@ -112,14 +125,11 @@ def load_backbone(
 
 
 def _packaged(name: str, size: int | None, pixel_range: tuple[float, float] | None) -> Backbone:
-    from lookalike.training.backbones.efficientnet_lite import PIXEL_RANGE, VARIANTS, load_weights
     from lookalike.training.backbones.efficientnet_lite_keras import build
 
-    variant = replace(VARIANTS[name], size=size or VARIANTS[name].size)
-    weights = load_weights(name)
-    model = build(variant, weights, tap=True)
-
-    scaled = _normaliser(pixel_range or PIXEL_RANGE)
+    network = PackagedNetwork.load(name, size=size, pixel_range=pixel_range)
+    model = build(network.variant, network.weights, tap=True)
+    scaled = _normaliser(network.pixel_range)
 
     def taps(pixels: Any) -> Any:
         return model(scaled(pixels), training=False)
@@ -127,9 +137,10 @@ def _packaged(name: str, size: int | None, pixel_range: tuple[float, float] | No
     def features(pixels: Any) -> Any:
         return taps(pixels)[1]
 
+    weights = network.weights
     content = hashlib.sha256(b"".join(weights[part].tobytes() for part in sorted(weights))).hexdigest()
-    digest = _digest(content, variant.size, repr(pixel_range or PIXEL_RANGE))
-    return Backbone(name, name, variant.size, int(model.output_shape[1][-1]), features, model, digest, taps)
+    digest = _digest(content, network.size, repr(network.pixel_range))
+    return Backbone(name, name, network.size, network.dimension, features, model, digest, taps, network)
 
 
 def _digest(*parts: object) -> str:

@@ -52,6 +52,21 @@ class ShippedRanges:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownInt8:
+    """An int8 model whose ranges were known beforehand.
+
+    Attributes:
+        model: the file.
+        float_layers: how many of its layers are float32.
+        mean_cosine: to fp32, measured beforehand; None: never measured.
+    """
+
+    model: bytes
+    float_layers: int
+    mean_cosine: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PackagedNetwork:
     """A network with its weights. `name` is also the source that encoders record."""
 
@@ -102,9 +117,12 @@ class PackagedNetwork:
         """What wrote the int8 model."""
         return {"ai-edge-quantizer": version("ai-edge-quantizer")}
 
-    def to_fp32(self) -> bytes:
-        """The model in float32: (1, size, size, 3) pixels, 0 to 255 → (1, dimension) features."""
-        return features_model(self.variant, self.weights, self.pixel_range)
+    def to_fp32(self, *, tap: bool = False) -> bytes:
+        """The model in float32: (1, size, size, 3) pixels, 0 to 255 → (1, dimension) features.
+
+        With `tap`, it also returns the activations before the last stages, as its first output.
+        """
+        return features_model(self.variant, self.weights, self.pixel_range, tap=tap)
 
     def to_int8(self, images: Sequence[Pixels]) -> tuple[bytes, Sequence[str]]:
         """The model in int8 with the ranges of `images`, (size, size, 3) uint8; and its float layers."""
@@ -112,10 +130,16 @@ class PackagedNetwork:
         layers = ShippedRanges.of(self.name).float_layers
         return to_int8(model, measure_ranges(model, INPUT, images), layers), layers
 
-    def shipped_int8(self) -> tuple[bytes, ShippedRanges] | None:
+    def known_int8(self) -> KnownInt8 | None:
         """The model in int8 with the ranges that come with the package; None: not at this size or range."""
-        if self.variant != VARIANTS[self.name] or self.pixel_range != PIXEL_RANGE:
+        if not self.has_ranges:
             return None
         shipped = ShippedRanges.of(self.name)
         model = features_model(self.variant, self.weights, self.pixel_range, for_int8=True)
-        return to_int8(model, shipped.ranges, shipped.float_layers), shipped
+        layers = shipped.float_layers
+        return KnownInt8(to_int8(model, shipped.ranges, layers), len(layers), shipped.mean_cosine)
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether the shipped ranges hold: at the size and pixel range that they were measured with."""
+        return self.variant == VARIANTS[self.name] and self.pixel_range == PIXEL_RANGE

@@ -22,7 +22,6 @@ from lookalike.errors import ImageRejected, Incompatible
 from lookalike.images import ImageLimits, decode, perceptual_hash
 from lookalike.images.perceptual import HASH_BYTES
 from lookalike.training.backbones.load import Backbone
-from lookalike.training.backbones.tensorflow_to_litert import to_fp32
 from lookalike.training.fit import views
 from lookalike.training.fit.cache import ActivationCache, Kind, PictureFacts, Values
 from lookalike.types import Pixels
@@ -117,10 +116,7 @@ class Extractor:
 
     def _convert(self) -> None:
         if self._model is None:
-            activations = "activations" in self._kinds
-            function = self._backbone.taps if activations else self._backbone.features
-            assert function is not None
-            self._model = to_fp32(function, self._backbone.size)
+            self._model = self._backbone.to_fp32(tap="activations" in self._kinds)
 
     def _look(
         self, file: Path, digest: bytes, numbers: Sequence[int], limits: ImageLimits

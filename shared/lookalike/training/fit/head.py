@@ -69,6 +69,10 @@ class Head(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             x = tf.linalg.matmul(x, kernel) + bias
         return x
 
+    def layers(self) -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
+        """Name, kernel (in, out) and bias of each layer; a ReLU is between two."""
+        return [(name, kernel.numpy(), bias.numpy()) for name, kernel, bias in self._layers]
+
     def trained(self) -> dict[str, tf.Variable]:
         """The trainable variables by name."""
         named = {f"{name}.kernel": kernel for name, kernel, _ in self._layers}

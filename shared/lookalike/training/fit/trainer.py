@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,13 @@ from lookalike.training.fit.loop import Epoch, fit
 from lookalike.training.fit.material import Material, gather
 from lookalike.training.fit.phases import layer_phase, stage_phase, tail_features
 from lookalike.training.fit.stage_inputs import DecodedPictures, StageInputs, StoredActivations
-from lookalike.training.fit.trained import trained_backbone
+from lookalike.training.fit.trained import trained_network
 from lookalike.training.options import TrainingOptions
 from lookalike.training.sources.dataset import Dataset
 from lookalike.types import Pixels, Vectors
 
 CALIBRATION_PICTURES = 150
+CHECK_IMAGES = 30
 OTHER_VIEW = 2
 """The view of the whole image: it is not random, and it shows the same as the centre crop."""
 
@@ -193,7 +194,7 @@ class Trainer:
             return EncoderManifest.read(target)
         name = self.options.name or f"{backbone.name}-{self.options.loss}"
         with self._timed("export"):
-            network = trained_backbone(backbone, head, tail, frozen, share, name)
+            network = trained_network(backbone, head, tail, frozen, share, name)
             details = {
                 "training": self.options.to_json(),
                 "share": share,
@@ -201,11 +202,14 @@ class Trainer:
                 "held_out": _sides(material)["validation"],
             }
             few = _too_few_for_int8(material)
+            # A packaged network that was not trained itself may keep the ranges that come with it.
+            known = tail is None and backbone.packaged is not None
             return export_backbone(
                 network,
                 target,
                 name=name,
                 calibration=None if few else _calibration(material, backbone),
+                check=_check(material, backbone) if known and not few else None,
                 progress=lambda text: self.report({"phase": text}),
                 details=details | ({REFUSAL: few} if few else {}),
             )
@@ -274,8 +278,18 @@ def _int8_notes(manifest: EncoderManifest) -> list[str]:
 
 def _calibration(material: Material, backbone: Backbone) -> Iterator[Pixels]:
     """Training images for int8 calibration, evenly spaced, so that every class has its share."""
-    limits = ImageLimits.from_settings(Settings())
     rows = material.train[:: max(1, -(-len(material.train) // CALIBRATION_PICTURES))]
+    yield from _images(material, backbone, rows)
+
+
+def _check(material: Material, backbone: Backbone) -> Iterator[Pixels]:
+    """Images on which int8 is compared with fp32: held-out ones, and training images if those are few."""
+    rows = [*material.validation[:CHECK_IMAGES], *material.train][:CHECK_IMAGES]
+    yield from _images(material, backbone, rows)
+
+
+def _images(material: Material, backbone: Backbone, rows: Iterable[int]) -> Iterator[Pixels]:
+    limits = ImageLimits.from_settings(Settings())
     for row in rows:
         yield read_image(material.examples[row].path.read_bytes(), limits, backbone.preprocess)[1]
 
