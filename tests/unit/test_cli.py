@@ -444,6 +444,21 @@ def test_the_command_tree_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_ctrl_c_in_code_that_was_evaluated_from_a_string_is_exit_code_130(tmp_path: Path) -> None:
+    """Dataclasses evaluate strings when a module is imported; Ctrl-C may come just then."""
+    (tmp_path / "interrupted.py").write_text(
+        "import sys\n"
+        "import lookalike.cli.app as cli\n"
+        "from lookalike.cli import main\n"
+        "cli.app = lambda **_: exec('raise KeyboardInterrupt')\n"
+        "sys.exit(main([]))\n"
+    )
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("Stopped. What was done is kept")
+
+
 def test_ctrl_c_says_how_to_go_on_and_going_on_loses_nothing(shell: Shell) -> None:
     photos = shell.base / "many"
     count = 300
