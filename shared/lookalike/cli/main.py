@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             message += " Try `lookalike --help`, or `--help` after the command."
         return _fail(error.exit_code, as_json, "UsageError", message, {})
     except KeyboardInterrupt:
-        # If the interrupt passed through code evaluated from a string (dataclasses evaluate some when they are
-        # imported), CPython would end the process by the signal, though it is caught here. Another evaluation
-        # resets that (`run_eval_code_obj` in Python/pythonrun.c).
+        # If the interrupt passed through code evaluated from a string (dataclasses evaluate some when they
+        # are imported), CPython would end the process by the signal, though it is caught here. Another
+        # evaluation resets that (`run_eval_code_obj` in Python/pythonrun.c).
         eval("None")  # noqa: S307  # a constant
         code = INTERRUPTED
     if code == INTERRUPTED:
