@@ -45,6 +45,14 @@ class Builder(Protocol):
             variables: names of the caller's environment variables that the function gets.
         """
 
+    def server_command(self, name: str, store: Path) -> list[str]:
+        """The command that runs the server of an image on this machine's network, in the foreground.
+
+        Args:
+            name: of the image.
+            store: folder that becomes its volume; it must belong to the image's user. The rest is read-only.
+        """
+
     def close(self) -> None:
         """Remove the containers that ran images."""
 
@@ -84,6 +92,11 @@ class Docker:
         """See `Builder`."""
         passed = [part for variable in variables for part in ("--env", variable)]
         return ["docker", "run", "--rm", "--network=host", *passed, tag(name)]
+
+    def server_command(self, name: str, store: Path) -> list[str]:
+        """See `Builder`."""
+        safe = ["--read-only", "--tmpfs", "/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]  # noqa: S108
+        return ["docker", "run", "--rm", "--network=host", *safe, "--volume", f"{store}:/data", tag(name)]
 
     def close(self) -> None:
         """See `Builder`: its containers remove themselves."""
@@ -146,6 +159,10 @@ class Buildah:
         """See `Builder`. `buildah run` would do the same but takes a second longer to search its store."""
         return ["unshare", "--mount", "sh", "-c", ENTER, str(self._unpacked(tag(name)))]
 
+    def server_command(self, name: str, store: Path) -> list[str]:
+        """See `Builder`."""
+        return ["unshare", "--mount", "sh", "-c", ENTER_SERVER, str(self._unpacked(tag(name))), str(store)]
+
     def close(self) -> None:
         """Remove the containers that ran images."""
         for container, _ in self._containers.values():
@@ -179,6 +196,18 @@ exec chroot --userspec=nobody:nogroup "$0" /usr/bin/env --chdir=/var/task --unse
   /opt/venv/bin/python -m awslambdaric "$1"
 """
 """Starts the entry point in an unpacked image, in a mount namespace of its own, as the image's user."""
+
+
+ENTER_SERVER = """
+mount --bind "$0" "$0" && mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" &&
+mount -t tmpfs -o mode=1777 tmpfs "$0/tmp" && mount --bind "$1" "$0/data" &&
+mount -o remount,ro,bind "$0" &&
+exec chroot --userspec=10001:10001 "$0" /usr/bin/env --ignore-environment \
+  PATH=/opt/venv/bin:/usr/bin:/bin HOME=/tmp XDG_CACHE_HOME=/tmp/cache LOOKALIKE_STORE=/data LANG=C.UTF-8 \
+  PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+  lookalike serve --host 0.0.0.0 --first-key --encoder /opt/lookalike/encoder
+"""
+"""The same for the server's image, with the environment and the command of its Dockerfile."""
 
 
 def tag(name: str) -> str:

