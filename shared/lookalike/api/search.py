@@ -29,6 +29,8 @@ MAX_PARTS = 8
 MAX_TEXT_CHARACTERS = 1_000
 SUBJECTS = ("image", "id", "text", "query")
 JSON_FORM_FIELDS = frozenset({"filter", "query"})
+OBJECTS = {"type": "array", "items": {"$ref": "#/components/schemas/QueryPartRequest"}}
+"""Schema of `query`. Generators of clients drop a body that has an array without `items`."""
 TOO_LARGE = (
     "Send a smaller image. Or request a URL with POST /collections/{collection}/uploads, PUT the image to it "
     "and search by its id."
@@ -126,7 +128,7 @@ class SearchRequest(SearchOptions):
             "oneOf": [
                 {
                     "required": [name],
-                    "properties": {name: {"type": "array" if name == "query" else "string"}},
+                    "properties": {name: OBJECTS if name == "query" else {"type": "string"}},
                 }
                 for name in SUBJECTS
             ],
