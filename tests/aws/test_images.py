@@ -13,8 +13,8 @@ import pytest
 
 from infra.booting import boot
 from infra.constructs.image import CONTEXTS, DOCKERFILES, excludes
-from infra.container_builder import MissingTool, base_of
-from infra.container_images import IMAGES, main
+from infra.container_builder import ENTER_SERVER, MissingTool, base_of
+from infra.container_images import IMAGES, SERVER, main
 from infra.package_index import UV_NAMES, PackageIndex, uv_environment
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def test_the_base_is_an_argument_and_names_no_registry(name: str) -> None:
     assert all(line.endswith("AS build") or "${BASE}" in line for line in instructions(name, "FROM"))
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", DOCKERFILES)
 def test_the_last_build_step_imports_what_the_image_is_for(name: str) -> None:
     last = dockerfile(name).split("\nRUN ")[-1]
     for handler in IMAGES[name].handlers or ("train.main",):
@@ -71,7 +71,7 @@ def test_each_service_that_a_function_calls_is_kept_of_the_sdk() -> None:
     assert called <= kept
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", DOCKERFILES)
 def test_what_is_copied_is_in_the_context_that_the_cdk_sends(name: str) -> None:
     assert DOCKERFILES[name] == IMAGES[name].dockerfile  # type: ignore[index]
     context = CONTEXTS[name]  # type: ignore[index]
@@ -88,8 +88,41 @@ def test_what_is_copied_is_in_the_context_that_the_cdk_sends(name: str) -> None:
 def test_docker_is_told_the_same_by_hand() -> None:
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     by_hand = {line for line in lines if line and not line.startswith("#")}
-    assert by_hand == {line for name in DOCKERFILES for line in excludes(name)}
+    assert by_hand == {line for name in DOCKERFILES for line in excludes(name)} | {"!requirements"}
     assert any(fnmatch("shared/lookalike/x.pyc", line) for line in by_hand)
+
+
+# The server's image, which is not the CDK's
+
+
+def test_the_server_s_image_copies_what_docker_gets() -> None:
+    sent = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+        if line.startswith("!")
+    }
+    for line in instructions(SERVER, "COPY"):
+        for source in () if "--from" in line else line.split()[1:-1]:
+            assert (ROOT / source).exists()
+            assert any(part == source or part.startswith(f"{source}/") for part in sent), source
+
+
+def test_the_server_runs_as_a_user_of_its_own_and_writes_to_its_volume_only() -> None:
+    assert instructions(SERVER, "USER") == ["USER 10001:10001"]
+    assert instructions(SERVER, "VOLUME") == ["VOLUME /data"]
+    assert len(instructions(SERVER, "HEALTHCHECK")) == 1
+    compose = (ROOT / "compose.yaml").read_text("utf-8")
+    for line in ("read_only: true", "cap_drop: [ALL]", '"no-new-privileges:true"', '"127.0.0.1:8000:8000"'):
+        assert line in compose
+
+
+def test_the_server_s_image_is_started_as_its_dockerfile_says() -> None:
+    """Where there is no Docker, the command and the environment are repeated for the check."""
+    variables = dict(re.findall(r"(\w+)=(\S+)", " ".join(instructions(SERVER, "ENV"))))
+    for name, value in variables.items():
+        assert f"{name}={value.replace('$PATH', '/usr/bin:/bin')}" in ENTER_SERVER
+    command = " ".join(re.findall(r'"([^"]+)"', instructions(SERVER, "CMD")[-1]))
+    assert f"lookalike {command}" in ENTER_SERVER
 
 
 # Settings of pip, for a build alone
@@ -149,6 +182,9 @@ class Here:
 
     def command(self, name: str, variables: Sequence[str]) -> list[str]:
         return ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "awslambdaric"]
+
+    def server_command(self, name: str, store: Path) -> list[str]:
+        return ["env", f"LOOKALIKE_STORE={store}", sys.executable, "-m", "lookalike", "serve"]
 
     def close(self) -> None:
         """There is nothing to remove."""

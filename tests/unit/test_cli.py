@@ -20,6 +20,7 @@ from fixtures.photos import write_photos
 from fixtures.pictures import draw_scene
 from PIL import Image
 
+from lookalike.api.keys import Keys
 from lookalike.cli import main
 from lookalike.encoders import Encoders
 from lookalike.storage import Store
@@ -442,6 +443,38 @@ def test_the_command_tree_imports_nothing_heavy() -> None:
     program = f"import sys, lookalike.cli.app; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["lookalike", "lookalike.cli"])
+def test_the_version_and_the_module_as_a_command(module: str) -> None:
+    from importlib.metadata import version
+
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["lookalike", version("lookalike")]
+
+
+def test_a_first_key_is_created_and_printed_once_and_the_first_encoder_added(
+    tmp_path: Path, tiny_encoder_folder: Path
+) -> None:
+    command = Command(tmp_path / "store", tmp_path)
+    options = ("serve", "--port", 0, "--keys", "--first-key", "--encoder", tiny_encoder_folder)
+    keys = []
+    for _ in range(2):
+        process = command.start(*options)
+        try:
+            assert process.stdout is not None
+            said = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+        keys.append(said.get("key"))
+    assert keys[0]
+    assert keys[1] is None
+    known = Store(str(tmp_path / "store" / "artifacts"))
+    Keys(known).check(keys[0], "write")
+    assert [manifest.name for manifest in Encoders(known).list()] == ["tiny"]
 
 
 def test_ctrl_c_in_code_that_was_evaluated_from_a_string_is_exit_code_130(tmp_path: Path) -> None:

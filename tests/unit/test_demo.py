@@ -12,7 +12,8 @@ import pytest
 from fixtures.photos import write_photos
 from PIL import Image
 
-from lookalike.demo import tour
+from lookalike.cli import main
+from lookalike.demo import npm, tour
 from lookalike.demo.emoji import PACKAGE, VERSION, lay_out, read_emoji, slug
 from lookalike.encoders import Encoders
 from lookalike.storage import Store
@@ -81,6 +82,19 @@ def test_the_whole_demo_runs_and_runs_again(here: Path, capsys: pytest.CaptureFi
             assert all(title in said for title in chapter.titles)
             with Image.open(here / tour.STORE / f"{chapter.collection}.png") as sheet:
                 assert sheet.width > 1_000
+
+
+def test_it_is_a_command_and_says_what_to_type_next(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_photos(here / "photos", 12)
+    assert main(["demo", "--images", "photos", "--no-serve", "--store", str(here / tour.STORE)]) == 0
+    said = capsys.readouterr().out
+    assert "mine: 12 images" in said
+    assert f"index FOLDER --collection mine --store {here / tour.STORE}" in said
+
+
+def test_node_is_the_one_that_is_locked() -> None:
+    lock = (Path(__file__).parents[2] / "requirements.lock").read_text("utf-8").splitlines()
+    assert npm.NODE in lock
 
 
 def test_a_folder_of_the_users_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ MAX_PARTS = 8
 MAX_TEXT_CHARACTERS = 1_000
 SUBJECTS = ("image", "id", "text", "query")
 JSON_FORM_FIELDS = frozenset({"filter", "query"})
-OBJECTS = {"type": "array", "items": {"$ref": "#/components/schemas/QueryPartRequest"}}
+OBJECTS: dict[str, Any] = {"type": "array", "items": {"$ref": "#/components/schemas/QueryPartRequest"}}
 """Schema of `query`. Generators of clients drop a body that has an array without `items`."""
 TOO_LARGE = (
     "Send a smaller image. Or request a URL with POST /collections/{collection}/uploads, PUT the image to it "

@@ -14,7 +14,9 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than loopback need API keys.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 chooses a free one.")
+    ] = 8000,
     keys: Annotated[
         bool | None, typer.Option("--keys/--no-keys", help="Require API keys.  [default: unless on loopback]")
     ] = None,
