@@ -20,7 +20,7 @@ UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
 # A worker that a hanging test ended is replaced once; the second one ends the run.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
-.PHONY: help setup demo check test soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images
+.PHONY: help setup demo check test soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images wheel
 .DEFAULT_GOAL := help
 
 # Each layer installs one file of requirements/: exact versions with their hashes, and no addresses. uv installs in
@@ -100,8 +100,11 @@ destroy: $(READY)  ## take everything down; buckets stay unless removal=destroy
 	$(BIN)/python -m infra.teardown $(OPTIONS)
 	$(CDK) destroy --all $(OPTIONS)
 
-images: $(READY)  ## build the three container images, boot each, print what it adds to its base
+images: $(READY)  ## build the container images, boot each, print what it adds to its base
 	$(BIN)/python -m infra.container_images $(IMAGES)
+
+wheel: $(READY)  ## build the wheel, and use it in a fresh environment
+	$(BIN)/python -m infra.wheel_check
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12

@@ -7,6 +7,7 @@ import sys
 
 NAMES = (
     "recall",
+    "two_ways",
     "images",
     "encode",
     "query",

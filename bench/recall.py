@@ -27,7 +27,6 @@ from lookalike.types import Pixels, Precision, Vectors
 
 DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
 SETS = ("clothing", "grocery")
-CALIBRATION_PICTURES = 100
 DEFAULTS = Preprocess()
 VARIANTS: dict[str, Preprocess] = {
     "crop 0.875, bicubic": DEFAULTS,
@@ -80,17 +79,6 @@ def recall_at_1(photos: Photos, queries: Vectors, gallery: Vectors) -> float:
     return float(found.mean())
 
 
-def build(folder: Path, sets: dict[str, Photos]) -> EncoderManifest:
-    """The default encoder; int8 is calibrated on gallery photos, a like number of every set."""
-    share = CALIBRATION_PICTURES // len(sets)
-    chosen = [
-        file
-        for photos in sets.values()
-        for file in np.array(photos.files)[photos.gallery][:: int(photos.gallery.sum()) // share][:share]
-    ]
-    return build_encoder_in_child("efficientnet-lite0", folder, calibration=inputs(chosen, DEFAULTS))
-
-
 def print_precisions(folder: Path, manifest: EncoderManifest, sets: dict[str, Photos]) -> None:
     """Recall with every pairing of query and gallery precision."""
     vectors: dict[tuple[str, Precision], Vectors] = {}
@@ -138,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{name}: {photos.queries.sum()} queries, {photos.gallery.sum()} in the gallery")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "encoder"
-        manifest = build(folder, sets)
+        manifest = build_encoder_in_child("efficientnet-lite0", folder)
         print(f"\nencoder {manifest.id}, default precision {manifest.default_precision}")
         print_precisions(folder, manifest, sets)
         if options.variants:
