@@ -1,8 +1,8 @@
 """Builds sdist and wheel, and uses the wheel as a stranger does: `python -m infra.wheel_check`.
 
 In a fresh environment with the packages of `requirements/demo.lock` and the wheel's extra `local`: the
-version, an index of drawn photos with the default encoder, a search, and a server that answers. The wheel stays
-in `dist`.
+version, an index of drawn photos with the default encoder, a search, and a server that answers. The wheel
+stays in `dist`.
 """
 
 from __future__ import annotations
