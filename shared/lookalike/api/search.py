@@ -252,6 +252,7 @@ BODY["parameters"] = [
         "description": "Identifies this request in the server's log, and is returned.",
         "required": False,
         "schema": {"type": "string"},
+        "example": "6f1c2d",
     }
 ]
 
