@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,8 @@ from lookalike.encoders.manifest import (
 from lookalike.errors import Conflict, Incompatible, InvalidInput
 from lookalike.images import DecodedImage, Preprocess, model_input
 from lookalike.training.backbones.int8_check import MIN_MEAN_COSINE, mean_cosine
-from lookalike.training.backbones.packaged import KnownInt8, PackagedNetwork
+from lookalike.training.backbones.network import Network
+from lookalike.training.backbones.packaged import PackagedNetwork
 from lookalike.training.backbones.presets import PACKAGED
 from lookalike.types import Pixels, Precision
 
@@ -41,43 +42,6 @@ REFUSAL = "int8_refused"
 """Key of a manifest's details: why the encoder has no int8 file."""
 
 Progress = Callable[[str], None]
-
-
-class Network(Protocol):
-    """A feature extractor that can be written as LiteRT models."""
-
-    @property
-    def name(self) -> str:
-        """Valid as an encoder's name."""
-
-    @property
-    def source(self) -> str:
-        """Where it comes from."""
-
-    @property
-    def size(self) -> int:
-        """Side of its square input, in pixels."""
-
-    @property
-    def dimension(self) -> int:
-        """Of its feature vector."""
-
-    @property
-    def preprocess(self) -> Preprocess:
-        """How images become its input, unless the caller chooses."""
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """Of the software that writes its models."""
-
-    def to_fp32(self) -> bytes:
-        """The model in float32. Raises Incompatible."""
-
-    def to_int8(self, images: Sequence[Pixels]) -> tuple[bytes, Sequence[str]]:
-        """The model in int8, with the ranges of `images`; and its float layers. Raises Incompatible."""
-
-    def known_int8(self) -> KnownInt8 | None:
-        """The model in int8 if its ranges are known without images. Raises Incompatible."""
 
 
 def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders build`

@@ -14,7 +14,8 @@ import tensorflow as tf
 from lookalike.encoders.manifest import file_sha256
 from lookalike.errors import BackboneNotFound, Incompatible
 from lookalike.images import Preprocess
-from lookalike.training.backbones.packaged import KnownInt8, PackagedNetwork
+from lookalike.training.backbones.network import KnownInt8
+from lookalike.training.backbones.packaged import PackagedNetwork
 from lookalike.training.backbones.presets import PACKAGED, PRESETS, UNIT_RANGE
 from lookalike.training.backbones.tensorflow_to_litert import to_fp32, to_int8
 from lookalike.types import Pixels

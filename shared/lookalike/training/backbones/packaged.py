@@ -23,6 +23,7 @@ from lookalike.training.backbones.efficientnet_lite import (
 )
 from lookalike.training.backbones.efficientnet_lite_litert import INPUT, features_model
 from lookalike.training.backbones.litert_to_int8 import Ranges, measure_ranges, to_int8
+from lookalike.training.backbones.network import KnownInt8
 from lookalike.training.backbones.weights import Weights
 from lookalike.types import Pixels
 
@@ -49,21 +50,6 @@ class ShippedRanges:
         table = json.loads(files(__package__).joinpath(RANGES_FILE).read_text(encoding="utf-8"))[name]
         ranges = {layer: (float(low), float(high)) for layer, (low, high) in table["ranges"].items()}
         return cls(ranges, table["float_layers"], float(table["mean_cosine"]))
-
-
-@dataclass(frozen=True, slots=True)
-class KnownInt8:
-    """An int8 model whose ranges were known beforehand.
-
-    Attributes:
-        model: the file.
-        float_layers: how many of its layers are float32.
-        mean_cosine: to fp32, measured beforehand; None: never measured.
-    """
-
-    model: bytes
-    float_layers: int
-    mean_cosine: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

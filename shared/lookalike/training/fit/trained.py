@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from lookalike.images import Preprocess
 from lookalike.training.backbones.efficientnet_lite_litert import INPUT, LiteNetwork
-from lookalike.training.backbones.export import Network
 from lookalike.training.backbones.litert_graph import LiteRTGraph, Tensor
 from lookalike.training.backbones.litert_to_int8 import measure_ranges, to_int8
 from lookalike.training.backbones.load import Backbone
-from lookalike.training.backbones.packaged import KnownInt8, PackagedNetwork, ShippedRanges
+from lookalike.training.backbones.network import KnownInt8, Network
+from lookalike.training.backbones.packaged import PackagedNetwork, ShippedRanges
 from lookalike.training.backbones.weights import Weights
 from lookalike.training.fit.blend import Frozen
 from lookalike.training.fit.head import Head
