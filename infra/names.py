@@ -1,4 +1,4 @@
-"""Names of all resources, so that one stack can refer to resources of another without exports.
+"""Names of all resources, so that code and configuration can refer to them without looking them up.
 
 A name includes the stage; a bucket's also includes account and region, because bucket names are global. Fixed
 names also let `make deploy` reuse buckets that `make destroy` kept.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from infra.config import Config, FunctionName
 
 PREFIX = "lookalike"
-STACKS = ("data", "ingest", "query", "training", "observability")
 NAMESPACE = "Lookalike"
 """Namespace of the metrics that the functions emit."""
 SNAPSHOT_AGE = "SnapshotAgeSeconds"
@@ -40,9 +39,10 @@ class Names:
         """The prefix of every name."""
         return f"{PREFIX}-{self.stage}"
 
-    def stack(self, short: str) -> str:
-        """A stack; `short` is one of `STACKS`."""
-        return f"{self.prefix}-{short}"
+    @property
+    def stack(self) -> str:
+        """The stack."""
+        return self.prefix
 
     # Buckets
 

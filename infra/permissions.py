@@ -12,8 +12,8 @@ _LIST = "s3:ListBucket"
 """On the whole bucket: without it S3 says 403 instead of 404, and no GET meets a condition on a prefix."""
 
 
-def function_grants(names: Names, function: FunctionName) -> list[Grant]:
-    """Everything that a function's role allows."""
+def function_grants(names: Names, function: FunctionName, *, tracing: bool = False) -> list[Grant]:
+    """Everything that a function's role allows; `tracing`: it also writes traces."""
     own = {
         "query": _query,
         "ingest": _ingest,
@@ -23,22 +23,22 @@ def function_grants(names: Names, function: FunctionName) -> list[Grant]:
         "publish": _publish,
         "conclude": _conclude,
     }[function]
-    return [*_basics(names, function), *own(names)]
+    return [_logs(names, function), *([TRACES] if tracing else []), *own(names)]
 
 
-def _basics(names: Names, function: FunctionName) -> list[Grant]:
-    return [
-        Grant(
-            ("logs:CreateLogStream", "logs:PutLogEvents"),
-            (names.arn("logs", f"log-group:{names.log_group(function)}:*"),),
-            "Lambda names the streams of a function's own log group.",
-        ),
-        Grant(
-            ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
-            ("*",),
-            "X-Ray has no resources to name for writing traces.",
-        ),
-    ]
+TRACES = Grant(
+    ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+    ("*",),
+    "X-Ray has no resources to name for writing traces.",
+)
+
+
+def _logs(names: Names, function: FunctionName) -> Grant:
+    return Grant(
+        ("logs:CreateLogStream", "logs:PutLogEvents"),
+        (names.arn("logs", f"log-group:{names.log_group(function)}:*"),),
+        "Lambda names the streams of a function's own log group.",
+    )
 
 
 def _query(names: Names) -> list[Grant]:

@@ -1,5 +1,5 @@
-"""Before `cdk destroy`: `python -m infra.teardown` lists what will be lost, asks for confirmation, and
-empties the buckets.
+"""Before `cdk destroy`: `python -m infra.teardown` lists what will be lost, asks for confirmation, stops the
+access logs, and empties the buckets.
 
 CloudFormation deletes only empty buckets. With `removal` set to `retain` it deletes no bucket at all, and
 this command empties none.
@@ -20,6 +20,9 @@ from infra.context import read_context
 from infra.deployed import Deployed
 from infra.names import Names
 from lookalike.errors import InvalidInput, LookalikeError, NotFound
+
+FAILED = "DELETE_FAILED"
+"""Status of a stack whose deletion met a bucket that was not empty."""
 
 
 def buckets(config: Config, deployed: Deployed) -> list[str]:
@@ -46,17 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.teardown", description=__doc__)
     parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--yes", metavar="STAGE", help="the stage's name, to skip the confirmation")
+    parser.add_argument(
+        "--again", action="store_true", help="after a `cdk destroy` that failed: empty without asking"
+    )
     given = parser.parse_args(arguments)
     try:
         config = Config.from_context(read_context(os.environ, given.context))
-        _teardown(config, given.yes)
+        _teardown(config, confirmed=given.yes, again=given.again)
     except LookalikeError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def _teardown(config: Config, confirmed: str | None) -> None:
+def _teardown(config: Config, *, confirmed: str | None, again: bool) -> None:
     try:
         deployed = Deployed.find(config)
     except NotFound as error:
@@ -66,15 +72,26 @@ def _teardown(config: Config, confirmed: str | None) -> None:
     if config.removal == "retain":
         _say(f"removal is `retain`: {', '.join(doomed)} stay, and a later `make deploy` takes them over.")
         return
-    _say(f"All images, encoders and catalogues go for good: {', '.join(doomed)}.")
-    if confirmed is None:
-        _say(f"Type the stage ({config.stage}) to agree:")
-        confirmed = sys.stdin.readline().strip()
-    if confirmed != config.stage:
-        raise InvalidInput("nothing was deleted", got=repr(confirmed), expected=config.stage)
+    if again and deployed.status != FAILED:
+        raise InvalidInput("--again is for a deletion that failed", got=deployed.status, expected=FAILED)
+    if not again:
+        _confirm(config.stage, doomed, confirmed)
     s3 = boto3.client("s3", region_name=deployed.region)
+    for bucket in doomed[:-1]:
+        # S3 delivers a log up to hours after its request, and the stack can only delete an empty bucket.
+        s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
     for bucket in doomed:
         _say(f"{bucket}: {empty(s3, bucket)} deleted")
+
+
+def _confirm(stage: str, doomed: Sequence[str], confirmed: str | None) -> None:
+    """Ask for the name of the stage. Raises InvalidInput if the answer is another."""
+    _say(f"This permanently deletes all images, encoders and catalogues: {', '.join(doomed)}.")
+    if confirmed is None:
+        _say(f"Type the stage ({stage}) to confirm:")
+        confirmed = sys.stdin.readline().strip()
+    if confirmed != stage:
+        raise InvalidInput("nothing was deleted", got=repr(confirmed), expected=stage)
 
 
 def _say(line: str) -> None:

@@ -14,8 +14,8 @@ _OBJECTS = (
 )
 
 
-def machine_grants(names: Names, job_role_arn: str) -> list[Grant]:
-    """Everything that the state machine's role allows."""
+def machine_grants(names: Names, job_role_arn: str, *, tracing: bool = False) -> list[Grant]:
+    """Everything that the state machine's role allows; `tracing`: it also writes traces."""
     return [
         Grant(("lambda:InvokeFunction",), tuple(names.function_arn(step) for step in STEPS)),
         Grant(
@@ -46,16 +46,9 @@ def machine_grants(names: Names, job_role_arn: str) -> list[Grant]:
             "The executions of the Distributed Map are named by Step Functions.",
         ),
         Grant(("s3:ListBucket",), (names.bucket_arn(names.images),)),
-        *_telemetry(),
-    ]
-
-
-def _telemetry() -> list[Grant]:
-    deliveries = ("Create", "Get", "Update", "Delete")
-    return [
         Grant(
             (
-                *(f"logs:{verb}LogDelivery" for verb in deliveries),
+                *(f"logs:{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")),
                 "logs:ListLogDeliveries",
                 "logs:PutResourcePolicy",
                 "logs:DescribeResourcePolicies",
@@ -64,20 +57,20 @@ def _telemetry() -> list[Grant]:
             ("*",),
             "Log deliveries have no ARNs; Step Functions needs these to write its log.",
         ),
-        Grant(
-            tuple(
-                f"xray:{action}"
-                for action in (
-                    "PutTraceSegments",
-                    "PutTelemetryRecords",
-                    "GetSamplingRules",
-                    "GetSamplingTargets",
-                )
-            ),
-            ("*",),
-            "X-Ray has no resources to name for writing traces.",
-        ),
+        *([TRACES] if tracing else []),
     ]
+
+
+TRACES = Grant(
+    (
+        "xray:PutTraceSegments",
+        "xray:PutTelemetryRecords",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+    ),
+    ("*",),
+    "X-Ray has no resources to name for writing traces.",
+)
 
 
 def job_grants(names: Names, repository_arn: str) -> list[Grant]:

@@ -26,6 +26,7 @@ def alarm(scope: Construct, spec: AlarmSpec, *, prefix: str, topic: sns.ITopic |
         evaluation_periods=spec.periods,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        evaluate_low_sample_count_percentile=None if spec.few_samples else "ignore",
     )
     if topic:
         made.add_alarm_action(actions.SnsAction(topic))

@@ -45,7 +45,7 @@ class ImageFunction(Construct):
             self,
             "Role",
             service="lambda.amazonaws.com",
-            grants=function_grants(names, name),
+            grants=function_grants(names, name, tracing=config.tracing),
             description=f"{PURPOSES[name]} ({names.function(name)})",
             only_own_account=False,
         )
@@ -64,7 +64,7 @@ class ImageFunction(Construct):
             # The CDK would add its own statements; only the table of permissions applies.
             role=self.role.without_policy_updates(),
             log_group=self.logs,
-            tracing=lambda_.Tracing.ACTIVE,
+            tracing=lambda_.Tracing.ACTIVE if config.tracing else lambda_.Tracing.DISABLED,
         )
 
 

@@ -54,7 +54,6 @@ class QueryApi(Construct):
             http_api=self.api,
             stage_name="$default",
             auto_deploy=True,
-            detailed_metrics_enabled=True,
             throttle=api.ThrottleSettings(
                 rate_limit=config.throttling.rate, burst_limit=config.throttling.burst
             ),

@@ -15,7 +15,7 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 
 from infra.training_state_machine import Pipeline, definition
 from tests.aws_emulator.step_functions import executable
-from tests.aws_emulator.templates import templates
+from tests.aws_emulator.templates import template
 
 ROLE = "arn:aws:iam::123456789012:role/x"
 FUNCTIONS = {
@@ -123,7 +123,7 @@ def test_without_spot_there_is_no_waiting_time():
 def test_the_deployed_one_is_this_one(machine):
     (resource,) = [
         each["Properties"]
-        for each in templates()["training"]["Resources"].values()
+        for each in template()["Resources"].values()
         if each["Type"] == "AWS::StepFunctions::StateMachine"
     ]
     deployed = json.dumps(resource["DefinitionString"])

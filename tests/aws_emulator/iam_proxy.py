@@ -91,16 +91,15 @@ class IamProxy:
 def _statements(cloud: Cloud) -> dict[str, list[tuple[list[str], list[re.Pattern[str]]]]]:
     """Actions and resources of each statement of each function's role."""
     found: dict[str, list[tuple[list[str], list[re.Pattern[str]]]]] = {}
-    for template in cloud.templates.values():
-        roles = of_type(template, "AWS::IAM::Role")
-        for function in of_type(template, "AWS::Lambda::Function").values():
-            properties = function["Properties"]
-            role = roles[properties["Role"]["Fn::GetAtt"][0]]["Properties"]
-            found[properties["FunctionName"].removeprefix(f"{PREFIX}-")] = [
-                (texts(each["Action"]), [_pattern(text(resource)) for resource in _listed(each["Resource"])])
-                for policy in role["Policies"]
-                for each in policy["PolicyDocument"]["Statement"]
-            ]
+    roles = of_type(cloud.template, "AWS::IAM::Role")
+    for function in of_type(cloud.template, "AWS::Lambda::Function").values():
+        properties = function["Properties"]
+        role = roles[properties["Role"]["Fn::GetAtt"][0]]["Properties"]
+        found[properties["FunctionName"].removeprefix(f"{PREFIX}-")] = [
+            (texts(each["Action"]), [_pattern(text(resource)) for resource in _listed(each["Resource"])])
+            for policy in role["Policies"]
+            for each in policy["PolicyDocument"]["Statement"]
+        ]
     return found
 
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.aws_emulator.templates import EVERYTHING, Templates, of_type, templates, text, texts
-
-Template = dict[str, Any]
+from lookalike.settings import Settings
+from tests.aws_emulator.templates import EVERYTHING, Template, of_type, template, text, texts
 
 
 @pytest.fixture(scope="module")
 def data() -> Template:
-    return templates()["data"]
-
-
-@pytest.fixture(scope="module")
-def all_stacks() -> Templates:
-    return templates()
+    return template()
 
 
 def bucket(data: Template, role: str) -> Template:
@@ -94,13 +86,13 @@ def test_fifo_queues(data: Template) -> None:
     assert "FifoQueue" not in queue(data, "uploads")["Properties"]
 
 
-def test_a_message_stays_invisible_six_times_as_long_as_its_function_may_take(all_stacks: Templates) -> None:
+def test_a_message_stays_invisible_six_times_as_long_as_its_function_may_take(data: Template) -> None:
     functions = {
         each["Properties"]["FunctionName"]: each["Properties"]["Timeout"]
-        for each in of_type(all_stacks["ingest"], "AWS::Lambda::Function").values()
+        for each in of_type(data, "AWS::Lambda::Function").values()
     }
     for name, function in (("uploads", "ingest"), ("builds.fifo", "builder")):
-        visible = queue(all_stacks["data"], name)["Properties"]["VisibilityTimeout"]
+        visible = queue(data, name)["Properties"]["VisibilityTimeout"]
         assert visible >= 6 * functions[f"lookalike-dev-{function}"]
         assert visible <= 43_200
 
@@ -139,8 +131,16 @@ def test_pictures_can_be_brought_back(data: Template) -> None:
     properties = bucket(data, "images")["Properties"]
     assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
     rules = {rule["Id"]: rule for rule in properties["LifecycleConfiguration"]["Rules"]}
-    assert rules["replaced-pictures"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
-    assert rules["replaced-pictures"]["ExpiredObjectDeleteMarker"] is True
+    assert rules["replaced-images"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert rules["replaced-images"]["ExpiredObjectDeleteMarker"] is True
+
+
+def test_a_deleted_zip_costs_nothing_from_the_next_day_on(data: Template) -> None:
+    rules = bucket(data, "images")["Properties"]["LifecycleConfiguration"]["Rules"]
+    (zips,) = [rule for rule in rules if rule["Id"] == "deleted-zips"]
+    assert zips["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    # An image is never so large, so this rule takes none.
+    assert int(zips["ObjectSizeGreaterThan"]) == Settings().max_image_bytes
 
 
 def test_uploads_that_were_broken_off_cost_nothing_for_long(data: Template) -> None:
@@ -160,15 +160,18 @@ def test_who_asked_for_what_is_kept_for_a_while(data: Template) -> None:
 
 
 def test_data_outlives_its_stack_unless_somebody_chose_otherwise() -> None:
-    for options, policy in (((), "Retain"), (EVERYTHING, "Delete")):
-        buckets = of_type(templates(*options)["data"], "AWS::S3::Bucket").values()
+    """`RetainExceptOnCreate`: a first deployment that fails leaves no bucket that blocks the next one."""
+    for options, policy in (((), "RetainExceptOnCreate"), (EVERYTHING, "Delete")):
+        buckets = of_type(template(*options), "AWS::S3::Bucket").values()
         assert {each["DeletionPolicy"] for each in buckets} == {policy}
 
 
-def test_browsers_may_upload_from_the_chosen_pages_only(data: Template) -> None:
-    assert "CorsConfiguration" not in bucket(data, "images")["Properties"]
-    chosen = templates(*EVERYTHING)["data"]
+def test_browsers_may_upload_from_the_api_s_own_page_and_the_chosen_ones(data: Template) -> None:
+    own = "https://*.execute-api.us-east-1.amazonaws.com"
+    (rule,) = bucket(data, "images")["Properties"]["CorsConfiguration"]["CorsRules"]
+    assert texts(rule["AllowedOrigins"]) == [own]
+    chosen = template(*EVERYTHING)
     (rule,) = bucket(chosen, "images")["Properties"]["CorsConfiguration"]["CorsRules"]
-    assert rule["AllowedOrigins"] == ["https://shop.test"]
+    assert texts(rule["AllowedOrigins"]) == [own, "https://shop.test"]
     assert set(rule["AllowedMethods"]) == {"GET", "HEAD", "PUT"}
     assert rule["AllowedHeaders"] == ["content-type"]

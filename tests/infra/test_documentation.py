@@ -22,7 +22,7 @@ from lookalike.api.http.access import GatewayAccess
 from lookalike.api.http.app import create_app
 from lookalike.library import Library
 from lookalike.settings import Settings
-from tests.aws_emulator.templates import REPOSITORY, of_type, templates, text
+from tests.aws_emulator.templates import REPOSITORY, of_type, template, text
 
 PAGES = ("deploy", "runbook", "threat-model", "cost")
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
@@ -149,13 +149,12 @@ def test_commands_of_lookalike_are_commands(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_names_in_the_account_are_those_of_the_templates(name: str) -> None:
-    made = templates()
-    names = {f"lookalike-dev-{short}" for short in made} | {"lookalike-dev"}
-    for template in made.values():
-        for each in template["Resources"].values():
-            for option, value in each.get("Properties", {}).items():
-                if option.endswith("Name") and isinstance(value, str | dict):
-                    names.add(text(value))
+    made = template()
+    names = {"lookalike-dev"}
+    for each in made["Resources"].values():
+        for option, value in each.get("Properties", {}).items():
+            if option.endswith("Name") and isinstance(value, str | dict):
+                names.add(text(value))
     for found in re.findall(r"(?:/aws/[a-z]+/)?lookalike-dev[a-z.…-]*", page(name)):
         pattern = found.rstrip(".").replace("…", "*")
         assert fnmatch.filter(names, pattern), found
@@ -191,8 +190,7 @@ def test_the_deployer_s_policy_reaches_what_is_deployed() -> None:
     document = json.loads(body)
     resources = [each for entry in document["Statement"] for each in _list(entry["Resource"])]
     buckets = {
-        text(each["Properties"]["BucketName"])
-        for each in of_type(templates()["data"], "AWS::S3::Bucket").values()
+        text(each["Properties"]["BucketName"]) for each in of_type(template(), "AWS::S3::Bucket").values()
     }
     for role in ("images", "artifacts"):
         (bucket,) = [each for each in buckets if f"-{role}-" in each]

@@ -10,41 +10,40 @@ from infra.config import FUNCTIONS
 from infra.constructs.function import HANDLERS
 from lookalike.aws.settings import AwsSettings
 from lookalike.settings import Settings
-from tests.aws_emulator.templates import EVERYTHING, PRODUCTION, Templates, of_type, templates, text
+from tests.aws_emulator.templates import EVERYTHING, PRODUCTION, Template, of_type, template, text, texts
 
 ACCOUNT_REGION = "123456789012-us-east-1"
 
 
 @pytest.fixture(scope="module")
-def plain() -> Templates:
-    return templates()
+def plain() -> Template:
+    return template()
 
 
 @pytest.fixture(scope="module")
-def chosen() -> Templates:
-    return templates(*EVERYTHING)
+def chosen() -> Template:
+    return template(*EVERYTHING)
 
 
-def functions(of: Templates) -> dict[str, dict[str, Any]]:
+def functions(of: Template) -> dict[str, dict[str, Any]]:
     """Properties of each function by its short name."""
     return {
         each["Properties"]["FunctionName"].rpartition("-")[2]: each["Properties"]
-        for template in of.values()
-        for each in of_type(template, "AWS::Lambda::Function").values()
+        for each in of_type(of, "AWS::Lambda::Function").values()
     }
 
 
-def environment(of: Templates, name: str) -> dict[str, str]:
+def environment(of: Template, name: str) -> dict[str, str]:
     variables = functions(of)[name]["Environment"]["Variables"]
     return {key: text(value) for key, value in variables.items()}
 
 
-def test_there_are_seven(plain: Templates) -> None:
+def test_there_are_seven(plain: Template) -> None:
     assert set(functions(plain)) == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_library_understands_what_it_is_told(plain: Templates, name: str) -> None:
+def test_the_library_understands_what_it_is_told(plain: Template, name: str) -> None:
     told = environment(plain, name)
     settings = Settings.from_env(told)
     assert settings.images_url == f"s3://lookalike-dev-images-{ACCOUNT_REGION}"
@@ -63,7 +62,7 @@ def test_the_library_understands_what_it_is_told(plain: Templates, name: str) ->
     assert told["POWERTOOLS_METRICS_NAMESPACE"] == "Lookalike"
 
 
-def test_who_is_told_of_queue_and_machine(plain: Templates) -> None:
+def test_who_is_told_of_queue_and_machine(plain: Template) -> None:
     for name in FUNCTIONS:
         aws = AwsSettings.from_env(environment(plain, name))
         if name in {"query", "ingest"}:
@@ -77,23 +76,23 @@ def test_who_is_told_of_queue_and_machine(plain: Templates) -> None:
 
 @pytest.mark.parametrize(("options", "mode"), [((), "keys"), (EVERYTHING, "iam"), (PRODUCTION, "jwt")])
 def test_who_checks_callers(options: tuple[str, ...], mode: str) -> None:
-    assert AwsSettings.from_env(environment(templates(*options), "query")).auth == mode
+    assert AwsSettings.from_env(environment(template(*options), "query")).auth == mode
 
 
-def test_each_runs_its_handler(plain: Templates) -> None:
+def test_each_runs_its_handler(plain: Template) -> None:
     found = functions(plain)
     assert {name: found[name]["ImageConfig"]["Command"] for name in FUNCTIONS} == {
         name: [handler] for name, handler in HANDLERS.items()
     }
 
 
-def test_two_images_make_seven_functions(plain: Templates) -> None:
+def test_two_images_make_seven_functions(plain: Template) -> None:
     images = {name: text(each["Code"]["ImageUri"]) for name, each in functions(plain).items()}
     assert len(set(images.values())) == 2
     assert [name for name in images if images[name] == images["query"]] == ["query"]
 
 
-def test_sizes_are_those_of_the_configuration(plain: Templates, chosen: Templates) -> None:
+def test_sizes_are_those_of_the_configuration(plain: Template, chosen: Template) -> None:
     query = functions(plain)["query"]
     assert (query["MemorySize"], query["Timeout"], query["EphemeralStorage"]) == (1769, 29, {"Size": 4096})
     assert "ReservedConcurrentExecutions" not in query
@@ -101,52 +100,78 @@ def test_sizes_are_those_of_the_configuration(plain: Templates, chosen: Template
     assert (larger["MemorySize"], larger["ReservedConcurrentExecutions"]) == (3008, 20)
 
 
-def test_the_architecture_is_said_of_functions_and_images(plain: Templates, chosen: Templates) -> None:
+def test_the_architecture_is_said_of_functions_and_images(plain: Template, chosen: Template) -> None:
     assert {tuple(each["Architectures"]) for each in functions(plain).values()} == {("x86_64",)}
     assert {tuple(each["Architectures"]) for each in functions(chosen).values()} == {("arm64",)}
 
 
-def test_each_is_traced_and_logs_where_old_lines_go(plain: Templates, chosen: Templates) -> None:
+def test_each_logs_where_old_lines_go(plain: Template, chosen: Template) -> None:
     for of, days in ((plain, 30), (chosen, 90)):
-        for template in of.values():
-            groups = of_type(template, "AWS::Logs::LogGroup")
-            for group in groups.values():
-                assert group["Properties"]["RetentionInDays"] == days
-            for each in of_type(template, "AWS::Lambda::Function").values():
-                properties = each["Properties"]
-                assert properties["TracingConfig"] == {"Mode": "Active"}
-                name = text(properties["LoggingConfig"]["LogGroup"]).strip("<>")
-                expected = f"/aws/lambda/{properties['FunctionName']}"
-                assert groups[name]["Properties"]["LogGroupName"] == expected
+        groups = of_type(of, "AWS::Logs::LogGroup")
+        for group in groups.values():
+            assert group["Properties"]["RetentionInDays"] == days
+        for each in of_type(of, "AWS::Lambda::Function").values():
+            properties = each["Properties"]
+            name = text(properties["LoggingConfig"]["LogGroup"]).strip("<>")
+            expected = f"/aws/lambda/{properties['FunctionName']}"
+            assert groups[name]["Properties"]["LogGroupName"] == expected
 
 
-def mapping(of: Templates, queue: str) -> dict[str, Any]:
+def test_traces_are_written_if_they_were_chosen(plain: Template, chosen: Template) -> None:
+    """X-Ray would be a fifth of the price of a search."""
+    for of, mode in ((plain, None), (chosen, {"Mode": "Active"})):
+        for name, each in functions(of).items():
+            assert each.get("TracingConfig") == mode
+            assert environment(of, name)["POWERTOOLS_TRACE_DISABLED"] == ("false" if mode else "true")
+        actions = {
+            action
+            for role in of_type(of, "AWS::IAM::Role").values()
+            for policy in role["Properties"]["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            for action in texts(statement["Action"])
+        }
+        assert bool(mode) == any(action.startswith("xray:") for action in actions)
+
+
+def name_of(of: Template, queue: Any) -> str:
+    """The name of the queue that `Fn::GetAtt` refers to."""
+    return str(of["Resources"][queue["Fn::GetAtt"][0]]["Properties"]["QueueName"])
+
+
+def mapping(of: Template, queue: str) -> dict[str, Any]:
     (found,) = [
         each["Properties"]
-        for each in of_type(of["ingest"], "AWS::Lambda::EventSourceMapping").values()
-        if text(each["Properties"]["EventSourceArn"]).endswith(f":lookalike-dev-{queue}")
+        for each in of_type(of, "AWS::Lambda::EventSourceMapping").values()
+        if name_of(of, each["Properties"]["EventSourceArn"]) == f"lookalike-dev-{queue}"
     ]
     return found
 
 
-def test_uploads_wake_ingest(plain: Templates) -> None:
+def test_uploads_wake_ingest(plain: Template) -> None:
     uploads = mapping(plain, "uploads")
     assert text(uploads["FunctionName"]).startswith("<IngestFunction")
     assert uploads["BatchSize"] == 50
     assert uploads["MaximumBatchingWindowInSeconds"] == 1
     assert uploads["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert uploads["ScalingConfig"] == {"MaximumConcurrency": 10}
+    assert uploads["ScalingConfig"] == {"MaximumConcurrency": 3}
 
 
-def test_builds_wake_the_builder(plain: Templates) -> None:
+def test_ingest_and_builds_leave_half_of_a_new_account_to_queries(plain: Template) -> None:
+    """A new account runs ten functions at once."""
+    queues = ("uploads", "builds.fifo")
+    together = sum(mapping(plain, queue)["ScalingConfig"]["MaximumConcurrency"] for queue in queues)
+    assert together <= 5
+
+
+def test_builds_wake_the_builder(plain: Template) -> None:
     builds = mapping(plain, "builds.fifo")
-    assert text(builds["FunctionName"]).startswith("<BuilderFunction")
+    assert text(builds["FunctionName"]).startswith("<IngestBuilderFunction")
     assert builds["BatchSize"] == 1
     assert "MaximumBatchingWindowInSeconds" not in builds  # FIFO queues have none
     assert builds["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_tags_can_be_seen(plain: Templates, chosen: Templates) -> None:
+def test_tags_can_be_seen(plain: Template, chosen: Template) -> None:
     for of, expected in (
         (plain, {"lookalike:stage": "dev", "application": "lookalike"}),
         (chosen, {"lookalike:stage": "dev", "cost-center": "42"}),
@@ -156,8 +181,8 @@ def test_tags_can_be_seen(plain: Templates, chosen: Templates) -> None:
             assert expected.items() <= tags.items()
 
 
-def test_outputs_say_what_a_user_needs(plain: Templates) -> None:
-    outputs = {name for template in plain.values() for name in template["Outputs"]}
+def test_outputs_say_what_a_user_needs(plain: Template) -> None:
+    outputs = set(plain["Outputs"])
     assert {
         "ApiUrl",
         "ImagesBucket",
@@ -167,5 +192,4 @@ def test_outputs_say_what_a_user_needs(plain: Templates) -> None:
         "BuildsQueueUrl",
         "BuildsDeadQueueUrl",
         "TrainingMachine",
-        "DashboardName",
     } <= outputs

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
-from tests.aws_emulator.templates import EVERYTHING, PRODUCTION, of_type, only, templates, text
+from tests.aws_emulator.templates import EVERYTHING, PRODUCTION, Template, of_type, only, template, text
 
-Template = dict[str, Any]
 ROUTE = "AWS::ApiGatewayV2::Route"
 
 
@@ -19,7 +17,7 @@ def routes(query: Template) -> dict[str, Template]:
 
 @pytest.fixture(scope="module")
 def plain() -> Template:
-    return templates()["query"]
+    return template()
 
 
 def test_api_keys_are_the_application_s_affair(plain: Template) -> None:
@@ -31,7 +29,7 @@ def test_api_keys_are_the_application_s_affair(plain: Template) -> None:
 
 
 def test_iam() -> None:
-    query = templates(*EVERYTHING)["query"]
+    query = template(*EVERYTHING)
     assert {key: each["AuthorizationType"] for key, each in routes(query).items()} == {
         "GET /health": "NONE",
         "$default": "AWS_IAM",
@@ -41,7 +39,7 @@ def test_iam() -> None:
 
 
 def test_jwt() -> None:
-    query = templates(*PRODUCTION)["query"]
+    query = template(*PRODUCTION)
     found = routes(query)
     assert {key: each["AuthorizationType"] for key, each in found.items()} == {
         "GET /health": "NONE",
@@ -58,10 +56,9 @@ def test_the_stage_throttles_and_logs(plain: Template) -> None:
     stage = only(plain, "AWS::ApiGatewayV2::Stage")
     assert stage["StageName"] == "$default"
     assert stage["DefaultRouteSettings"] == {
-        "DetailedMetricsEnabled": True,
         "ThrottlingBurstLimit": 100,
         "ThrottlingRateLimit": 50,
-    }
+    }  # and no detailed metrics: each costs $0.30 a month
     said = json.loads(stage["AccessLogSettings"]["Format"])
     assert said["requestId"] == "$context.requestId"
     assert "status" in said
@@ -72,7 +69,7 @@ def test_the_stage_throttles_and_logs(plain: Template) -> None:
 
 def test_browsers_may_ask_from_the_chosen_pages_only(plain: Template) -> None:
     assert "CorsConfiguration" not in only(plain, "AWS::ApiGatewayV2::Api")
-    cors = only(templates(*EVERYTHING)["query"], "AWS::ApiGatewayV2::Api")["CorsConfiguration"]
+    cors = only(template(*EVERYTHING), "AWS::ApiGatewayV2::Api")["CorsConfiguration"]
     assert cors["AllowOrigins"] == ["https://shop.test"]
     assert set(cors["AllowMethods"]) == {"GET", "PUT", "POST", "DELETE"}
     assert set(cors["AllowHeaders"]) == {"authorization", "content-type"}
@@ -82,9 +79,9 @@ def test_api_gateway_may_call_the_query_function_and_nobody_else(plain: Template
     for permission in of_type(plain, "AWS::Lambda::Permission").values():
         properties = permission["Properties"]
         assert properties["Principal"] == "apigateway.amazonaws.com"
-        assert text(properties["FunctionName"]).startswith("<QueryFunction")
+        assert text(properties["FunctionName"]).startswith("<EndpointQueryFunction")
         source = text(properties["SourceArn"])
-        assert source.startswith("arn:aws:execute-api:us-east-1:123456789012:<ApiHttp")
+        assert source.startswith("arn:aws:execute-api:us-east-1:123456789012:<EndpointApiHttp")
 
 
 def test_requests_come_in_the_newer_format(plain: Template) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.aws_emulator.templates import EVERYTHING, Templates, of_type, templates, text, texts
+from tests.aws_emulator.templates import EVERYTHING, Template, of_type, template, text, texts
 
 VARIANTS = {
     "as it is": (),
@@ -18,14 +18,12 @@ VARIANTS = {
 
 
 @pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS)
-def synthesised(request: pytest.FixtureRequest) -> Templates:
-    return templates(*request.param)
+def synthesised(request: pytest.FixtureRequest) -> Template:
+    return template(*request.param)
 
 
-def roles(of: Templates) -> Iterator[tuple[str, dict[str, Any]]]:
-    for short, template in of.items():
-        for name, role in of_type(template, "AWS::IAM::Role").items():
-            yield f"{short}/{name}", role
+def roles(of: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from of_type(of, "AWS::IAM::Role").items()
 
 
 def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
@@ -33,7 +31,7 @@ def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
 
 
-def excesses(of: Templates) -> list[str]:
+def excesses(of: Template) -> list[str]:
     """Every star in an action, and every star in a resource for which the role gives no reason."""
     found = []
     for name, role in roles(of):
@@ -51,7 +49,7 @@ def excesses(of: Templates) -> list[str]:
     return found
 
 
-def test_no_star_without_a_reason(synthesised: Templates) -> None:
+def test_no_star_without_a_reason(synthesised: Template) -> None:
     assert excesses(synthesised) == []
 
 
@@ -64,32 +62,29 @@ def test_no_star_without_a_reason(synthesised: Templates) -> None:
         {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": ["arn:aws:sqs:::*"]},
     ],
 )
-def test_a_star_would_be_found(synthesised: Templates, addition: dict[str, Any]) -> None:
+def test_a_star_would_be_found(synthesised: Template, addition: dict[str, Any]) -> None:
     worse = copy.deepcopy(synthesised)
-    (first, *_) = of_type(worse["query"], "AWS::IAM::Role").values()
+    (first, *_) = of_type(worse, "AWS::IAM::Role").values()
     first["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].append(addition)
     assert len(excesses(worse)) == 1
 
 
-def test_all_that_is_allowed_is_in_the_roles(synthesised: Templates) -> None:
+def test_all_that_is_allowed_is_in_the_roles(synthesised: Template) -> None:
     """No managed policy, no policy beside a role, no user, no group."""
-    for template in synthesised.values():
-        for kind in ("Policy", "ManagedPolicy", "User", "Group"):
-            assert of_type(template, f"AWS::IAM::{kind}") == {}
+    for kind in ("Policy", "ManagedPolicy", "User", "Group"):
+        assert of_type(synthesised, f"AWS::IAM::{kind}") == {}
     assert [name for name, role in roles(synthesised) if "ManagedPolicyArns" in role["Properties"]] == []
 
 
-def test_everybody_has_a_role_of_their_own(synthesised: Templates) -> None:
+def test_everybody_has_a_role_of_their_own(synthesised: Template) -> None:
     used = [
-        text(each["Properties"]["Role"])
-        for template in synthesised.values()
-        for each in of_type(template, "AWS::Lambda::Function").values()
+        text(each["Properties"]["Role"]) for each in of_type(synthesised, "AWS::Lambda::Function").values()
     ]
     assert len(used) == len(set(used)) == 7
     assert len(list(roles(synthesised))) == 7 + 2  # and the state machine's, and the training container's
 
 
-def test_services_act_for_this_account_only(synthesised: Templates) -> None:
+def test_services_act_for_this_account_only(synthesised: Template) -> None:
     for name, role in roles(synthesised):
         (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         service = trust["Principal"]["Service"]
@@ -97,16 +92,15 @@ def test_services_act_for_this_account_only(synthesised: Templates) -> None:
             assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}, name
 
 
-def test_resource_policies_let_nobody_in_from_outside(synthesised: Templates) -> None:
+def test_resource_policies_let_nobody_in_from_outside(synthesised: Template) -> None:
     """What buckets, queues, keys and topics allow, they allow to a service that acts for this account."""
     kinds = ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::KMS::Key")
-    for template in synthesised.values():
-        for kind in kinds:
-            for name, resource in of_type(template, kind).items():
-                properties = resource["Properties"]
-                document = properties.get("PolicyDocument") or properties["KeyPolicy"]
-                for statement in document["Statement"]:
-                    assert statement["Effect"] == "Deny" or _is_ours(statement), (name, statement)
+    for kind in kinds:
+        for name, resource in of_type(synthesised, kind).items():
+            properties = resource["Properties"]
+            document = properties.get("PolicyDocument") or properties["KeyPolicy"]
+            for statement in document["Statement"]:
+                assert statement["Effect"] == "Deny" or _is_ours(statement), (name, statement)
 
 
 def _is_ours(statement: dict[str, Any]) -> bool:
@@ -116,7 +110,7 @@ def _is_ours(statement: dict[str, Any]) -> bool:
     return text(principal["AWS"]) == "arn:aws:iam::123456789012:root"
 
 
-def test_a_role_is_passed_to_sagemaker_only(synthesised: Templates) -> None:
+def test_a_role_is_passed_to_sagemaker_only(synthesised: Template) -> None:
     passing = [
         statement
         for _, role in roles(synthesised)
@@ -125,4 +119,4 @@ def test_a_role_is_passed_to_sagemaker_only(synthesised: Templates) -> None:
     ]
     assert len(passing) == 1
     assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    assert texts(passing[0]["Resource"])[0].startswith("<JobRole")
+    assert texts(passing[0]["Resource"])[0].startswith("<TrainingJobRole")

@@ -20,7 +20,7 @@ from lookalike.collection_config import Collections
 from lookalike.encoders import Encoders
 from lookalike.storage import Store
 from tests.aws_emulator.moto_server import moto_server
-from tests.aws_emulator.templates import REGION, REPOSITORY, templates
+from tests.aws_emulator.templates import REGION, REPOSITORY, STACK, Template, template
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Tried to parse"
@@ -38,12 +38,25 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def cloud(server: str) -> str:
-    """URL of a server on which the data stack was deployed from its own template."""
+    """URL of a server on which the buckets and queues were deployed from the template."""
     httpx.post(f"{server}/moto-api/reset").raise_for_status()
     client("cloudformation", server).create_stack(
-        StackName="lookalike-dev-data", TemplateBody=json.dumps(templates()["data"])
+        StackName=STACK, TemplateBody=json.dumps(_buckets_and_queues())
     )
     return server
+
+
+def _buckets_and_queues() -> Template:
+    """What moto's CloudFormation knows of the template, and the outputs about it."""
+    made = template()
+    kinds = ("AWS::S3::Bucket", "AWS::SQS::Queue")
+    resources = {name: each for name, each in made["Resources"].items() if each["Type"] in kinds}
+    resources = {
+        name: {key: value for key, value in each.items() if key != "DependsOn"}
+        for name, each in resources.items()
+    }
+    outputs = {name: each for name, each in made["Outputs"].items() if each["Value"].get("Ref") in resources}
+    return {"Resources": resources, "Outputs": outputs}
 
 
 def client(service: str, url: str) -> Any:
@@ -151,7 +164,7 @@ def test_an_encoder_that_is_not_there(
 def test_what_is_not_deployed_cannot_be_seeded(cloud: str) -> None:
     ran = run("infra.seed", cloud, "-c", "stage=prod")
     assert ran.returncode == 1
-    assert ran.stderr == "this is not deployed; got lookalike-prod-data. Run `make deploy` first.\n"
+    assert ran.stderr == "this is not deployed; got lookalike-prod. Run `make deploy` first.\n"
 
 
 def test_without_credentials_nothing_is_tried_for_long(cloud: str, tmp_path: Path) -> None:

@@ -7,26 +7,25 @@ from typing import Any
 
 import pytest
 
-from tests.aws_emulator.templates import EVERYTHING, of_type, only, templates, text
+from tests.aws_emulator.templates import EVERYTHING, of_type, only, template, text
 
 MACHINE = "AWS::StepFunctions::StateMachine"
 
 
 def machine(*options: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        text(only(templates(*options)["training"], MACHINE)["DefinitionString"])
-    )
+    found: dict[str, Any] = json.loads(text(only(template(*options), MACHINE)["DefinitionString"]))
     return found
 
 
 @pytest.fixture(scope="module")
 def training() -> dict[str, Any]:
-    return templates()["training"]
+    return template()
 
 
-def test_it_logs_and_traces(training: dict[str, Any]) -> None:
+def test_it_logs(training: dict[str, Any]) -> None:
     properties = only(training, MACHINE)
-    assert properties["TracingConfiguration"] == {"Enabled": True}
+    assert properties["TracingConfiguration"] == {"Enabled": False}
+    assert only(template(*EVERYTHING), MACHINE)["TracingConfiguration"] == {"Enabled": True}
     assert properties["LoggingConfiguration"]["Level"] == "ALL"
     (destination,) = properties["LoggingConfiguration"]["Destinations"]
     group = text(destination["CloudWatchLogsLogGroup"]["LogGroupArn"]).strip("<>").partition(".")[0]
@@ -50,7 +49,7 @@ def test_its_role_may_call_what_it_calls(training: dict[str, Any]) -> None:
     (role,) = [
         each["Properties"]
         for name, each in of_type(training, "AWS::IAM::Role").items()
-        if name.startswith("MachineRole")
+        if name.startswith("TrainingMachineRole")
     ]
     allowed = {
         text(resource)

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from aws_cdk import CfnResource, Duration
+from aws_cdk import CfnResource, Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.config import Config
 from infra.constructs.bucket import private_bucket
+from infra.constructs.output import output
 from infra.constructs.queue import QueueWithDeadLetters
-from infra.stacks.base import LookalikeStack
+from infra.names import Names
 from infra.training_state_machine import JOBS_FOLDER
 
 JOB_DAYS = 30
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 
 
-class DataStack(LookalikeStack):
-    """Buckets and queues are in one stack: each has to name the other."""
+class Data(Construct):
+    """The buckets `images`, `artifacts` and `access_logs`, and the queues `uploads` and `builds`."""
 
-    def __init__(self, scope: Construct, config: Config) -> None:
-        super().__init__(scope, "data", config, "lookalike: images, what is made of them, and queues")
+    def __init__(self, scope: Construct, config: Config, names: Names) -> None:
+        super().__init__(scope, "Data")
+        self.config = config
+        self.names = names
         self.access_logs = self._access_logs()
         self.artifacts = self._artifacts()
         self.uploads = QueueWithDeadLetters(
             self,
             "Uploads",
-            name=self.names.uploads,
-            dead_name=self.names.uploads_dead,
+            name=names.uploads,
+            dead_name=names.uploads_dead,
             function_seconds=config.functions["ingest"].timeout_seconds,
             window_seconds=config.ingest.window_seconds,
             max_receives=config.ingest.max_receives,
@@ -36,20 +39,30 @@ class DataStack(LookalikeStack):
         self.builds = QueueWithDeadLetters(
             self,
             "Builds",
-            name=self.names.builds,
-            dead_name=self.names.builds_dead,
+            name=names.builds,
+            dead_name=names.builds_dead,
             function_seconds=config.functions["builder"].timeout_seconds,
         )
         self.images = self._images()
         self._notify()
         self._outputs()
 
+    @property
+    def _removal(self) -> RemovalPolicy:
+        """What happens to the buckets when the stack is deleted.
+
+        A first deployment that fails deletes its empty buckets in both cases, so that the next one can create
+        them again; a kept bucket can be imported (`cdk deploy --import-existing-resources`).
+        """
+        keep = self.config.removal == "retain"
+        return RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else RemovalPolicy.DESTROY
+
     def _access_logs(self) -> s3.Bucket:
         return private_bucket(
             self,
             "AccessLogs",
             name=self.names.access_logs,
-            removal=self.removal,
+            removal=self._removal,
             lifecycle=[s3.LifecycleRule(id="old-logs", expiration=Duration.days(self.config.retention_days))],
         )
 
@@ -60,7 +73,7 @@ class DataStack(LookalikeStack):
             self,
             "Artifacts",
             name=self.names.artifacts,
-            removal=self.removal,
+            removal=self._removal,
             access_logs=self.access_logs,
             lifecycle=[
                 s3.LifecycleRule(
@@ -71,26 +84,47 @@ class DataStack(LookalikeStack):
 
     def _images(self) -> s3.Bucket:
         replaced = s3.LifecycleRule(
-            id="replaced-pictures",
+            id="replaced-images",
             noncurrent_version_expiration=Duration.days(self.config.noncurrent_days),
             expired_object_delete_marker=True,
         )
-        browsers = s3.CorsRule(
-            allowed_origins=list(self.config.origins),
+        # No image is so large: these are the zip files of trainings. A rule cannot name their folders,
+        # because the name of a collection comes first.
+        zips = s3.LifecycleRule(
+            id="deleted-zips",
+            object_size_greater_than=self.config.limits.max_image_bytes,
+            noncurrent_version_expiration=Duration.days(1),
+        )
+        bucket = private_bucket(
+            self,
+            "Images",
+            name=self.names.images,
+            removal=self._removal,
+            access_logs=self.access_logs,
+            versioned=True,
+            lifecycle=[replaced, zips],
+            cors=[self._browsers()],
+        )
+        # CloudFormation's schema wants a text here; the CDK writes a number.
+        resource = bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)
+        size = "LifecycleConfiguration.Rules.2.ObjectSizeGreaterThan"
+        resource.add_property_override(size, str(self.config.limits.max_image_bytes))
+        return bucket
+
+    def _browsers(self) -> s3.CorsRule:
+        """Pages that may use signed URLs: the API's own, and those of `origins`.
+
+        The API's address is not known before it exists, so its place in the pattern is a `*`. A page needs a
+        signed URL in any case.
+        """
+        own = f"https://*.execute-api.{self.names.region}.{self.names.dns_suffix}"
+        return s3.CorsRule(
+            allowed_origins=[own, *self.config.origins],
             allowed_methods=[s3.HttpMethods.GET, s3.HttpMethods.HEAD, s3.HttpMethods.PUT],
             allowed_headers=["content-type"],
             exposed_headers=["etag"],
             max_age=3_600,
-        )
-        return private_bucket(
-            self,
-            "Images",
-            name=self.names.images,
-            removal=self.removal,
-            access_logs=self.access_logs,
-            versioned=True,
-            lifecycle=[replaced],
-            cors=[browsers] if self.config.origins else [],
         )
 
     def _notify(self) -> None:
@@ -104,7 +138,7 @@ class DataStack(LookalikeStack):
                 conditions={
                     # By name, not by reference: bucket → policy → queue must not refer back to the bucket.
                     "ArnEquals": {"aws:SourceArn": self.names.bucket_arn(self.names.images)},
-                    "StringEquals": {"aws:SourceAccount": self.account},
+                    "StringEquals": {"aws:SourceAccount": self.names.account},
                 },
             )
         )
@@ -122,9 +156,12 @@ class DataStack(LookalikeStack):
         bucket.add_resource_dependency(policy)
 
     def _outputs(self) -> None:
-        self.output("ImagesBucket", self.images.bucket_name, "Upload to <collection>/images/ in here")
-        self.output("ArtifactsBucket", self.artifacts.bucket_name, "Encoders, catalogues, snapshots")
-        self.output("UploadsQueueUrl", self.uploads.queue.queue_url, "What changed in the images bucket")
-        self.output("UploadsDeadQueueUrl", self.uploads.dead.queue_url, "Changes that could not be taken in")
-        self.output("BuildsQueueUrl", self.builds.queue.queue_url, "Collections that want a snapshot")
-        self.output("BuildsDeadQueueUrl", self.builds.dead.queue_url, "Builds that failed again and again")
+        for name, value, description in (
+            ("ImagesBucket", self.images.bucket_name, "Upload to <collection>/images/ in here"),
+            ("ArtifactsBucket", self.artifacts.bucket_name, "Encoders, catalogues, snapshots"),
+            ("UploadsQueueUrl", self.uploads.queue.queue_url, "What changed in the images bucket"),
+            ("UploadsDeadQueueUrl", self.uploads.dead.queue_url, "Changes that could not be ingested"),
+            ("BuildsQueueUrl", self.builds.queue.queue_url, "Collections that need a snapshot"),
+            ("BuildsDeadQueueUrl", self.builds.dead.queue_url, "Builds that failed repeatedly"),
+        ):
+            output(self, name, value, description)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws
+from aws_cdk import Aws, Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.config import Config
+from infra.constructs.acknowledge import acknowledge
 from infra.constructs.function import ImageFunction
 from infra.constructs.image import ROOT, asset_options
 from infra.constructs.log_group import log_group
+from infra.constructs.output import output
 from infra.constructs.role import role_for
 from infra.environment import job_environment
-from infra.stacks.base import LookalikeStack
+from infra.names import Names
 from infra.training_permissions import STEPS, job_grants, machine_grants
 from infra.training_state_machine import Pipeline, definition
 
@@ -22,11 +24,13 @@ WAIT_FACTOR = 2
 """A spot job may wait for a machine as long as it may run."""
 
 
-class TrainingStack(LookalikeStack):
+class Training(Construct):
     """The state machine, its four functions, and the container that SageMaker runs."""
 
-    def __init__(self, scope: Construct, config: Config) -> None:
-        super().__init__(scope, "training", config, "lookalike: training an encoder and publishing it")
+    def __init__(self, scope: Construct, config: Config, names: Names) -> None:
+        super().__init__(scope, "Training")
+        self.config = config
+        self.names = names
         self.steps = {step: ImageFunction(self, step, config, self.names) for step in STEPS}
         # Training machines are x86-64, also if the functions run on arm64.
         self.image = ecr_assets.DockerImageAsset(
@@ -40,25 +44,27 @@ class TrainingStack(LookalikeStack):
             description=f"The training container ({self.names.prefix})",
         )
         self.machine = self._machine()
-        self.output("TrainingMachine", self.machine.ref, "Trains and publishes; one execution a training")
+        output(self, "TrainingMachine", self.machine.ref, "Trains and publishes; one execution a training")
 
     def _machine(self) -> sfn.CfnStateMachine:
         role = role_for(
             self,
             "MachineRole",
             service="states.amazonaws.com",
-            grants=machine_grants(self.names, self.job_role.role_arn),
+            grants=machine_grants(self.names, self.job_role.role_arn, tracing=self.config.tracing),
             description=f"The state machine of trainings ({self.names.machine})",
         )
         logs = log_group(self, "MachineLogs", f"/aws/vendedlogs/states/{self.names.machine}", self.config)
-        return sfn.CfnStateMachine(
+        machine = sfn.CfnStateMachine(
             self,
             "Machine",
             state_machine_name=self.names.machine,
             state_machine_type="STANDARD",
             role_arn=role.role_arn,
-            definition_string=self.to_json_string(definition(self._pipeline())),
-            tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True),
+            definition_string=Stack.of(self).to_json_string(definition(self._pipeline())),
+            tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(
+                enabled=self.config.tracing
+            ),
             logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(
                 level="ALL",
                 # Inputs have only names of collections and keys; without them a failure is hard to diagnose.
@@ -72,6 +78,9 @@ class TrainingStack(LookalikeStack):
                 ],
             ),
         )
+        if not self.config.tracing:
+            acknowledge(machine, "SF2", "Traces cost money for each request; `tracing` switches them on.")
+        return machine
 
     def _pipeline(self) -> Pipeline:
         training = self.config.training

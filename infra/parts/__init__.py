@@ -1,0 +1,1 @@
+"""The parts of a deployment; each is a construct in the one stack."""

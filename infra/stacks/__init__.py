@@ -1,1 +1,0 @@
-"""The five stacks of a deployment."""
