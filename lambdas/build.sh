@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes /opt/venv for a function: the library with its pinned dependencies, and nothing that no function uses.
+# Makes /opt/venv for the functions: the packages that the library needs on Lambda, at exact versions.
 set -eu
 
 # Annoy is compiled here and runs on another machine: the oldest processor of each kind that Lambda has.
@@ -10,10 +10,10 @@ case "$(uname -m)" in
 esac
 export ANNOY_COMPILER_ARGS="-O3,-march=$processor,-ffast-math,-fno-associative-math,-std=c++14,-DANNOYLIB_MULTITHREADED_BUILD"
 
-python3 -m venv /opt/venv
-/opt/venv/bin/python -m pip install --use-pep517 --no-compile --disable-pip-version-check \
-  --constraint requirements.lock ".[api,aws]" awslambdaric
-/opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools
+python3 -m venv /opt/pip
+python3 -m venv --without-pip /opt/venv
+/opt/pip/bin/python -m pip --python /opt/venv/bin/python install --use-pep517 --no-compile --disable-pip-version-check \
+  --no-deps --require-hashes --requirement functions.lock
 
 cd /opt/venv/lib/python3*/site-packages
 # Of pyarrow, the data server and what compiles against it; of LiteRT, the GPU delegate and its tools.

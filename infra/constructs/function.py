@@ -64,8 +64,17 @@ class ImageFunction(Construct):
             # The CDK would add its own statements; only the table of permissions applies.
             role=self.role.without_policy_updates(),
             log_group=self.logs,
+            logging_format=lambda_.LoggingFormat.JSON,
+            system_log_level_v2=_system_log_level(name, config),
             tracing=lambda_.Tracing.ACTIVE if config.tracing else lambda_.Tracing.DISABLED,
         )
+
+
+def _system_log_level(name: FunctionName, config: Config) -> lambda_.SystemLogLevel:
+    """How much Lambda itself logs. Its three lines for each request would cost half as much as reading from
+    S3, and the API logs each request anyway."""
+    quiet = name == "query" and not config.needs_metrics
+    return lambda_.SystemLogLevel.WARN if quiet else lambda_.SystemLogLevel.INFO
 
 
 def image_code(name: FunctionName, config: Config) -> lambda_.DockerImageCode:

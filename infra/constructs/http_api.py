@@ -18,15 +18,12 @@ from infra.constructs.acknowledge import acknowledge
 METHODS = ("GET", "PUT", "POST", "DELETE")
 ACCESS_LOG = {
     "requestId": "$context.requestId",
-    "time": "$context.requestTime",
     "ip": "$context.identity.sourceIp",
     "method": "$context.httpMethod",
     "path": "$context.path",
-    "route": "$context.routeKey",
     "status": "$context.status",
     "responseBytes": "$context.responseLength",
     "latencyMs": "$context.responseLatency",
-    "integrationLatencyMs": "$context.integrationLatency",
     "integrationError": "$context.integrationErrorMessage",
     "authorizerError": "$context.authorizer.error",
     "userAgent": "$context.identity.userAgent",

@@ -9,21 +9,25 @@ from aws_cdk import IgnoreMode
 from aws_cdk import aws_ecr_assets as ecr_assets
 
 from infra.config import Architecture
+from infra.container_images import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 ImageName = Literal["query", "ingest", "training"]
-DOCKERFILES: dict[ImageName, str] = {
-    "query": "lambdas/query/Dockerfile",
-    "ingest": "lambdas/ingest/Dockerfile",
-    "training": "sagemaker/Dockerfile",
-}
-_COMMON = ("pyproject.toml", "requirements.lock", "README.md", "LICENSE", "shared/lookalike")
+_LIBRARY = ("pyproject.toml", "README.md", "LICENSE", "shared/lookalike")
+_FUNCTIONS = (
+    *_LIBRARY,
+    "requirements/functions.lock",
+    "lambdas/Dockerfile",
+    "lambdas/build.sh",
+    "lambdas/__init__.py",
+)
 CONTEXTS: dict[ImageName, tuple[str, ...]] = {
-    "query": (*_COMMON, "lambdas"),
-    "ingest": (*_COMMON, "lambdas"),
-    "training": (*_COMMON, "sagemaker"),
+    "query": (*_FUNCTIONS, "lambdas/query"),
+    "ingest": (*_FUNCTIONS, "lambdas/ingest"),
+    "training": (*_LIBRARY, "requirements.lock", "requirements/training.lock", "sagemaker"),
 }
-"""The files of the repository that a build sees; their hash identifies a changed image."""
+"""The files of the repository that a build sees; their hash identifies a changed image. A change of ingest
+alone leaves the query function as it is."""
 
 
 def excludes(image: ImageName) -> list[str]:
@@ -34,7 +38,8 @@ def excludes(image: ImageName) -> list[str]:
 def asset_options(image: ImageName, architecture: Architecture) -> dict[str, Any]:
     """How the CDK builds `image`, for each of the CDK's classes that build images."""
     return {
-        "file": DOCKERFILES[image],
+        "file": IMAGES[image].dockerfile,
+        "build_args": dict(IMAGES[image].arguments),
         "exclude": excludes(image),
         "ignore_mode": IgnoreMode.DOCKER,
         "platform": platform(architecture),

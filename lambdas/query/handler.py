@@ -63,7 +63,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     response = gateway.answer(event, context)
     # Lambda freezes the process between two invocations, so background refreshes must be complete.
     library.settle(SETTLE_SECONDS)
-    telemetry.log.info(
+    telemetry.log.debug(  # the API logs each request
         "answered",
         extra={
             "method": event["requestContext"]["http"]["method"],

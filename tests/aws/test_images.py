@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from infra.booting import boot
-from infra.constructs.image import CONTEXTS, DOCKERFILES, excludes
+from infra.constructs.image import CONTEXTS, excludes
 from infra.container_builder import ENTER_SERVER, MissingTool, base_of
 from infra.container_images import IMAGES, SERVER, main
 from infra.package_index import UV_NAMES, PackageIndex, uv_environment
@@ -34,14 +34,18 @@ def test_the_base_is_an_argument_and_names_no_registry(name: str) -> None:
     assert all(line.endswith("AS build") or "${BASE}" in line for line in instructions(name, "FROM"))
 
 
-@pytest.mark.parametrize("name", DOCKERFILES)
+@pytest.mark.parametrize("name", CONTEXTS)
 def test_the_last_build_step_imports_what_the_image_is_for(name: str) -> None:
-    last = dockerfile(name).split("\nRUN ")[-1]
-    for handler in IMAGES[name].handlers or ("train.main",):
-        assert handler.rpartition(".")[0] in last
-    code = re.findall(r'-c", "(.*)"\]|-c "(.*)"', last)[0]
-    ran = here("".join(code).replace("/opt/program", str(ROOT / "sagemaker")))
+    last = dockerfile(name).replace("\\\n", " ").split("\nRUN ")[-1]
+    for argument, value in IMAGES[name].arguments.items():
+        last = last.replace(f"${{{argument}}}", value)
+    code = re.findall(r'-c", "(.*)"\]|-c +"(.*)"', last)[0]
+    ran = here(
+        "".join(code).replace("/opt/program", str(ROOT / "sagemaker")) + "; import sys; print(*sys.modules)"
+    )
     assert ran.returncode == 0, ran.stderr
+    for handler in IMAGES[name].handlers or ("train.main",):
+        assert handler.rpartition(".")[0] in ran.stdout.split()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -71,14 +75,14 @@ def test_each_service_that_a_function_calls_is_kept_of_the_sdk() -> None:
     assert called <= kept
 
 
-@pytest.mark.parametrize("name", DOCKERFILES)
+@pytest.mark.parametrize("name", CONTEXTS)
 def test_what_is_copied_is_in_the_context_that_the_cdk_sends(name: str) -> None:
-    assert DOCKERFILES[name] == IMAGES[name].dockerfile  # type: ignore[index]
     context = CONTEXTS[name]  # type: ignore[index]
     for line in instructions(name, "COPY"):
         if "--from" in line:
             continue
-        for source in line.split()[1:-1]:
+        for written in line.split()[1:-1]:
+            source = written.replace("${FUNCTIONS}", IMAGES[name].arguments.get("FUNCTIONS", ""))
             assert list(ROOT.glob(source)), f"{source} of {name} does not exist"
             # `shared` is sent as shared/lookalike: nothing else of it is wanted.
             sent = any(source.startswith(part) or part.startswith(f"{source}/") for part in context)
@@ -88,8 +92,24 @@ def test_what_is_copied_is_in_the_context_that_the_cdk_sends(name: str) -> None:
 def test_docker_is_told_the_same_by_hand() -> None:
     lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     by_hand = {line for line in lines if line and not line.startswith("#")}
-    assert by_hand == {line for name in DOCKERFILES for line in excludes(name)} | {"!requirements"}
+    sent = [line for name in CONTEXTS for line in excludes(name)]
+    assert all(line in by_hand or line.startswith(("!lambdas/", "!requirements/")) for line in sent)
+    assert by_hand - set(sent) == {"!lambdas", "!requirements"}
     assert any(fnmatch("shared/lookalike/x.pyc", line) for line in by_hand)
+
+
+def test_nothing_is_compiled_where_no_compiler_is() -> None:
+    """A package without a wheel would fail there, if it did not come from a cache of another build."""
+    for name in IMAGES:
+        second = dockerfile(name).split("\nFROM ")[-1]
+        for install in re.findall(r"pip install[^&\n]*(?:\\\n[^&\n]*)*", second):
+            assert "--only-binary :all:" in install or "/library/*.whl" in install, install
+
+
+@pytest.mark.parametrize(("changed", "image"), [("ingest", "query"), ("query", "ingest")])
+def test_a_change_of_one_leaves_the_other_as_it_is(changed: str, image: str) -> None:
+    context = CONTEXTS[image]  # type: ignore[index]
+    assert not [path for path in context if path in {"lambdas", f"lambdas/{changed}"}]
 
 
 # The server's image, which is not the CDK's
@@ -174,7 +194,7 @@ class Here:
     def prepare(self) -> None:
         """Everything is there."""
 
-    def build(self, context: Path, dockerfile: str, name: str) -> None:
+    def build(self, context: Path, dockerfile: str, name: str, arguments: Mapping[str, str]) -> None:
         """There is nothing to build."""
 
     def added_bytes(self, name: str) -> int:

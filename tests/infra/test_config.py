@@ -160,3 +160,20 @@ def test_every_retention_is_one_of_cloudwatch() -> None:
     from aws_cdk import aws_logs
 
     assert len(RETENTIONS) == len(aws_logs.RetentionDays) - 1  # and one is "for ever"
+
+
+def test_what_the_cdk_s_command_keeps_is_passed_over_and_a_typo_is_not(tmp_path: Path) -> None:
+    kept = tmp_path / "cdk.context.json"
+    kept.write_text(
+        '{"cli-telemetry": false, "acknowledged-issue-numbers": [19836], "stage": "prod"}', "utf-8"
+    )
+    home = tmp_path / ".cdk.json"
+    home.write_text('{"context": {"mine": 1}}', "utf-8")
+    passed = {"cli-telemetry": False, "acknowledged-issue-numbers": [1], "stage": "prod", "mine": 1}
+    context = read_context({"CDK_CONTEXT_JSON": json.dumps(passed)}, kept=(kept, home))
+    assert Config.from_context(context).stage == "prod"
+    typed = {"CDK_CONTEXT_JSON": json.dumps(passed | {"stge": "x"})}
+    with pytest.raises(SettingsError, match="stge is no option; did you mean stage"):
+        Config.from_context(read_context(typed, kept=(kept, home)))
+    with pytest.raises(SettingsError, match="cli-telemetry is no option"):
+        Config.from_context(read_context({"CDK_CONTEXT_JSON": json.dumps(passed)}, kept=()))

@@ -64,9 +64,9 @@ def _until_its_end(call: str) -> str:
 @pytest.mark.parametrize("name", PAGES)
 def test_targets_of_make_exist(name: str) -> None:
     makefile = (REPOSITORY / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for line in said(name):
-        for target in re.findall(r"\bmake (?:--silent )?([a-z]+)", line):
+        for target in re.findall(r"\bmake (?:--silent )?([a-z-]+)", line):
             assert target in targets, line
 
 

@@ -11,7 +11,8 @@ import pytest
 from cfnlint import api as cfnlint
 from cfnlint.config import ManualArgs
 
-from infra.constructs.image import CONTEXTS, DOCKERFILES, ROOT
+from infra.constructs.image import CONTEXTS, ROOT, ImageName
+from infra.container_images import IMAGES
 from tests.aws_emulator.templates import (
     EVERYTHING,
     MORE,
@@ -81,28 +82,36 @@ def test_names_fit() -> None:
         assert len(name) + len("abcdefghijkl") - len("prod") <= 63 or not name.startswith("lookalike-")
 
 
-def assets(folder: Path) -> dict[str, dict[str, Any]]:
-    """How each image is built, by its Dockerfile."""
-    return {
-        image["source"]["dockerFile"]: image["source"] | {"folder": folder / image["source"]["directory"]}
+def assets(folder: Path) -> dict[ImageName, dict[str, Any]]:
+    """How each image is built."""
+    sources = [
+        image["source"] | {"folder": folder / image["source"]["directory"]}
         for file in folder.glob("*.assets.json")
         for image in json.loads(file.read_text("utf-8"))["dockerImages"].values()
+    ]
+    return {
+        name: source
+        for name in CONTEXTS
+        for source in sources
+        if source["dockerFile"] == IMAGES[name].dockerfile
+        and source.get("dockerBuildArgs", {}) == IMAGES[name].arguments
     }
 
 
 @pytest.mark.parametrize(("options", "platform"), [((), "linux/amd64"), (EVERYTHING, "linux/arm64")])
 def test_images_are_built_for_the_architecture(options: tuple[str, ...], platform: str) -> None:
     built = assets(cloud_assembly(*options))
-    assert set(built) == set(DOCKERFILES.values())
-    assert built[DOCKERFILES["query"]]["platform"] == platform
-    assert built[DOCKERFILES["ingest"]]["platform"] == platform
-    assert built[DOCKERFILES["training"]]["platform"] == "linux/amd64"
+    assert set(built) == set(CONTEXTS)
+    assert built["query"]["platform"] == platform
+    assert built["ingest"]["platform"] == platform
+    assert built["training"]["platform"] == "linux/amd64"
 
 
 def test_a_build_sees_what_it_needs_and_no_more() -> None:
     built = assets(cloud_assembly())
-    for image, dockerfile in DOCKERFILES.items():
-        folder: Path = built[dockerfile]["folder"]
+    for image, source in built.items():
+        folder: Path = source["folder"]
+        dockerfile = IMAGES[image].dockerfile
         files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
         assert dockerfile in files
         for wanted in CONTEXTS[image]:
@@ -113,8 +122,9 @@ def test_a_build_sees_what_it_needs_and_no_more() -> None:
         assert strangers == []
         assert not [file for file in files if "__pycache__" in file or file.endswith(".pyc")]
         assert sum((folder / file).stat().st_size for file in files) < 5_000_000
-        for source in _copied(ROOT / dockerfile):
-            assert list(folder.glob(source.rstrip("/"))), f"{dockerfile} copies {source}, which is left out"
+        for written in _copied(ROOT / dockerfile):
+            copied = written.replace("${FUNCTIONS}", image).rstrip("/")
+            assert list(folder.glob(copied)), f"{dockerfile} copies {copied}, which is left out"
 
 
 def _copied(dockerfile: Path) -> list[str]:
