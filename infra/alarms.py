@@ -109,7 +109,7 @@ def _functions(names: Names) -> list[AlarmSpec]:
             # One error is retried by the queue; a query is not.
             threshold,
         )
-        for name, threshold in (("query", 1), ("ingest", 3), ("builder", 2))
+        for name, threshold in (("query", 1), ("ingest", 3), ("builder", 2), ("reconcile", 1))
     ]
     return [
         *single,

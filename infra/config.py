@@ -16,7 +16,7 @@ from lookalike.types import Metric
 Architecture = Literal["x86_64", "arm64"]
 AuthMode = Literal["keys", "jwt", "iam"]
 Removal = Literal["retain", "destroy"]
-FunctionName = Literal["query", "ingest", "builder", "register", "encode", "publish", "conclude"]
+FunctionName = Literal["query", "ingest", "builder", "reconcile", "register", "encode", "publish", "conclude"]
 FUNCTIONS: tuple[FunctionName, ...] = get_args(FunctionName)
 
 RETENTIONS = (
@@ -204,6 +204,7 @@ DEFAULT_SIZES: dict[str, dict[str, int]] = {
     "query": {"memory_mb": 1_769, "timeout_seconds": HTTP_API_SECONDS, "storage_mb": 4_096},
     "ingest": {"memory_mb": 3_008, "timeout_seconds": 120, "storage_mb": 1_024},
     "builder": {"memory_mb": 3_008, "timeout_seconds": 900, "storage_mb": 8_192},
+    "reconcile": {"memory_mb": 3_008, "timeout_seconds": 900, "storage_mb": 1_024},
     "register": {"memory_mb": 1_769, "timeout_seconds": 300, "storage_mb": 2_048},
     "encode": {"memory_mb": 3_008, "timeout_seconds": 280, "storage_mb": 1_024},
     "publish": {"memory_mb": 3_008, "timeout_seconds": 900, "storage_mb": 8_192},

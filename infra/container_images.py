@@ -52,6 +52,7 @@ IMAGES: Mapping[str, Image] = {
         (
             "lambdas.ingest.handler.handler",
             "lambdas.ingest.builder.handler",
+            "lambdas.ingest.reconcile.handler",
             *(f"lambdas.ingest.training_steps.{step}" for step in PIPELINE),
         ),
         600,

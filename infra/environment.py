@@ -56,6 +56,7 @@ def _aws(config: Config, names: Names, function: FunctionName) -> dict[str, str]
         variables["LOOKALIKE_AUTH"] = config.auth.mode
     if function in {"query", "ingest"}:
         variables["LOOKALIKE_TRAINING_MACHINE_ARN"] = names.machine_arn
+    if function in {"query", "ingest", "reconcile"}:
         variables["LOOKALIKE_BUILD_QUEUE_URL"] = names.queue_url(names.builds)
     return variables
 

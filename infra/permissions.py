@@ -18,6 +18,7 @@ def function_grants(names: Names, function: FunctionName, *, tracing: bool = Fal
         "query": _query,
         "ingest": _ingest,
         "builder": _builder,
+        "reconcile": _reconcile,
         "register": _register,
         "encode": _encode,
         "publish": _publish,
@@ -76,6 +77,15 @@ def _ingest(names: Names) -> list[Grant]:
 def _builder(names: Names) -> list[Grant]:
     return [
         _consume(names, names.builds),
+        _read_artifacts(names, "encoders/*", "collections/*"),
+        _change_artifacts(names, "collections/*"),
+    ]
+
+
+def _reconcile(names: Names) -> list[Grant]:
+    return [
+        _ask_for_builds(names),
+        _read_images(names, "*/images/*", "*/metadata/*"),
         _read_artifacts(names, "encoders/*", "collections/*"),
         _change_artifacts(names, "collections/*"),
     ]

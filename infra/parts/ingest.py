@@ -1,4 +1,4 @@
-"""From uploads to snapshots: the functions that read the two queues."""
+"""From uploads to snapshots: the functions that read the two queues, and the daily repair."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from constructs import Construct
 from infra.config import Config
 from infra.constructs.function import ImageFunction
 from infra.constructs.output import output
+from infra.constructs.schedule import daily
 from infra.names import Names
 
 BUILDS_AT_ONCE = 2
@@ -18,7 +19,7 @@ the least that Lambda takes: a new account runs ten functions at once, and queri
 
 
 class Ingest(Construct):
-    """The ingest and the builder function, each behind its queue."""
+    """The ingest and the builder function, each behind its queue, and the function that reconciles."""
 
     def __init__(
         self, scope: Construct, config: Config, names: Names, *, uploads: sqs.IQueue, builds: sqs.IQueue
@@ -44,6 +45,14 @@ class Ingest(Construct):
             batch_size=1,
             max_concurrency=BUILDS_AT_ONCE,
             report_batch_item_failures=True,
+        )
+        self.reconcile = ImageFunction(self, "reconcile", config, names)
+        daily(
+            self,
+            "Daily",
+            name=f"{names.prefix}-reconcile",
+            function=self.reconcile.function,
+            function_arn=names.function_arn("reconcile"),
         )
         output(self, "IngestFunction", self.ingest.function.function_name, "Ingests uploads")
         output(self, "BuilderFunction", self.builder.function.function_name, "Builds snapshots")

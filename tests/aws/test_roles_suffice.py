@@ -177,6 +177,17 @@ def test_trainings_are_asked_for_and_cancelled(guarded: Guarded) -> None:
     assert guarded.proxy.refused == []
 
 
+def test_what_no_event_told_of_is_repaired_once_a_day(guarded: Guarded) -> None:
+    guarded.shop.put("hat/lost.jpg", picture(4711))
+    assert guarded.cloud.bodies("uploads"), "the event was there, and is lost now"
+    repaired = guarded.proxy.process("reconcile", LOOKALIKE_DELTA_AGE_SECONDS="0").invoke({})
+    assert repaired == {"later": []}
+    # Whatever waited for a day gets into a snapshot, too, without an upload.
+    assert [json.loads(body) for body in guarded.cloud.bodies("builds.fifo")] == [{"collection": "shop"}]
+    guarded.shop.check(rejected={"hat/broken.jpg": "unsupported_format"})
+    assert guarded.proxy.refused == []
+
+
 def test_the_steps_of_a_training(guarded: Guarded, tiny_encoder_folder: Path, tmp_path: Path) -> None:
     asked = guarded.client.json(
         "POST", f"{HERE}/trainings", {"source": "collection", "publish": "always"}, 202

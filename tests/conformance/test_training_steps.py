@@ -75,7 +75,8 @@ class Steps:
             Measured(encoder, value, value, value, value)
             for encoder, value in ((serving or self.frames.bad, old), (self.frames.good, new))
         ]
-        return Comparison(*sides, 10, 20, 4, Interval(new - old, -1, 1), "noise", "held out")
+        change = Interval(new - old, new - old - 0.05, new - old + 0.05)
+        return Comparison(*sides, 10, 20, 4, change, "better" if new > old else "worse", "held out")
 
     @property
     def serving(self) -> str:

@@ -74,6 +74,7 @@ def test_all_are_there(more: Template) -> None:
         "query-errors",
         "ingest-errors",
         "builder-errors",
+        "reconcile-errors",
         "pipeline-errors",
         "throttles",
         "api-5xx",

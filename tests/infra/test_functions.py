@@ -38,7 +38,7 @@ def environment(of: Template, name: str) -> dict[str, str]:
     return {key: text(value) for key, value in variables.items()}
 
 
-def test_there_are_seven(plain: Template) -> None:
+def test_there_are_eight(plain: Template) -> None:
     assert set(functions(plain)) == set(FUNCTIONS)
 
 
@@ -65,13 +65,10 @@ def test_the_library_understands_what_it_is_told(plain: Template, name: str) -> 
 def test_who_is_told_of_queue_and_machine(plain: Template) -> None:
     for name in FUNCTIONS:
         aws = AwsSettings.from_env(environment(plain, name))
-        if name in {"query", "ingest"}:
-            url = "https://sqs.us-east-1.amazonaws.com/123456789012/lookalike-dev-builds.fifo"
-            assert aws.build_queue_url == url
-            machine = "arn:aws:states:us-east-1:123456789012:stateMachine:lookalike-dev-training"
-            assert aws.training_machine_arn == machine
-        else:
-            assert (aws.build_queue_url, aws.training_machine_arn) == ("", "")
+        url = "https://sqs.us-east-1.amazonaws.com/123456789012/lookalike-dev-builds.fifo"
+        assert aws.build_queue_url == (url if name in {"query", "ingest", "reconcile"} else "")
+        machine = "arn:aws:states:us-east-1:123456789012:stateMachine:lookalike-dev-training"
+        assert aws.training_machine_arn == (machine if name in {"query", "ingest"} else "")
 
 
 @pytest.mark.parametrize(("options", "mode"), [((), "keys"), (EVERYTHING, "iam"), (PRODUCTION, "jwt")])
@@ -86,7 +83,7 @@ def test_each_runs_its_handler(plain: Template) -> None:
     }
 
 
-def test_two_images_make_seven_functions(plain: Template) -> None:
+def test_two_images_make_all_functions(plain: Template) -> None:
     images = {name: text(each["Code"]["ImageUri"]) for name, each in functions(plain).items()}
     assert len(set(images.values())) == 2
     assert [name for name in images if images[name] == images["query"]] == ["query"]
@@ -169,6 +166,18 @@ def test_builds_wake_the_builder(plain: Template) -> None:
     assert builds["BatchSize"] == 1
     assert "MaximumBatchingWindowInSeconds" not in builds  # FIFO queues have none
     assert builds["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_daily_repair_is_scheduled(plain: Template) -> None:
+    (schedule,) = of_type(plain, "AWS::Scheduler::Schedule").values()
+    properties = schedule["Properties"]
+    assert properties["ScheduleExpression"] == "rate(1 day)"
+    called = properties["Target"]["Arn"]["Fn::GetAtt"][0]
+    assert plain["Resources"][called]["Properties"]["FunctionName"] == "lookalike-dev-reconcile"
+    role = plain["Resources"][properties["Target"]["RoleArn"]["Fn::GetAtt"][0]]["Properties"]
+    (statement,) = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert text(statement["Resource"]).endswith(":function:lookalike-dev-reconcile")
 
 
 def test_tags_can_be_seen(plain: Template, chosen: Template) -> None:

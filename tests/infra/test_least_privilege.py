@@ -80,8 +80,10 @@ def test_everybody_has_a_role_of_their_own(synthesised: Template) -> None:
     used = [
         text(each["Properties"]["Role"]) for each in of_type(synthesised, "AWS::Lambda::Function").values()
     ]
-    assert len(used) == len(set(used)) == 7
-    assert len(list(roles(synthesised))) == 7 + 2  # and the state machine's, and the training container's
+    assert len(used) == len(set(used)) == 8
+    assert (
+        len(list(roles(synthesised))) == 8 + 3
+    )  # the state machine's, the training container's, the schedule's
 
 
 def test_services_act_for_this_account_only(synthesised: Template) -> None:

@@ -58,6 +58,10 @@ _FINISHED: dict[str, Any] = {
         "change": {"value": 0.325, "low": 0.301, "high": 0.349},
         "verdict": "better",
         "basis": "images that the training held out",
+        "changes": {
+            "recall_at_1": {"change": {"value": 0.062, "low": 0.021, "high": 0.103}, "verdict": "better"},
+            "map_at_r": {"change": {"value": 0.325, "low": 0.301, "high": 0.349}, "verdict": "better"},
+        },
     },
     "report_url": f"{EXAMPLE_SERVER}/collections/fashion/trainings/{EXAMPLE_TRAINING}/report",
     "created_at": "2026-01-01T12:05:00+00:00",
@@ -126,11 +130,18 @@ class EncoderMetricsResponse(ResponseBody):
 
 
 class ChangeResponse(ResponseBody):
-    """mAP@R of the new encoder minus that of the old one, with its 95 % confidence interval."""
+    """A metric of the new encoder minus that of the old one, with its 95 % confidence interval."""
 
     value: float
     low: float
     high: float
+
+
+class MetricChangeResponse(ResponseBody):
+    """One metric of the new encoder minus that of the old one."""
+
+    change: ChangeResponse
+    verdict: Literal["better", "worse", "noise"] = Field(description="noise: the interval includes 0.")
 
 
 class ComparisonResponse(ResponseBody):
@@ -142,8 +153,15 @@ class ComparisonResponse(ResponseBody):
     gallery: int
     classes: int
     change: ChangeResponse
-    verdict: Literal["better", "worse", "noise"] = Field(description="noise: the interval includes 0.")
+    verdict: Literal["better", "worse", "noise"] = Field(
+        description="Of mAP@R. noise: the interval includes 0."
+    )
     basis: str
+    changes: dict[str, MetricChangeResponse] = Field(
+        default_factory=dict,
+        description="By metric: recall_at_1, recall_at_5, recall_at_10, map_at_r. An encoder is better if "
+        "map_at_r or recall_at_1 is clearly better and none is worse. Empty in records of older versions.",
+    )
 
 
 class TrainingResponse(ResponseBody):

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lookalike.errors import InvalidInput
-from lookalike.evaluation import Difference, Draws, Interval, Retrieval, retrieval
+from lookalike.evaluation import DEPTHS, Difference, Draws, Interval, Retrieval, retrieval
 from lookalike.evaluation.bootstrap import Verdict
 from lookalike.types import Vectors
+
+GAINS = ("map_at_r", "recall_at_1")
+"""A better encoder is clearly better by one of these, and significantly worse by no metric at all."""
+SURE = 1.5
+"""A gain counts if it is this many times the half width of its interval. The bootstrap resamples queries only;
+chance in the gallery comes on top, and with a factor of 1 a tenth of equally good encoders would be "better"."""
+NAMES = {
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "recall_at_10": "recall@10",
+    "map_at_r": "mAP@R",
+}
+"""Display names of the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,8 @@ class Comparison:
         change: mAP@R of new minus that of old, with the interval that holds 95 % of its draws.
         verdict: of that change: "better", "worse", or "noise" if the interval holds 0.
         basis: where the queries come from, for people.
+        changes: by metric (the fields of `Measured`), the paired difference between the encoders. Empty in
+            records of older versions.
     """
 
     old: Measured
@@ -51,22 +66,33 @@ class Comparison:
     change: Interval
     verdict: Verdict
     basis: str = ""
+    changes: Mapping[str, Difference] = field(default_factory=dict)
 
     @property
     def is_better(self) -> bool:
-        """Whether mAP@R rises at all."""
-        return self.new.map_at_r > self.old.map_at_r
+        """Whether mAP@R or recall@1 is clearly better, and no metric is significantly worse."""
+        if not self.changes:
+            return self.verdict == "better"
+        return any(_is_clear(self.changes[metric].change) for metric in GAINS) and not self._worse
+
+    @property
+    def _worse(self) -> list[str]:
+        return [metric for metric, change in self.changes.items() if change.verdict == "worse"]
 
     @property
     def sentence(self) -> str:
         """The result in one sentence, no full stop."""
-        direction = "rises" if self.is_better else "does not rise"
+        direction = "rises" if self.new.map_at_r > self.old.map_at_r else "does not rise"
         noise = ", which is within noise" if self.verdict == "noise" else ""
+        worse = [
+            f"; {NAMES[metric]} is worse: {getattr(self.old, metric):.3f} → {getattr(self.new, metric):.3f}"
+            for metric in self._worse
+        ]
         return (
             f"mAP@R {direction}: {self.old.map_at_r:.3f} → {self.new.map_at_r:.3f} (change between "
             f"{self.change.low:+.3f} and {self.change.high:+.3f}{noise}); recall@1 "
             f"{self.old.recall_at_1:.3f} → {self.new.recall_at_1:.3f}, on {self.queries} queries of "
-            f"{self.classes} classes"
+            f"{self.classes} classes{''.join(worse)}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -77,7 +103,15 @@ class Comparison:
     def from_json(cls, data: Mapping[str, Any]) -> Comparison:
         """Inverse of `to_json`."""
         parts = {"old": Measured(**data["old"]), "new": Measured(**data["new"])}
-        return cls(**{**data, **parts, "change": Interval(**data["change"])})
+        changes = {
+            metric: Difference(Interval(**each["change"]), each["verdict"])
+            for metric, each in data.get("changes", {}).items()
+        }
+        return cls(**{**data, **parts, "change": Interval(**data["change"]), "changes": changes})
+
+
+def _is_clear(gain: Interval) -> bool:
+    return gain.low > 0 and gain.value >= SURE * (gain.value - gain.low)
 
 
 QueryAndGallery = tuple[Vectors, Vectors]
@@ -109,18 +143,31 @@ def compare_vectors(
         )
     before = retrieval(old[0], query_labels, old[1], gallery_labels)
     after = retrieval(new[0], query_labels, new[1], gallery_labels)
-    draws = Draws(len(query_labels))
-    difference = Difference.of(
-        (after.map_at_r, draws.mean(after.average_precision)),
-        (before.map_at_r, draws.mean(before.average_precision)),
-    )
+    changes = _changes(before, after)
     return Comparison(
         old=Measured.of(old_id, before),
         new=Measured.of(new_id, after),
         queries=usable,
         gallery=len(gallery_labels),
         classes=len(known & set(query_labels)),
-        change=difference.change,
-        verdict=difference.verdict,
+        change=changes["map_at_r"].change,
+        verdict=changes["map_at_r"].verdict,
         basis=basis,
+        changes=changes,
     )
+
+
+def _changes(before: Retrieval, after: Retrieval) -> dict[str, Difference]:
+    """Each metric of `after` minus that of `before`, by the paired bootstrap over the queries."""
+    draws = Draws(len(before.average_precision))
+    found = {
+        f"recall_at_{k}": Difference.of(
+            (after.recall(k), draws.mean(after.hits[k])), (before.recall(k), draws.mean(before.hits[k]))
+        )
+        for k in DEPTHS
+    }
+    found["map_at_r"] = Difference.of(
+        (after.map_at_r, draws.mean(after.average_precision)),
+        (before.map_at_r, draws.mean(before.average_precision)),
+    )
+    return found
