@@ -14,8 +14,8 @@ from lookalike.types import Vectors
 GAINS = ("map_at_r", "recall_at_1")
 """A better encoder is clearly better by one of these, and significantly worse by no metric at all."""
 SURE = 1.5
-"""A gain counts if it is this many times the half width of its interval. The bootstrap resamples queries only;
-chance in the gallery comes on top, and with a factor of 1 a tenth of equally good encoders would be "better"."""
+"""A gain counts if it is this many times the half width of its interval. The bootstrap resamples queries
+only; chance in the gallery comes on top, and with a factor of 1 a tenth of equally good encoders would pass."""
 NAMES = {
     "recall_at_1": "recall@1",
     "recall_at_5": "recall@5",
