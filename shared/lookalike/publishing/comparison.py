@@ -15,7 +15,7 @@ GAINS = ("map_at_r", "recall_at_1")
 """A better encoder is clearly better by one of these, and significantly worse by no metric at all."""
 SURE = 1.5
 """A gain counts if it is this many times the half width of its interval. The bootstrap resamples queries
-only; chance in the gallery comes on top, and with a factor of 1 a tenth of equally good encoders would pass."""
+only; chance in the gallery comes on top, and with a factor of 1 a tenth of equally good ones would pass."""
 NAMES = {
     "recall_at_1": "recall@1",
     "recall_at_5": "recall@5",
