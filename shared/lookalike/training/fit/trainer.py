@@ -18,7 +18,8 @@ from lookalike.encoders import EncoderManifest
 from lookalike.images import ImageLimits, read_image
 from lookalike.settings import Settings
 from lookalike.training.backbones.efficientnet_lite import VARIANTS
-from lookalike.training.backbones.export import MIN_CALIBRATION_PICTURES, REFUSAL, export_backbone
+from lookalike.training.backbones.export import export_backbone
+from lookalike.training.backbones.int8_export import MIN_CALIBRATION_PICTURES, REFUSAL
 from lookalike.training.backbones.load import Backbone, load_backbone
 from lookalike.training.fit.blend import Frozen, Side, Trade, choose, trades
 from lookalike.training.fit.cache import ActivationCache
