@@ -9,6 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
+from lookalike.boto import boto_client
 from lookalike.errors import InvalidInput, LookalikeError, ObjectNotFound
 from lookalike.layout import normalise, other_spellings
 from lookalike.storage.objects import Blob, ObjectInfo, checked, info_of, store_errors
@@ -100,9 +101,7 @@ class BucketObjects:
             yield from self._list_any(prefix, last, skipped)
 
     def _list_any(self, prefix: str, after: str, skipped: Callable[[str], None]) -> Iterator[ObjectInfo]:
-        import boto3
-
-        client = boto3.client("s3", **self._client_options)
+        client = boto_client("s3", **self._client_options)
         folder = self._prefix + (f"{prefix}/" if prefix else "")
         start = {"StartAfter": self._prefix + after} if after else {}
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder, **start)
