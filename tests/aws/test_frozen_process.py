@@ -149,6 +149,7 @@ def test_each_operation_after_its_connection_died(server: str, tmp_path: Path, h
         try:
             for name in EXPECTED:
                 child.do("connect")
+                time.sleep(0.1)  # a thread of the client puts the connections back into its pool
                 freeze(child.pid)
                 died = forwarder.cut_connections() if how == "cut" else forwarder.lose_connections()
                 assert died > 0
@@ -159,7 +160,8 @@ def test_each_operation_after_its_connection_died(server: str, tmp_path: Path, h
         finally:
             child.close()
     assert found == EXPECTED
-    assert lost == (len(EXPECTED) if how == "lost" else 0)
+    # On a busy machine, a connection may have been frozen on its way into the pool.
+    assert (lost > len(EXPECTED) / 2) == (how == "lost")
 
 
 @pytest.mark.parametrize("name", ["create", "replace"])
@@ -239,8 +241,10 @@ def test_a_query_after_its_connections_died(
             shop.put(f"hat/{number}.jpg", picture(number))
             ingest(library, shop)
             frozen(process, forwarder)
-            found = client.json("POST", search, {"id": "hat/1.jpg"})
-            assert len(found["results"]) == number
+            client.json("POST", search, {"id": "hat/1.jpg"})  # waits a second at most for changes
+            eventually(
+                lambda count=number: len(client.json("POST", search, {"id": "hat/1.jpg"})["results"]) == count
+            )
         assert forwarder.resets > 0
         assert "cannot be refreshed" not in process.log
         # A write: the configuration by compare-and-swap.
