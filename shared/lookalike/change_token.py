@@ -24,6 +24,7 @@ from lookalike.storage import Store
 
 logger = logging.getLogger(__name__)
 
+FOLDER = "collections"
 FULL_LOOK_SECONDS = 60.0
 """Readers look at everything at least this often, whatever the token says."""
 TOKEN_BYTES = 16
@@ -32,7 +33,7 @@ MAX_KNOWN = 1_024
 
 def token_path(collection: str) -> str:
     """Path of a collection's token in the artifacts store."""
-    return f"collections/{collection}/changed"
+    return f"{FOLDER}/{collection}/changed"
 
 
 def mark_changed(artifacts: Store, collection: str) -> None:
@@ -44,6 +45,18 @@ def mark_changed(artifacts: Store, collection: str) -> None:
         artifacts.put(token_path(collection), secrets.token_hex(TOKEN_BYTES).encode())
     except LookalikeError as error:
         logger.warning("%s: the change is seen late, its token cannot be written: %s", collection, error)
+
+
+def mark_all_changed(artifacts: Store) -> None:
+    """Replace the tokens of all collections, after a change that concerns each. Never raises."""
+    try:
+        names = artifacts.list_folders(FOLDER)
+    except LookalikeError as error:
+        logger.warning("the change is seen late, collections cannot be listed: %s", error)
+        return
+    for name in names:
+        if is_collection_name(name):
+            mark_changed(artifacts, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import get_args
 
-from lookalike.change_token import ChangeTokens, Sighting, mark_changed
-from lookalike.collection_config import Collections
+from lookalike.change_token import ChangeTokens, Sighting, mark_all_changed
 from lookalike.errors import (
     Conflict,
     Forbidden,
@@ -211,8 +210,7 @@ class Keys:
             records = self._refresh(older_than=0)
             if self._artifacts.replace(KEYS_PATH, _render(change(records)), etag=self._etag):
                 self._refresh(older_than=0)
-                for name in Collections(self._artifacts).names():
-                    mark_changed(self._artifacts, name)
+                mark_all_changed(self._artifacts)
                 return
         raise Conflict("other processes kept changing the API keys", fix="Try again.")
 
