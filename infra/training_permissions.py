@@ -41,7 +41,7 @@ def machine_grants(names: Names, job_role_arn: str, *, tracing: bool = False) ->
         Grant(("events:PutTargets", "events:PutRule", "events:DescribeRule"), (names.arn("events", _RULE),)),
         Grant(("states:StartExecution",), (names.machine_arn,)),
         Grant(
-            ("states:DescribeExecution", "states:StopExecution"),
+            ("states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"),
             (names.arn("states", f"execution:{names.machine}/*"),),
             "The executions of the Distributed Map are named by Step Functions.",
         ),

@@ -1,6 +1,8 @@
 """The training pipeline as an Amazon States Language document.
 
 ```
+    ┌──── quota is missing: NoteQuota → WaitForQuota, five times three minutes
+    ↓                              │
 ChooseSource ─ zip ────────→ TrainOnZip ────────┐
              └ collection ─→ TrainOnCollection ─┴→ Register → IsItToServe ─ no ───────────────────┐
                                                                ├ yes, much to encode → EncodeAll ─┤
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lookalike.aws.training.job_log import metric_definitions
+from lookalike.aws.training.quota import QUOTA_ERROR, WAIT_SECONDS
 
 State = dict[str, Any]
 TaskFunction = Literal["register", "encode", "publish", "conclude"]
@@ -57,12 +60,6 @@ STORE_RETRY: Mapping[str, Any] = {
     "JitterStrategy": "FULL",
 }
 JOB_RETRIES: tuple[Mapping[str, Any], ...] = (
-    {
-        "ErrorEquals": ["SageMaker.ResourceLimitExceededException"],
-        "IntervalSeconds": 300,
-        "MaxAttempts": 24,
-        "BackoffRate": 1,
-    },
     {
         "ErrorEquals": ["SageMaker.AmazonSageMakerException"],
         "IntervalSeconds": 5,
@@ -134,6 +131,21 @@ def definition(pipeline: Pipeline) -> dict[str, Any]:
             },
             "TrainOnZip": _training_job(pipeline, from_zip=True),
             "TrainOnCollection": _training_job(pipeline, from_zip=False),
+            "NoteQuota": _note_quota(pipeline),
+            "IsQuotaAwaited": {
+                "Type": "Choice",
+                "Choices": [
+                    {"Variable": "$.quota_wait.again", "BooleanEquals": True, "Next": "WaitForQuota"}
+                ],
+                "Default": "QuotaMissing",
+            },
+            "WaitForQuota": {"Type": "Wait", "Seconds": WAIT_SECONDS, "Next": "ChooseSource"},
+            "QuotaMissing": {
+                "Type": "Pass",
+                "InputPath": "$.quota",
+                "ResultPath": "$.failed.train",
+                "Next": "Conclude",
+            },
             "Register": _step(pipeline, "register", next_state="IsItToServe"),
             "IsItToServe": {
                 "Type": "Choice",
@@ -198,8 +210,26 @@ def _training_job(pipeline: Pipeline, *, from_zip: bool) -> State:
         },
         "ResultPath": "$.train",
         "Retry": [dict(retry) for retry in JOB_RETRIES],
-        "Catch": _catch("train"),
+        "Catch": [
+            {"ErrorEquals": [QUOTA_ERROR], "ResultPath": "$.quota", "Next": "NoteQuota"},
+            *_catch("train"),
+        ],
         "Next": "Register",
+    }
+
+
+def _note_quota(pipeline: Pipeline) -> State:
+    """The record says what the training waits for, and how often it did."""
+    return {
+        **_invoke(pipeline, "conclude", FUNCTION_SECONDS + SPARE_SECONDS),
+        "Parameters": {
+            "FunctionName": pipeline.functions["conclude"],
+            "Payload": {"waits_for": "quota", "training.$": "$"},
+        },
+        "ResultSelector": {"waits.$": "$.Payload.waits", "again.$": "$.Payload.again"},
+        "ResultPath": "$.quota_wait",
+        "Catch": _catch("train"),
+        "Next": "IsQuotaAwaited",
     }
 
 

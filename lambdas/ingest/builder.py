@@ -9,6 +9,7 @@ from typing import Any
 from lookalike.aws.build_worker import BuildWorker
 from lookalike.aws.deadline import remaining_of
 from lookalike.aws.queue import messages_of
+from lookalike.aws.redelivery import Redelivery
 from lookalike.aws.settings import AwsSettings
 from lookalike.aws.telemetry import Telemetry
 from lookalike.library import Library
@@ -17,12 +18,16 @@ from lookalike.snapshots import SnapshotManifest
 from lookalike.snapshots.staleness import Staleness
 
 telemetry = Telemetry()
+redelivery = Redelivery()
 
 
 @telemetry.instrumented
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Work through one batch; returns the messages that go back to the queue."""
-    return worker().work(messages_of(event), remaining_of(context)).answer()
+    messages, remaining = messages_of(event), remaining_of(context)
+    with redelivery.kept(messages):
+        failures = worker().work(messages, remaining)
+    return redelivery.hasten(failures, remaining).answer()
 
 
 @cache

@@ -10,6 +10,7 @@ from lookalike.aws.build_queue import BuildQueue
 from lookalike.aws.deadline import remaining_of
 from lookalike.aws.ingest_worker import IngestWorker
 from lookalike.aws.queue import messages_of
+from lookalike.aws.redelivery import Redelivery
 from lookalike.aws.settings import AwsSettings
 from lookalike.aws.telemetry import Telemetry, ingest_metrics
 from lookalike.ingest import IngestReport
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
     from lookalike.training_jobs.runner import TrainingRunner
 
 telemetry = Telemetry()
+redelivery = Redelivery()
 
 
 @telemetry.instrumented
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Work through one batch; returns the messages that go back to the queue."""
-    return worker().work(messages_of(event), remaining_of(context)).answer()
+    remaining = remaining_of(context)
+    failures = worker().work(messages_of(event), remaining)
+    return redelivery.hasten(failures, remaining).answer()
 
 
 @cache

@@ -62,10 +62,19 @@ def publish(event: Event, context: object) -> Event:
 
 @telemetry.instrumented
 def conclude(event: Event, context: object) -> Event:
-    """End the training, successful or failed."""
+    """End the training, successful or failed; or record that it waits for a quota."""
+    if event.get("waits_for") == "quota":
+        return _await_quota(event["training"])
     done = _pipeline(event).conclude(event.get("failed") or {})
     telemetry.log.info("concluded", extra={"reason": done.reason, "alarm": done.alarm})
     return {"alarm": done.alarm, "reason": done.reason}
+
+
+def _await_quota(event: Event) -> Event:
+    waits = int(event.get("quota_wait", {}).get("waits", 0))
+    again = _pipeline(event).await_quota(str(event["quota"].get("Cause")), waits)
+    telemetry.log.info("waits for a quota", extra={"waits": waits, "again": again})
+    return {"waits": waits + 1, "again": again}
 
 
 def _pipeline(event: Event) -> Pipeline:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from lookalike.api.changes import ChangeListener
-from lookalike.api.http.access import GatewayAccess, KeyAccess
+from lookalike.api.http.access import Access, GatewayAccess, KeyAccess
 from lookalike.api.http.app import create_app
 from lookalike.api.keys import Keys
 from lookalike.aws.gateway import MAX_PICTURE_BYTES, Gateway, request_id
@@ -38,10 +38,16 @@ def _trainer(library: Library, aws: AwsSettings) -> TrainingRunner | None:
     return StateMachineTrainer(aws.training_machine_arn, library.images, library.artifacts)
 
 
+def _access(library: Library, aws: AwsSettings) -> Access:
+    if aws.auth != "keys":
+        return GatewayAccess(aws.auth)
+    return KeyAccess(Keys(library.artifacts, tokens=library.tokens))
+
+
 def _created() -> tuple[Library, Gateway]:
     aws = AwsSettings.from_env(os.environ)
     library = Library(Settings.from_env(os.environ), aws.cache)
-    access = KeyAccess(Keys(library.artifacts)) if aws.auth == "keys" else GatewayAccess(aws.auth)
+    access = _access(library, aws)
     app = create_app(
         library,
         access=access,

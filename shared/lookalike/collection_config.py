@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from lookalike.change_token import mark_changed
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, InvalidInput, ObjectNotFound
 from lookalike.layout import check_collection_name, is_collection_name
 from lookalike.storage import Blob, Store
@@ -105,6 +106,7 @@ class Collections:
             raise Conflict(
                 "the collection already exists", got=config.name, fix="Choose another name, or delete it."
             )
+        mark_changed(self._artifacts, config.name)
 
     def get(self, name: str) -> CollectionConfig:
         """The collection `name`.
@@ -130,6 +132,7 @@ class Collections:
             blob = self._read(name)
             config = dataclasses.replace(_decode(blob), **changes)
             if self._artifacts.replace(_path(name), _encode(config), etag=blob.etag):
+                mark_changed(self._artifacts, name)
                 return config
         raise Conflict("other processes kept changing the collection", got=name, fix="Try again.")
 

@@ -11,6 +11,8 @@ from typing import get_type_hints
 from lookalike.errors import SettingsError
 
 PREFIX = "LOOKALIKE_"
+MAX_URL_SECONDS = 3_600
+"""A signed URL dies with the credentials that signed it, and those of a role may last no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Settings:
         snapshot_grace_seconds: how long a replaced snapshot is kept for running readers.
         threads: encoders that run in parallel in one process.
         max_waiting: requests that may wait for an encoder; further ones are rejected with 429.
-        url_seconds: lifetime of signed image and upload URLs.
+        url_seconds: lifetime of signed image and upload URLs; at most `MAX_URL_SECONDS`.
     """
 
     store: str = "lookalike-store"
@@ -70,7 +72,7 @@ class Settings:
         """Read `LOOKALIKE_*` variables. `overrides` that are not None win.
 
         Raises:
-            SettingsError: a value cannot be parsed, or is not positive.
+            SettingsError: a value cannot be parsed, is not positive, or is too large.
         """
         types = get_type_hints(cls)
         values: dict[str, object] = {}
@@ -78,6 +80,8 @@ class Settings:
             given = overrides.get(option.name)
             if given is None and (text := environment.get(PREFIX + option.name.upper())):
                 given = _parse(option.name, text, types[option.name])
+            if option.name == "url_seconds" and isinstance(given, int):
+                _check_url_seconds(given)
             if given is not None:
                 values[option.name] = given
         return cls(**values)  # type: ignore[arg-type]  # each value was parsed to its field's type
@@ -95,6 +99,16 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
     """Folder for files that can be recreated (XDG base directories)."""
     base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "lookalike"
+
+
+def _check_url_seconds(seconds: int) -> None:
+    if seconds > MAX_URL_SECONDS:
+        raise SettingsError(
+            f"{PREFIX}URL_SECONDS is out of range: a signed URL stops working when the credentials of its "
+            "signer expire, and only an hour is certain",
+            got=seconds,
+            expected=f"1 to {MAX_URL_SECONDS}",
+        )
 
 
 def _parse(name: str, text: str, kind: type) -> object:

@@ -14,6 +14,7 @@ from cfnlint.config import ManualArgs
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from infra.training_state_machine import Pipeline, definition
+from lookalike.aws.training.quota import QUOTA_ERROR, WAITS
 from tests.aws_emulator.step_functions import executable
 from tests.aws_emulator.templates import template
 
@@ -83,10 +84,10 @@ def test_every_state_is_reached_and_leads_on(machine):
 def test_whatever_fails_is_concluded_and_a_failure_of_that_is_not_hidden(machine):
     for name, state in machine["States"].items():
         if state["Type"] in {"Task", "Map"} and name != LAST:
-            assert [(catch["ErrorEquals"], catch["Next"]) for catch in state["Catch"]] == [
-                (["States.ALL"], LAST)
-            ]
-            assert state["Catch"][0]["ResultPath"].startswith("$.failed.")
+            *others, last = state["Catch"]
+            assert (last["ErrorEquals"], last["Next"]) == (["States.ALL"], LAST)
+            assert last["ResultPath"].startswith("$.failed.")
+            assert [catch["Next"] for catch in others] == ["NoteQuota"] * name.startswith("TrainOn")
     assert "Catch" not in machine["States"][LAST]
 
 
@@ -94,7 +95,7 @@ def test_every_task_has_a_time_limit_and_tries_again_with_growing_pauses(machine
     states = machine["States"]
     tasks = [state for state in states.values() if state["Type"] == "Task"]
     tasks += states["EncodeAll"]["ItemProcessor"]["States"].values()
-    assert len(tasks) == 6
+    assert len(tasks) == 7
     for task in tasks:
         assert task["TimeoutSeconds"] > 0
         for retry in task["Retry"]:
@@ -102,6 +103,13 @@ def test_every_task_has_a_time_limit_and_tries_again_with_growing_pauses(machine
             assert retry["BackoffRate"] >= 1
     batch = states["EncodeAll"]["ItemProcessor"]["States"]["Encode"]
     assert batch["TimeoutSeconds"] < 300  # an express execution lives five minutes
+
+
+def test_a_quota_is_awaited_for_fifteen_minutes(machine):
+    assert WAITS * machine["States"]["WaitForQuota"]["Seconds"] == 15 * 60
+    for name in ("TrainOnZip", "TrainOnCollection"):
+        retried = [error for retry in machine["States"][name]["Retry"] for error in retry["ErrorEquals"]]
+        assert QUOTA_ERROR not in retried
 
 
 def test_only_a_zip_has_a_channel_and_a_second_try_another_name(machine):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
+import socket
+import struct
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPMessage
@@ -52,11 +56,18 @@ class HttpForwarder:
     Args:
         target: URL of the server that `forward` calls; may be set later.
         handler: called for each request, in a thread of its own; None: every request is forwarded.
+
+    Attributes:
+        resets: how many requests came through a connection that was lost.
     """
 
     def __init__(self, target: str = "", handler: Handler | None = None) -> None:
         self.target = target
         self.handle: Handler = handler or self.forward
+        self.resets = 0
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._lost: set[socket.socket] = set()
         self._server = LoopbackServer(_handler_of(self))
 
     @property
@@ -82,6 +93,45 @@ class HttpForwarder:
         finally:
             connection.close()
 
+    # Connections
+
+    def cut_connections(self) -> int:
+        """Close all connections as a server closes idle ones. Returns how many there were."""
+        with self._lock:
+            for connection in self._open:
+                connection.shutdown(socket.SHUT_RDWR)
+            return len(self._open)
+
+    def lose_connections(self) -> int:
+        """Forget all connections, without a packet: each answers the next request with a reset.
+
+        So does a server whose closing packets did not arrive. Returns how many there were.
+        """
+        with self._lock:
+            self._lost |= self._open
+            return len(self._open)
+
+    def opened(self, connection: socket.socket) -> None:
+        """A client connected."""
+        with self._lock:
+            self._open.add(connection)
+
+    def closed(self, connection: socket.socket) -> None:
+        """A client's connection ended."""
+        with self._lock:
+            self._open.discard(connection)
+            self._lost.discard(connection)
+
+    def reset_if_lost(self, connection: socket.socket) -> bool:
+        """Reset a connection that was lost. Returns whether it was."""
+        with self._lock:
+            if connection not in self._lost:
+                return False
+            self.resets += 1
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(connection.detach())  # the handler's files would keep it open
+        return True
+
     def __enter__(self) -> HttpForwarder:
         return self
 
@@ -101,7 +151,18 @@ def _end_to_end(headers: Mapping[str, Any] | HTTPMessage) -> dict[str, str]:
 
 def _handler_of(forwarder: HttpForwarder) -> type[LoopbackHandler]:
     class Handler(LoopbackHandler):
+        def setup(self) -> None:
+            super().setup()
+            forwarder.opened(self.connection)
+
+        def finish(self) -> None:
+            forwarder.closed(self.connection)
+            super().finish()
+
         def _serve(self) -> None:
+            if forwarder.reset_if_lost(self.connection):
+                self.close_connection = True
+                return
             request = Request(self.command, self.path, self.headers, self.read_body())
             response = forwarder.handle(request)
             if response is None:

@@ -179,6 +179,8 @@ def _object_action(method: str, query: dict[str, list[str]]) -> str | None:
 def _service_needs(target: str, body: dict[str, Any]) -> Iterator[Need]:
     service, _, action = target.partition(".")
     if service == "AmazonSQS":
-        yield f"sqs:{action}", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{body['QueueUrl'].rsplit('/', 1)[-1]}"
+        # A batch needs the permission of the single action.
+        queue = body["QueueUrl"].rsplit("/", 1)[-1]
+        yield f"sqs:{action.removesuffix('Batch')}", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
     elif service == "AWSStepFunctions":
         yield f"states:{action}", body.get("stateMachineArn") or body["executionArn"]

@@ -10,6 +10,7 @@ from infra.config import FUNCTIONS
 from infra.grant import Grant
 from infra.names import Names
 from infra.permissions import function_grants
+from infra.training_permissions import machine_grants
 
 NAMES = Names("dev", "123456789012", "eu-west-1", "aws")
 
@@ -81,3 +82,13 @@ def test_who_starts_trainings() -> None:
 def test_who_asks_for_builds() -> None:
     builds = NAMES.arn("sqs", NAMES.builds)
     assert [name for name in FUNCTIONS if allows(name, "sqs:SendMessage", builds)] == ["query", "ingest"]
+
+
+def test_a_distributed_map_can_be_redriven() -> None:
+    execution = NAMES.arn("states", f"execution:{NAMES.machine}/EncodeAll:run")
+    for action in ("DescribeExecution", "StopExecution", "RedriveExecution"):
+        assert any(
+            f"states:{action}" in grant.actions
+            and any(fnmatch.fnmatchcase(execution, each) for each in grant.resources)
+            for grant in machine_grants(NAMES, "arn:aws:iam::123456789012:role/job")
+        ), action

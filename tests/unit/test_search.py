@@ -18,6 +18,7 @@ from fixtures.shelf import NAME, Shelf, unit_vectors
 from PIL import Image
 
 import lookalike.search.find as finding
+from lookalike.change_token import mark_changed
 from lookalike.collection_config import Collections
 from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import (
@@ -616,6 +617,7 @@ def test_a_refresh_that_fails_fails_no_search(shelf: Shelf, caplog: pytest.LogCa
     searcher = shelf.searcher(refresh_seconds=0.001)
     searcher.search(by_vector(unit_vectors(1, D)[0]))
     shelf.artifacts.put(f"collections/{NAME}/current.json", b"{")
+    mark_changed(shelf.artifacts, NAME)
     time.sleep(0.01)
     for _ in range(5):
         assert found(searcher.search(by_vector(unit_vectors(1, D)[0]))) == ["a"]

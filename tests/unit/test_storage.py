@@ -45,6 +45,7 @@ def test_where_lance_finds_the_same_place(tmp_path: Path) -> None:
         "aws_region": "eu-central-1",
         "aws_endpoint": "http://127.0.0.1:1",
         "allow_http": "true",
+        "pool_idle_timeout": "15 seconds",
     }
     assert s3.local_path("x") is None
     assert (s3.can_sign, folder.can_sign) == (True, False)

@@ -60,7 +60,24 @@ def raised(kind: str, message: str) -> str:
             "train",
             "SageMaker.ResourceLimitExceededException",
             "The account-level service limit is 0 Instances.",
-            "the training failed: SageMaker.ResourceLimitExceededException: The account-level",
+            "SageMaker's quota for the training's machine is used up. Request an increase at https://console.",
+            True,
+        ),
+        (
+            "train",
+            "SageMaker.ResourceLimitExceededException",
+            "The account-level service limit 'ml.m5.2xlarge for spot training job usage' is 0 "
+            "Instances, with current utilization of 0 Instances and a request delta of 1 Instances.",
+            "No ml.m5.2xlarge is available: the account's quota 'ml.m5.2xlarge for spot training job usage' "
+            "is 0. Request an increase at "
+            "https://console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas,",
+            True,
+        ),
+        (
+            "train",
+            "SageMaker.ResourceLimitExceededException",
+            "The account-level service limit 'ml.g4dn.xlarge for training job usage' is 2 Instances, …",
+            "the account's quota 'ml.g4dn.xlarge for training job usage' is 2, and used up. Request",
             True,
         ),
         (

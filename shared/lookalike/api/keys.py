@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import get_args
 
+from lookalike.change_token import ChangeTokens, Sighting, mark_all_changed
 from lookalike.errors import (
     Conflict,
     Forbidden,
@@ -69,6 +70,10 @@ class _Record:
     salt: str
     hash: str
 
+    def has(self, secret: str) -> bool:
+        """Whether it has this secret, compared in constant time."""
+        return hmac.compare_digest(_hash(secret, self.salt), self.hash)
+
     @property
     def info(self) -> KeyInfo:
         return KeyInfo(self.id, self.name, self.scopes, self.created_at)
@@ -83,10 +88,19 @@ class Keys:
 
     A key that another process created works after `NEW_KEY_SECONDS`. A key that it revoked is refused after
     `refresh_seconds` at most.
+
+    Args:
+        artifacts: the artifacts store.
+        refresh_seconds: see above.
+        tokens: tell whether the keys changed, where a collection is named; None: the keys are read again.
     """
 
-    def __init__(self, artifacts: Store, *, refresh_seconds: float = 5.0) -> None:
+    def __init__(
+        self, artifacts: Store, *, refresh_seconds: float = 5.0, tokens: ChangeTokens | None = None
+    ) -> None:
         self._artifacts = artifacts
+        self._tokens = tokens
+        self._sightings: dict[str, Sighting] = {}
         self._refresh_seconds = refresh_seconds
         self._lock = threading.Lock()
         self._records: dict[str, _Record] = {}
@@ -132,8 +146,14 @@ class Keys:
         self._change(lambda records: {other: record for other, record in records.items() if other != id})
         return found.info
 
-    def check(self, key: str | None, scope: Scope) -> KeyInfo:
+    def check(self, key: str | None, scope: Scope, *, collection: str | None = None) -> KeyInfo:
         """The data of `key`, if it has the scope.
+
+        Args:
+            key: as the caller presented it.
+            scope: what the caller wants to do.
+            collection: with which collection, if it is known. Then the keys are only read again if the
+                collection's change token is another one.
 
         Raises:
             Unauthenticated: the key is missing or unknown.
@@ -145,16 +165,32 @@ class Keys:
             )
         prefix, _, rest = key.partition("_")
         id, _, secret = rest.partition("_")
-        record = self._refresh().get(id) or self._refresh(older_than=NEW_KEY_SECONDS).get(id, _UNKNOWN)
-        # One comparison in constant time, whether or not the id exists (hmac.compare_digest).
-        matches = hmac.compare_digest(_hash(secret, record.salt), record.hash)
-        if not matches or prefix != _PREFIX or record is _UNKNOWN:
+        records = self._current(id, secret, collection)
+        record = records.get(id) or self._refresh(older_than=NEW_KEY_SECONDS).get(id, _UNKNOWN)
+        if not record.has(secret) or prefix != _PREFIX or record is _UNKNOWN:
             raise Unauthenticated("unknown API key", fix=_FIX)
         if scope not in record.scopes:
             raise Forbidden(
                 "the API key lacks the scope", got=f"scopes {', '.join(record.scopes)}", expected=scope
             )
         return record.info
+
+    def _current(self, id: str, secret: str, collection: str | None) -> dict[str, _Record]:
+        """The keys as they were `refresh_seconds` ago, or later."""
+        is_first = self._read_at == float("-inf")
+        is_recent = time.monotonic() - self._read_at < self._refresh_seconds
+        # Callers without a key must not cause a request for each name that they try.
+        may_look = is_first or self._records.get(id, _UNKNOWN).has(secret)
+        if self._tokens is None or collection is None or is_recent or not may_look:
+            return self._refresh()
+        now = self._tokens.look(collection, max_age=self._refresh_seconds)
+        before = self._sightings.get(collection)
+        if before is not None and before.is_unchanged(now):
+            return self._records
+        records = self._refresh(older_than=0)
+        if now.token is not None:
+            self._sightings[collection] = now  # read before the keys
+        return records
 
     def _refresh(self, *, older_than: float | None = None) -> dict[str, _Record]:
         """The keys, reloaded if they are older than `older_than` seconds (by default `refresh_seconds`)."""
@@ -174,6 +210,7 @@ class Keys:
             records = self._refresh(older_than=0)
             if self._artifacts.replace(KEYS_PATH, _render(change(records)), etag=self._etag):
                 self._refresh(older_than=0)
+                mark_all_changed(self._artifacts)
                 return
         raise Conflict("other processes kept changing the API keys", fix="Try again.")
 

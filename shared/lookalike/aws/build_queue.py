@@ -17,13 +17,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from lookalike.boto import boto_client
 from lookalike.collection_config import CollectionConfig
 from lookalike.errors import InvalidInput, StoreUnavailable
 from lookalike.layout import check_collection_name
 from lookalike.snapshots.staleness import Staleness
-
-SECONDS_TO_ANSWER = 5
-ATTEMPTS = 3
 
 
 class BuildQueue:
@@ -42,15 +40,7 @@ class BuildQueue:
     def _client(self) -> Any:
         if self._given is not None:
             return self._given
-        import boto3  # the import takes a third of a second; searches do not need it
-        from botocore.config import Config
-
-        limits = Config(
-            connect_timeout=SECONDS_TO_ANSWER,
-            read_timeout=SECONDS_TO_ANSWER,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-        )
-        return boto3.client("sqs", config=limits)
+        return boto_client("sqs")
 
     def request(self, state: Staleness) -> None:
         """Request a build of what a collection holds now.

@@ -53,7 +53,7 @@ class BuildWorker:
                 failures.add(message, error)
         for number, (collection, group) in enumerate(groups.items()):
             if number and remaining() < SMALLEST_SECONDS:
-                failures.add_all(group, "there was no time left for it")
+                failures.postpone(group)
                 continue
             try:
                 self._build_if_needed(collection)

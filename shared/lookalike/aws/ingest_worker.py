@@ -87,7 +87,7 @@ class IngestWorker:
         for number, slice_ in enumerate(_slices(tasks)):
             left = remaining() - MARGIN_SECONDS
             if number and left < longest:
-                failures.add_all((task.message for task in slice_), "there was no time left for it")
+                failures.postpone(task.message for task in slice_)
                 continue
             began = time.monotonic()
             try:

@@ -15,11 +15,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a queue. `receives`: how often it was delivered, including this time."""
+    """One message of a queue.
+
+    Attributes:
+        id: of the message.
+        body: its text.
+        receives: how often it was delivered, including this time.
+        receipt: the handle of this delivery; "": unknown.
+        queue_arn: the queue it came from; "": unknown.
+    """
 
     id: str
     body: str
     receives: int = 1
+    receipt: str = ""
+    queue_arn: str = ""
 
 
 def messages_of(event: Mapping[str, Any]) -> list[Message]:
@@ -29,6 +39,8 @@ def messages_of(event: Mapping[str, Any]) -> list[Message]:
             record["messageId"],
             record["body"],
             int(record.get("attributes", {}).get("ApproximateReceiveCount", 1)),
+            record.get("receiptHandle", ""),
+            record.get("eventSourceARN", ""),
         )
         for record in event["Records"]
     ]
@@ -39,17 +51,28 @@ class Failures:
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
+        self.failed: list[Message] = []
+        self.postponed: list[Message] = []
 
     def add(self, message: Message, reason: object) -> None:
         """Return `message` to the queue. After too many returns, the queue moves it to the dead letters."""
-        if message.id not in self._reasons:
-            self._reasons[message.id] = str(reason)
-            logger.warning("message %s goes back to the queue: %s", message.id, reason)
+        self._add(message, reason, self.failed)
 
     def add_all(self, messages: Iterable[Message], reason: object) -> None:
         """Return all of these to the queue."""
         for message in messages:
             self.add(message, reason)
+
+    def postpone(self, messages: Iterable[Message]) -> None:
+        """Return messages that were not started, because there was no time left for them."""
+        for message in messages:
+            self._add(message, "there was no time left for it", self.postponed)
+
+    def _add(self, message: Message, reason: object, kind: list[Message]) -> None:
+        if message.id not in self._reasons:
+            self._reasons[message.id] = str(reason)
+            kind.append(message)
+            logger.warning("message %s goes back to the queue: %s", message.id, reason)
 
     @property
     def reasons(self) -> Mapping[str, str]:

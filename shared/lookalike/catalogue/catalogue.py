@@ -13,7 +13,9 @@ vectors first, then items: an item is visible when it is live and has a vector.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -31,6 +33,7 @@ from lookalike.catalogue.rows import (
 )
 from lookalike.catalogue.sequencer import normalise_sequencer
 from lookalike.catalogue.tables import VERSION_GRACE, Table
+from lookalike.change_token import mark_changed
 from lookalike.errors import Incompatible, ItemNotFound
 from lookalike.metadata import MetadataTable
 from lookalike.storage import Store
@@ -65,6 +68,10 @@ class Catalogue:
 
     def __init__(self, artifacts: Store, collection: str, encoder_id: str, dimension: int) -> None:
         folder = f"collections/{collection}"
+        self._artifacts = artifacts
+        self._lock = threading.Lock()
+        self._open_changes = 0
+        self._is_marked = True
         self.collection = collection
         self.encoder_id = encoder_id
         self.dimension = dimension
@@ -80,6 +87,30 @@ class Catalogue:
         )
 
     # Writing
+
+    @contextmanager
+    def one_change(self) -> Iterator[None]:
+        """Report what is committed within the block as one change, at its end; see `change_token`."""
+        with self._lock:
+            self._open_changes += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open_changes -= 1
+            self._report_change()
+
+    def _changed(self) -> None:
+        with self._lock:
+            self._is_marked = False
+        self._report_change()
+
+    def _report_change(self) -> None:
+        with self._lock:
+            if self._open_changes or self._is_marked:
+                return
+            self._is_marked = True
+        mark_changed(self._artifacts, self.collection)
 
     def put_vectors(
         self, ids: Sequence[str], sequencers: Sequence[str], content_hashes: Sequence[str], vectors: Vectors
@@ -114,6 +145,7 @@ class Catalogue:
                     vectors[chosen],
                 )
             )
+            self._changed()
 
     def put_items(self, rows: Sequence[ItemRow]) -> None:
         """Commit items, tombstones and rejections; a row with a higher sequencer stays as it is.
@@ -125,6 +157,7 @@ class Catalogue:
         newest = {row.id: row for row in sorted(padded, key=lambda row: row.sequencer)}
         if newest:
             self._tables.items.upsert(schemas.items_table(list(newest.values())))
+            self._changed()
 
     def put_metadata(self, file: str, sequencer: str, table: MetadataTable | None, *, etag: str = "") -> None:
         """Commit one version of a metadata file, whole; None: the file was removed. A newer one stays.
@@ -146,6 +179,7 @@ class Catalogue:
         newest = {version.file: version for version in ordered}
         if newest:
             self._tables.metadata.upsert(schemas.metadata_tables(list(newest.values())))
+            self._changed()
 
     # What is known
 

@@ -150,8 +150,9 @@ class Ingestor:
             outcomes += self._image_encoder.process(
                 [work for work in works if work.action == "read"], encoder
             )
-            commit(catalogue, outcomes, report)
-            _remove_old_spellings(catalogue, rows.values())
+            with catalogue.one_change():
+                commit(catalogue, outcomes, report)
+                _remove_old_spellings(catalogue, rows.values())
         except LookalikeError as error:
             report.failed += [(event, error) for event in events.values()]
         else:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lookalike.catalogue import Catalogue
+    from lookalike.change_token import ChangeTokens, Sighting
     from lookalike.collection_config import CollectionConfig, Collections
     from lookalike.encoders import Encoder, EncoderManifest, Encoders
     from lookalike.ingest import Ingestor
@@ -49,7 +50,7 @@ class Library:
         self._loading = threading.Lock()
         self._encoders_in_use: dict[str, Encoder] = {}
         self._searchers: dict[str, tuple[CollectionConfig, Searcher]] = {}
-        self._checked_at: dict[str, float] = {}
+        self._sightings: dict[str, Sighting] = {}
 
     @classmethod
     def open(cls, url: str | None = None, *, cache: Path | None = None) -> Library:
@@ -82,6 +83,13 @@ class Library:
         from lookalike.collection_config import Collections
 
         return Collections(self.artifacts)
+
+    @cached_property
+    def tokens(self) -> ChangeTokens:
+        """Tell whether anything changed in a collection."""
+        from lookalike.change_token import ChangeTokens
+
+        return ChangeTokens(self.artifacts)
 
     @cached_property
     def encoders(self) -> Encoders:
@@ -133,17 +141,20 @@ class Library:
 
         with self._lock:
             found = self._searchers.get(collection)
-            age = time.monotonic() - self._checked_at.get(collection, -float("inf"))
-        if found and age < self.settings.refresh_seconds:
+            before = self._sightings.get(collection)
+        now = self.tokens.look(collection, max_age=self.settings.refresh_seconds)
+        if found and before and before.is_unchanged(now):
             return found[1]
         config = self.collections.get(collection)
         with self._lock:
             found = self._searchers.get(collection)
             # Deleted and created again under the same name is another collection.
             if found is None or found[0].created_at != config.created_at:
-                searcher = Searcher(self.artifacts, collection, self.settings, self.encoders, self.cache)
+                searcher = Searcher(
+                    self.artifacts, collection, self.settings, self.encoders, self.cache, self.tokens
+                )
                 found = self._searchers[collection] = config, searcher
-            self._checked_at[collection] = time.monotonic()
+            self._sightings[collection] = now
         return found[1]
 
     def settle(self, seconds: float) -> None:
@@ -158,6 +169,7 @@ class Library:
         """Let go of what is held in memory for a collection that was deleted."""
         with self._lock:
             self._searchers.pop(collection, None)
+            self._sightings.pop(collection, None)
             self._encoders_in_use.pop(collection, None)
 
     # Collections

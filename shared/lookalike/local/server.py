@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from lookalike.api.http.access import KeyAccess, LoopbackAccess
+from lookalike.api.http.access import Access, KeyAccess, LoopbackAccess
 from lookalike.api.http.app import create_app
 from lookalike.api.http.envelope import is_loopback
 from lookalike.api.keys import Keys
@@ -67,11 +67,16 @@ class LocalServer:
             self._trainings = Runner(settings, cache_folder(os.environ), ended=self._trained)
         self.app = create_app(
             self.library,
-            access=KeyAccess(Keys(self.library.artifacts)) if keys_required else LoopbackAccess(),
+            access=self._access(keys_required),
             listener=self if self._watcher else None,
             trainer=self._trainings,
             lifespan=self._lifespan,
         )
+
+    def _access(self, keys_required: bool) -> Access:
+        if not keys_required:
+            return LoopbackAccess()
+        return KeyAccess(Keys(self.library.artifacts, tokens=self.library.tokens))
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lookalike.change_token import ChangeTokens, Sighting
 from lookalike.encoders import Encoders
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.images import ImageLimits
@@ -42,12 +43,21 @@ class Searcher:
         settings: image limits and `refresh_seconds`.
         encoders: the registry of encoders.
         cache: folder for files of an S3 store; not used for a folder store.
+        tokens: tell whether anything changed, shared by all readers of a process; None: its own.
     """
 
     def __init__(
-        self, artifacts: Store, collection: str, settings: Settings, encoders: Encoders, cache: Path
+        self,
+        artifacts: Store,
+        collection: str,
+        settings: Settings,
+        encoders: Encoders,
+        cache: Path,
+        tokens: ChangeTokens | None = None,
     ) -> None:
         self.collection = collection
+        self._tokens = tokens or ChangeTokens(artifacts)
+        self._sighting: Sighting | None = None
         self._limits = ImageLimits.from_settings(settings)
         self._refresh_seconds = settings.refresh_seconds
         self._loader = Loader(artifacts, collection, encoders, cache)
@@ -115,7 +125,7 @@ class Searcher:
         """Check for changes now, in this thread. Returns whether the state changed.
 
         Args:
-            force: check even if the last check was less than `refresh_seconds` ago.
+            force: check everything, even if the last check was less than `refresh_seconds` ago.
 
         Raises:
             CollectionNotFound, Incompatible, StoreUnavailable, …: the newest state cannot be loaded. The
@@ -124,7 +134,7 @@ class Searcher:
         with self._refreshing:
             if not force and self._state and time.monotonic() - self._checked < self._refresh_seconds:
                 return False
-            return self._refresh(needs_encoder=False)
+            return self._refresh(needs_encoder=False, force=force)
 
     def settle(self, seconds: float) -> None:
         """Wait until no refresh is running, for `seconds` at most.
@@ -184,8 +194,26 @@ class Searcher:
         except Exception:  # searches must continue after any error
             logger.warning("collection %s cannot be refreshed", self.collection, exc_info=True)
 
-    def _refresh(self, *, needs_encoder: bool) -> bool:
-        """Swap in the newest state. The caller holds the lock."""
+    def _refresh(self, *, needs_encoder: bool, force: bool = False) -> bool:
+        """Swap in the newest state, if there may be one. The caller holds the lock."""
+        try:
+            with span("look for changes"):
+                now = self._tokens.look(self.collection, max_age=0.0 if force else self._refresh_seconds)
+        except Exception as error:
+            self._problem = f"{type(error).__name__}: {error}"
+            self._note_check(time.monotonic())
+            raise
+        if not force and self._sighting and self._sighting.is_unchanged(now):
+            self._problem = None
+            self._note_check(now.at)
+            return False
+        self._sighting = None
+        changed = self._load(needs_encoder=needs_encoder)
+        self._sighting = now  # read before the state, so that a later change has another token
+        return changed
+
+    def _load(self, *, needs_encoder: bool) -> bool:
+        """Look at everything, and swap in the newest state."""
         before = self._state
         try:
             base = self._loader.next_base(before, needs_encoder=needs_encoder)
@@ -204,9 +232,12 @@ class Searcher:
                 self._state = self._loader.with_delta(before)
             raise
         finally:
-            self._checked = time.monotonic()
-            self._checked_at = datetime.now(UTC).isoformat(timespec="seconds")
+            self._note_check(time.monotonic())
         return self._state is not before
+
+    def _note_check(self, at: float) -> None:
+        self._checked = at
+        self._checked_at = datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _request(query: Query, state: State) -> Request:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from lookalike.change_token import mark_changed
 from lookalike.errors import Conflict, Incompatible, ObjectNotFound
 from lookalike.storage import Store
 
@@ -114,5 +115,6 @@ def swap_pointer(
         else:
             return False
         if artifacts.replace(path, pointer.dump(), etag=etag):
+            mark_changed(artifacts, collection)
             return True
     raise Conflict("other processes kept publishing snapshots", got=snapshot_id)

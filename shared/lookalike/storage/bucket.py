@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
+from random import uniform
 from typing import Any, Literal
 
-from lookalike.errors import InvalidInput, LookalikeError, ObjectNotFound
+from lookalike.boto import boto_client
+from lookalike.errors import InvalidInput, LookalikeError, ObjectNotFound, StoreUnavailable
 from lookalike.layout import normalise, other_spellings
 from lookalike.storage.objects import Blob, ObjectInfo, checked, info_of, store_errors
 
 S3_SCHEME = "s3://"
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
 LISTED_SPELLINGS = 10_000
+IDLE_SECONDS = 15.0
+"""Connections idle for longer are not used again. S3 closes them; while a process is frozen, as between two
+events of a function, it does not notice."""
+ATTEMPTS = 5
+RETRY_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 0.1
 
 
 class BucketObjects:
@@ -29,16 +39,21 @@ class BucketObjects:
             raise InvalidInput("the store's URL names no bucket", got=url, expected="s3://bucket/prefix")
         self._prefix = f"{prefix}/" if prefix else ""
         self._client_options = {"endpoint_url": endpoint or None, "region_name": region}
-        options: dict[str, Any] = {"region": region}
+        client: dict[str, Any] = {"pool_idle_timeout": timedelta(seconds=IDLE_SECONDS)}
+        options: dict[str, Any] = {"region": region, "prefix": prefix or None, "client_options": client}
         if endpoint:
             options["endpoint"] = endpoint
-            options["client_options"] = {"allow_http": endpoint.startswith("http://")}
-        self._store: Any = S3Store(
-            self._bucket,
-            prefix=prefix or None,
-            retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=30)},
-            **options,
-        )
+            client["allow_http"] = endpoint.startswith("http://")
+        retries: Any = {"max_retries": ATTEMPTS, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+        self._store: Any = S3Store(self._bucket, retry_config=retries, **options)
+        self._options = options
+
+    @cached_property
+    def _without_retries(self) -> Any:
+        """For writes under a condition: after a lost answer, a blind retry fails its own condition."""
+        from obstore.store import S3Store
+
+        return S3Store(self._bucket, retry_config={"max_retries": 0}, **self._options)
 
     # Reading
 
@@ -100,9 +115,7 @@ class BucketObjects:
             yield from self._list_any(prefix, last, skipped)
 
     def _list_any(self, prefix: str, after: str, skipped: Callable[[str], None]) -> Iterator[ObjectInfo]:
-        import boto3
-
-        client = boto3.client("s3", **self._client_options)
+        client = boto_client("s3", **self._client_options)
         folder = self._prefix + (f"{prefix}/" if prefix else "")
         start = {"StartAfter": self._prefix + after} if after else {}
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder, **start)
@@ -137,34 +150,52 @@ class BucketObjects:
 
     def create(self, path: str, data: bytes) -> bool:
         """Write the object at `path` unless there is one. Returns whether it was written."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
-
-        try:
-            with store_errors(path):
-                obstore.put(self._store, path, data, mode="create")
-        except AlreadyExistsError:
-            return False
-        return True
+        return self._put_if(path, data, "create")
 
     def replace(self, path: str, data: bytes, etag: str) -> bool:
         """Write the object at `path` if it has this ETag. Returns whether it was written."""
-        import obstore
-        from obstore.exceptions import PreconditionError
+        return self._put_if(path, data, {"e_tag": etag})
 
+    def _put_if(self, path: str, data: bytes, mode: Any) -> bool:
+        """Write under a condition, and try again if that fails. Returns whether it was written."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
+
+        began = time.monotonic()
+        for attempt in range(1, ATTEMPTS + 1):
+            is_last = attempt == ATTEMPTS or time.monotonic() - began > RETRY_SECONDS
+            try:
+                with store_errors(path):
+                    obstore.put(self._without_retries, path, data, mode=mode)
+                return True
+            except (AlreadyExistsError, PreconditionError, ObjectNotFound) as error:
+                is_busy = isinstance(error, AlreadyExistsError) and mode != "create"
+                if is_last or not is_busy:
+                    # The answer to an earlier attempt may have been lost after S3 had written the object.
+                    return attempt > 1 and self._has(path, data)
+            except StoreUnavailable as error:
+                if is_last or not isinstance(error.__cause__, GenericError):
+                    raise
+            time.sleep(uniform(0.5, 1) * FIRST_PAUSE_SECONDS * 2**attempt)  # noqa: S311 - no secret
+        raise AssertionError("unreachable")
+
+    def _has(self, path: str, data: bytes) -> bool:
         try:
-            with store_errors(path):
-                obstore.put(self._store, path, data, mode={"e_tag": etag})
-        except (PreconditionError, ObjectNotFound):
+            blob = self.read(path)
+        except ObjectNotFound:
             return False
-        return True
+        return blob is not None and blob.data == data
 
     def delete(self, path: str) -> None:
         """Remove the object at `path`; S3 does not report whether there was one."""
         import obstore
+        from obstore.exceptions import GenericError
 
         with store_errors(path):
-            obstore.delete(self._store, path)
+            try:
+                obstore.delete(self._store, path)
+            except GenericError:  # obstore sends a POST, which it does not repeat if the connection breaks
+                obstore.delete(self._store, path)
 
     def sign(self, method: Literal["GET", "PUT"], path: str, seconds: int) -> str:
         """A URL that lets anyone GET or PUT `path` for `seconds`."""

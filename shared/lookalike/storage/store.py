@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from lookalike.errors import InvalidInput, LookalikeError, ObjectNotFound
 from lookalike.layout import other_spellings
-from lookalike.storage.bucket import S3_SCHEME, BucketObjects
+from lookalike.storage.bucket import IDLE_SECONDS, S3_SCHEME, BucketObjects
 from lookalike.storage.folder import FolderFiles, lock_file
 from lookalike.storage.objects import Blob, ObjectInfo, checked, checked_name
 
@@ -260,7 +260,7 @@ class Store:
         """Storage options with which Lance reaches the same place."""
         if self.folder is not None:
             return None
-        options = {"aws_region": self._s3_region}
+        options = {"aws_region": self._s3_region, "pool_idle_timeout": f"{IDLE_SECONDS:.0f} seconds"}
         if self._s3_endpoint:
             options["aws_endpoint"] = self._s3_endpoint
             options["allow_http"] = str(self._s3_endpoint.startswith("http://")).lower()

@@ -64,7 +64,8 @@ class KeyAccess:
     async def check(self, request: Request, scope: Scope) -> None:
         """Look up the key."""
         # In a thread, because this may read the keys from the store again.
-        await run_in_threadpool(self.keys.check, presented_key(request), scope)
+        collection = request.path_params.get("collection")
+        await run_in_threadpool(self.keys.check, presented_key(request), scope, collection=collection)
 
 
 class GatewayAccess:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lookalike import errors
+from lookalike.aws.training.quota import QUOTA_ERROR, quota_failure
 from lookalike.errors import InvalidInput, LookalikeError, TrainingCancelled
 from lookalike.publishing import EncodingCancelled
 
@@ -53,6 +54,8 @@ class Failure:
 def explain(step: str, error: str, cause: str) -> Failure:
     """The failure of a step, from the error that Step Functions caught."""
     document = _document(cause)
+    if step == "train" and error.rpartition(".")[2] == QUOTA_ERROR.rpartition(".")[2]:
+        return Failure(_cut(quota_failure(cause)))
     failure = _of_job(document) if step == "train" else _of_function(step, error, document)
     if failure is None:
         problem = f"it took too long ({error})" if error in TIMEOUTS else f"{error}: {cause}"

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from lookalike.aws.training.hyperparameters import to_hyperparameters
+from lookalike.boto import boto_client
 from lookalike.errors import StoreUnavailable
 from lookalike.storage import Store
 from lookalike.training_jobs import Training, Trainings, zip_key
@@ -62,9 +63,7 @@ class StateMachineTrainer:
     def _client(self) -> Any:
         if self._given is not None:
             return self._given
-        import boto3  # the import takes a third of a second; searches do not need it
-
-        return boto3.client("stepfunctions", region_name=self._machine_arn.split(":")[3])
+        return boto_client("stepfunctions", region_name=self._machine_arn.split(":")[3])
 
     def check(self) -> None:
         """Do nothing: this deployment can run trainings."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.aws.training.artefact import Artefact
 from lookalike.aws.training.failures import explain
+from lookalike.aws.training.quota import WAITS, waiting_for
 from lookalike.errors import NotFound, TrainingCancelled
 from lookalike.layout import parse_key, zip_key
 from lookalike.progress import TrainingProgress
@@ -137,6 +138,23 @@ class Pipeline:
         numbers = done.comparison.to_json() if done.comparison else training.comparison
         self._trainings.update(self._id, published=done.published, reason=done.reason, comparison=numbers)
         return done
+
+    def await_quota(self, cause: str, waits: int) -> bool:
+        """Record that the training waits for a quota of SageMaker. Returns whether to try again.
+
+        Args:
+            cause: the message of SageMaker.
+            waits: how often it waited before.
+
+        Raises:
+            TrainingNotFound: the collection was deleted.
+        """
+        if waits >= WAITS:
+            return False
+        training = self._trainings.update(self._id, phase=waiting_for(cause))
+        if waits == 0 and training.is_active:
+            self._sink.log(waiting_for(cause))
+        return training.is_active
 
     def conclude(self, failed: Mapping[str, Mapping[str, Any]]) -> Conclusion:
         """End the record, and remove the zip file. A training that has ended is not changed.
