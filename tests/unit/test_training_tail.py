@@ -31,7 +31,7 @@ def test_the_tail_gives_the_network_s_own_features(name: str, late: int, filters
     pixels = tf.constant(np.stack([draw_scene(seed, size) for seed in range(3)]).astype(np.float32))
     assert backbone.taps is not None
     activations, features = backbone.taps(pixels)
-    tail = Tail(backbone.keep, VARIANTS[name])
+    tail = Tail(backbone.keras_model(), VARIANTS[name])
     assert activations.shape[1:] == tail.shape
     np.testing.assert_allclose(tail(activations).numpy(), features.numpy(), atol=2e-4)
     np.testing.assert_allclose(backbone.features(pixels).numpy(), features.numpy(), atol=1e-5)
@@ -58,7 +58,7 @@ def test_the_whole_network_gives_its_own_features(compute: tf.DType, significand
     """
     backbone = load_backbone("efficientnet-lite0")
     pixels = np.stack([draw_scene(seed, backbone.size) for seed in range(3)])
-    network = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=True, compute=compute)
+    network = Tail(backbone.keras_model(), VARIANTS["efficientnet-lite0"], whole=True, compute=compute)
     assert network.shape == pixels.shape[1:]
     layers = list(network.layers())
     assert len(layers) == 49
@@ -78,7 +78,7 @@ def test_the_whole_network_gives_its_own_features(compute: tf.DType, significand
 @pytest.mark.parametrize("whole", [False, True])
 def test_every_part_of_the_tail_is_trained(whole: bool) -> None:
     backbone = load_backbone("efficientnet-lite0")
-    tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=whole)
+    tail = Tail(backbone.keras_model(), VARIANTS["efficientnet-lite0"], whole=whole)
     variables = {name: value for layer in tail.layers() for name, value in layer.trained().items()}
     activations = tf.random.stateless_normal((4, *tail.shape), (1, 2))
     with tf.GradientTape() as tape:
@@ -103,7 +103,7 @@ def test_the_exported_encoder_gives_the_vectors_that_were_trained(
     features = own
     if trained != "layer":
         whole = trained == "whole network"
-        tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=whole)
+        tail = Tail(backbone.keras_model(), VARIANTS["efficientnet-lite0"], whole=whole)
         for layer in tail.layers():  # as if it had been trained
             layer.gamma.assign(layer.gamma * 1.1)
         features = tail(pixels if whole else activations).numpy()
