@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import subprocess
@@ -49,6 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("soak")
             if repetition.SOAK_SEED is not None:
                 repetition.soak_examples(item)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector a look at all that was imported, in each of its rounds."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
