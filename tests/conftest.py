@@ -36,7 +36,7 @@ PACKAGES = ("ai-edge-litert", "ai-edge-quantizer", "keras", "numpy", "pillow", "
 
 
 # The time of one example says more about the load of the machine than about the code.
-hypothesis.settings.register_profile("lookalike", deadline=None)
+hypothesis.settings.register_profile("lookalike", deadline=None, max_examples=repetition.times(40, soak=100))
 hypothesis.settings.load_profile("lookalike")
 
 
