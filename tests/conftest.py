@@ -17,6 +17,7 @@ from filelock import FileLock
 from fixtures import repetition, tiers
 
 from lookalike.encoders import Encoder, EncoderManifest
+from lookalike.training.tensorflow_import import import_tensorflow
 from tests.aws_emulator.moto_server import moto_server
 
 REPOSITORY = Path(__file__).parents[1]
@@ -50,6 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("soak")
             if repetition.SOAK_SEED is not None:
                 repetition.soak_examples(item)
+
+
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """Import TensorFlow in the shortest time, before a file of tests does."""
+    if module_path.name.startswith("test_training_"):
+        import_tensorflow()
 
 
 def pytest_collection_finish() -> None:

@@ -23,7 +23,7 @@ from lookalike.training.sources.read_source import read_source
 
 EACH = 16
 EPOCHS = 30
-KILLS = times(2, soak=5)
+KILLS = times(1, soak=6)
 
 
 @pytest.fixture(scope="module")
