@@ -2,6 +2,7 @@
 
 import os
 
-# Workers share the processor. OpenBLAS would start a thread for each core in each of them, and those that
-# wait spin: an eigendecomposition would take four times its processor time. Child processes inherit this.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Workers share the processor. OpenBLAS and OpenMP would start a thread for each core in each of them, and
+# those that wait spin: an eigendecomposition then takes four times its processor time. Children inherit this.
+for _library in ("OPENBLAS", "OMP"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
