@@ -38,7 +38,7 @@ from lookalike.storage import Store
 from lookalike.training_jobs.runner import NoTrainingRunner
 from lookalike.types import ObjectEvent
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 LEGAL = [
     "plain.jpg",
