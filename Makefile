@@ -20,7 +20,8 @@ MINUTES ?= 10
 SEED ?= 1
 UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
 # A worker that a hanging test ended is replaced once; the second one ends the run.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
+# Three workers keep two cores busy while some tests wait.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .PHONY: help setup demo check test test-aws soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images wheel
 .DEFAULT_GOAL := help
@@ -60,6 +61,7 @@ check: $(READY)  ## format, lint, types, layers and the fast tests, in about two
 	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint fast
 
 test: $(READY)  ## set up and run every test
+	@$(BIN)/python -m compileall -q shared lambdas infra  # hundreds of processes would, where bytecode is not written
 	$(PYTEST)
 
 test-aws: $(READY)  ## the tests of the AWS part alone, on an emulator that runs here

@@ -113,7 +113,8 @@ def build(folder: Path) -> None:
     build_encoder("efficientnet-lite0", folder / "encoder", calibration=pictures, bound=0.0)
     backbone = load_backbone("efficientnet-lite0")
     module = tf.Module()
-    module.network = backbone.keep
+    assert backbone.keras_model
+    module.network = backbone.keras_model()
     module.__call__ = tf.function(
         backbone.features, input_signature=[tf.TensorSpec((None, SIDE, SIDE, 3), tf.float32)], autograph=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import subprocess
@@ -16,6 +17,7 @@ from filelock import FileLock
 from fixtures import repetition, tiers
 
 from lookalike.encoders import Encoder, EncoderManifest
+from lookalike.training.tensorflow_import import import_tensorflow
 from tests.aws_emulator.moto_server import moto_server
 
 REPOSITORY = Path(__file__).parents[1]
@@ -35,7 +37,7 @@ PACKAGES = ("ai-edge-litert", "ai-edge-quantizer", "keras", "numpy", "pillow", "
 
 
 # The time of one example says more about the load of the machine than about the code.
-hypothesis.settings.register_profile("lookalike", deadline=None)
+hypothesis.settings.register_profile("lookalike", deadline=None, max_examples=repetition.times(40, soak=100))
 hypothesis.settings.load_profile("lookalike")
 
 
@@ -49,6 +51,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("soak")
             if repetition.SOAK_SEED is not None:
                 repetition.soak_examples(item)
+
+
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """Import TensorFlow in the shortest time, before a file of tests does."""
+    if module_path.name.startswith("test_training_"):
+        import_tensorflow()
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector a look at all that was imported, in each of its rounds."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

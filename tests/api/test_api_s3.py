@@ -5,12 +5,12 @@ from __future__ import annotations
 import httpx
 import pytest
 from fixtures.server import add_encoder, jpeg, running
-from moto.server import ThreadedMotoServer
 
 from lookalike.encoders import Encoders
 from lookalike.ingest import Ingestor
 from lookalike.settings import Settings
 from lookalike.storage import Store
+from tests.aws_emulator.moto_server import moto_server
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +20,11 @@ def settings():
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
-        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-        server.start()
-        try:
-            host, port = server.get_host_and_port()
-            endpoint = f"http://{host}:{port}"
+        with moto_server() as endpoint:
             boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(
                 Bucket="lookalike"
             )
             yield Settings(store="s3://lookalike/main", s3_endpoint=endpoint)
-        finally:
-            server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fixtures.repetition import seeded, times
 from fixtures.server import add_encoder, jpeg, running
 
 from lookalike.api.keys import Keys
@@ -27,6 +28,7 @@ CHECKS = (
 )
 
 
+EXAMPLES = times(8, soak=40)  # of each operation and phase
 # Keys change who is answered, not what: every boundary value need not be tried once more.
 PHASES = {False: "examples,coverage,fuzzing,stateful", True: "examples,fuzzing"}
 
@@ -54,7 +56,8 @@ def test_every_answer_is_documented_and_none_is_a_failure(served, tmp_path):
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
         *("--checks", ",".join(CHECKS), "--phases", PHASES[bool(headers)]),
-        *("--max-examples", "15", "--seed", "1", "--continue-on-failure", "--generation-database", "none"),
+        *("--max-examples", str(EXAMPLES), "--seed", str(seeded(1)), "--continue-on-failure"),
+        *("--generation-database", "none"),
         *(part for name, value in headers.items() for part in ("--header", f"{name}: {value}")),
     ]
     environment = {

@@ -2,7 +2,7 @@
 
 A proxy counts the process's writes to S3 and SQS, and kills it after the n-th one is done and before its
 response arrives: for n = 1, 1 + STEP, … until the process completes. `make soak` covers every state between
-two writes, `make test` every third.
+two writes, `make test` every fourth.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.aws_emulator.faulty_proxy import FaultyProxy
 from tests.aws_emulator.lambda_process import FunctionError, LambdaProcess
 
 MOST_WRITES = 80
-STEP = times(3, soak=1)
+STEP = times(4, soak=1)
 DONE = {"batchItemFailures": []}
 
 

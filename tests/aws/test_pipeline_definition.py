@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.api import lint
-from cfnlint.config import ManualArgs
-from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from infra.training_state_machine import Pipeline, definition
 from lookalike.aws.training.quota import QUOTA_ERROR, WAITS
@@ -32,6 +29,9 @@ def machine() -> dict[str, Any]:
 
 
 def problems(document: dict[str, Any]) -> list[str]:
+    from cfnlint.api import lint
+    from cfnlint.config import ManualArgs
+
     properties = {"RoleArn": ROLE, "DefinitionString": json.dumps(document)}
     resources = {"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}}
     found = lint(json.dumps({"Resources": resources}), config=ManualArgs(regions=["us-east-1"]))
@@ -58,6 +58,9 @@ def test_a_spoilt_one_is_not(machine, spoil):
 
 def test_the_interpreter_reads_it_in_its_own_words(machine):
     before = copy.deepcopy(machine)
+    # Here, because this import takes 5 s, and every worker imports every file of tests.
+    from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
     AmazonStateLanguageParser.parse(json.dumps(executable(machine)))
     assert machine == before
     kept = {"ItemReader", "ItemSelector", "MaxConcurrency", "ItemProcessor", "Catch"}

@@ -13,6 +13,7 @@ import os
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -37,7 +38,7 @@ from lookalike.storage import Store
 from lookalike.training_jobs.runner import NoTrainingRunner
 from lookalike.types import ObjectEvent
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 LEGAL = [
     "plain.jpg",
@@ -158,10 +159,15 @@ def check_collection(server: Running, collection: str) -> None:
             f"{base}/search", json={"id": id_of(name), "include_self": True, "limit": 1}
         )
         assert [match["id"] for match in found.json()["results"]] == [id_of(name)]
-    for name in LEGAL:
+
+    def delete(name: str) -> tuple[int, int]:
         path = quote(id_of(name), safe="")
-        assert server.client.delete(f"{base}/items/{path}").status_code == 204, ascii(name)
-        assert server.client.get(f"{base}/images/{path}").status_code == 404, ascii(name)
+        deleted = server.client.delete(f"{base}/items/{path}").status_code
+        return deleted, server.client.get(f"{base}/images/{path}").status_code
+
+    with ThreadPoolExecutor(8) as pool:  # deletions that come together are committed together
+        for name, statuses in zip(LEGAL, pool.map(delete, LEGAL), strict=True):
+            assert statuses == (204, 404), ascii(name)
     eventually(lambda: not ids_in(server, collection))
 
 
@@ -224,11 +230,10 @@ def test_the_watcher_takes_all(server: Running) -> None:
 
 def test_uploads_take_all(server: Running) -> None:
     server.create("uploaded")
-    for name in LEGAL:
-        asked = [{"name": name, "metadata": {"title": f"title {LEGAL.index(name)}"}}]
-        response = server.client.post("/collections/uploaded/uploads", json=asked)
-        assert response.status_code == 200, response.text
-        offer = response.json()["uploads"][0]
+    asked = [{"name": name, "metadata": {"title": f"title {LEGAL.index(name)}"}} for name in LEGAL]
+    response = server.client.post("/collections/uploaded/uploads", json=asked)
+    assert response.status_code == 200, response.text
+    for name, offer in zip(LEGAL, response.json()["uploads"], strict=True):
         assert offer["id"] == id_of(name)
         done = server.client.put(offer["url"], content=picture(name), headers=offer["headers"])
         assert done.status_code == 200, done.text

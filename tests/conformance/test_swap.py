@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.pictures import draw_scene
-from fixtures.repetition import seeded
+from fixtures.repetition import seeded, times
 from fixtures.shelf import AT, NAME, Shelf
 from PIL import Image
 
@@ -31,6 +31,7 @@ from lookalike.types import Vector, Vectors
 
 THREADS = 50
 PICTURES = 24
+SWAPS = times(4, soak=12)
 SETTINGS = Settings(refresh_seconds=0.02)
 
 
@@ -154,15 +155,15 @@ def test_swaps_under_fifty_searches(world: World) -> None:
     )
     first, second = world.encoders
     with searching(world, searcher, known) as results:
-        for step in range(8):
-            if step == 4:
+        for step in range(SWAPS):
+            if step == SWAPS // 2:
                 world.switch(second)
             world.upload(known + step)
             seen_by(results, world.build())
     served = {(result.snapshot, result.encoder) for result in results}
     assert served == set(world.built.items())
-    assert Counter(world.built.values()) == {first: 5, second: 4}
-    assert searcher.status().items == known + 8
+    assert Counter(world.built.values()) == {first: 1 + SWAPS // 2, second: SWAPS // 2}
+    assert searcher.status().items == known + SWAPS
     assert searcher.status().problem is None
 
 

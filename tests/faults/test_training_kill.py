@@ -23,7 +23,7 @@ from lookalike.training.sources.read_source import read_source
 
 EACH = 16
 EPOCHS = 30
-KILLS = times(2, soak=5)
+KILLS = times(1, soak=6)
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +93,20 @@ def test_killed_again_and_again_it_ends_in_the_same_encoder(
 def test_killed_while_features_are_computed_it_keeps_those_it_has(
     dataset: Dataset, options: TrainingOptions, tmp_path: Path
 ) -> None:
-    run, cache = tmp_path / "run", tmp_path / "cache"
+    computed = 0
+    for attempt in range(5):
+        run, cache = tmp_path / f"run{attempt}", tmp_path / f"cache{attempt}"
 
-    def kill(progress: TrainingProgress) -> None:
-        if progress.phase == "features" and 0 < progress.done < progress.total:
-            os.kill(_child(run), signal.SIGKILL)
+        def kill(progress: TrainingProgress, run: Path = run) -> None:
+            if progress.phase == "features" and 0 < progress.done < progress.total:
+                os.kill(_child(run), signal.SIGKILL)
 
-    with pytest.raises(LookalikeError, match="it resumes"):
-        train_in_child(dataset, options, run, cache=cache, progress=kill)
-    again = train_in_child(dataset, options, run, cache=cache)
-    assert 0 < again.document["views_computed"] < 4 * len(dataset.examples)
+        with pytest.raises(LookalikeError, match="it resumes"):
+            train_in_child(dataset, options, run, cache=cache, progress=kill)
+        computed = train_in_child(dataset, options, run, cache=cache).document["views_computed"]
+        if computed:  # else the features were complete before the signal came
+            break
+    assert 0 < computed < 4 * len(dataset.examples)
 
 
 def test_cancelling_stops_it_at_once_and_loses_nothing(

@@ -109,7 +109,7 @@ def test_activations_lead_to_the_same_features(files: list[Path], tmp_path: Path
     whole = load_backbone("efficientnet-lite0", size=96)
     with ActivationCache(cache_folder(tmp_path / "cache", whole)) as cache:
         found = Extractor(whole, cache, activations=True).extract(files[:3], 2, LIMITS, ignore)
-        tail = Tail(whole.keep, VARIANTS["efficientnet-lite0"])
+        tail = Tail(whole.keras_model(), VARIANTS["efficientnet-lite0"])
         activations = cache.read("activations", [(digest, 1) for digest in found.digests], tail.shape)
         features = read_features(cache, found.digests, 2, whole.dimension)[:, 1]
     np.testing.assert_allclose(tail(activations.astype(np.float32)).numpy(), features, atol=0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,40 @@ from fixtures.pictures import draw_scene
 from lookalike.encoders import Encoder
 from lookalike.training.backbones.efficientnet_lite import VARIANTS, blocks, first_late_block
 from lookalike.training.backbones.export import export_backbone
-from lookalike.training.backbones.load import load_backbone
+from lookalike.training.backbones.load import Backbone, load_backbone
 from lookalike.training.fit.blend import Frozen, blended, unit
 from lookalike.training.fit.head import Head
 from lookalike.training.fit.last_stages import Tail
 from lookalike.training.fit.trained import trained_network
+from lookalike.types import Pixels, Vectors
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images, and what the backbone makes of them; `calibration` are others."""
+
+    pictures: list[Pixels]
+    pixels: tf.Tensor
+    activations: np.ndarray
+    features: Vectors
+    frozen: Frozen
+    calibration: list[Pixels]
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    """No test changes it: a `Tail` has variables of its own."""
+    return load_backbone("efficientnet-lite0")
+
+
+@pytest.fixture(scope="module")
+def seen(backbone: Backbone) -> Seen:
+    pictures = [draw_scene(seed, backbone.size) for seed in range(4)]
+    pixels = tf.constant(np.stack(pictures).astype(np.float32))
+    assert backbone.taps is not None
+    activations, features = (part.numpy() for part in backbone.taps(pixels))
+    calibration = [draw_scene(seed, backbone.size) for seed in range(20, 40)]
+    return Seen(pictures, pixels, activations, features, Frozen.fit(features), calibration)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +61,7 @@ def test_the_tail_gives_the_network_s_own_features(name: str, late: int, filters
     pixels = tf.constant(np.stack([draw_scene(seed, size) for seed in range(3)]).astype(np.float32))
     assert backbone.taps is not None
     activations, features = backbone.taps(pixels)
-    tail = Tail(backbone.keep, VARIANTS[name])
+    tail = Tail(backbone.keras_model(), VARIANTS[name])
     assert activations.shape[1:] == tail.shape
     np.testing.assert_allclose(tail(activations).numpy(), features.numpy(), atol=2e-4)
     np.testing.assert_allclose(backbone.features(pixels).numpy(), features.numpy(), atol=1e-5)
@@ -43,7 +73,9 @@ def relative_errors(features: np.ndarray, own: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("compute", "significand_bits"), [(tf.float32, 24), (tf.bfloat16, 8)])
-def test_the_whole_network_gives_its_own_features(compute: tf.DType, significand_bits: int) -> None:
+def test_the_whole_network_gives_its_own_features(
+    backbone: Backbone, compute: tf.DType, significand_bits: int
+) -> None:
     """The error of a vector stays within what rounding explains, on every processor.
 
     One rounding errs by up to u = 2^-bits of a number. A layer rounds three times (kernel, convolution, sum
@@ -56,9 +88,8 @@ def test_the_whole_network_gives_its_own_features(compute: tf.DType, significand
     float32 sums up to 1,152 products in the type itself, where bfloat16 sums in float32; so it gets the
     factor √1152 = 34.
     """
-    backbone = load_backbone("efficientnet-lite0")
     pixels = np.stack([draw_scene(seed, backbone.size) for seed in range(3)])
-    network = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=True, compute=compute)
+    network = Tail(backbone.keras_model(), VARIANTS["efficientnet-lite0"], whole=True, compute=compute)
     assert network.shape == pixels.shape[1:]
     layers = list(network.layers())
     assert len(layers) == 49
@@ -76,9 +107,8 @@ def test_the_whole_network_gives_its_own_features(compute: tf.DType, significand
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_every_part_of_the_tail_is_trained(whole: bool) -> None:
-    backbone = load_backbone("efficientnet-lite0")
-    tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=whole)
+def test_every_part_of_the_tail_is_trained(backbone: Backbone, whole: bool) -> None:
+    tail = Tail(backbone.keras_model(), VARIANTS["efficientnet-lite0"], whole=whole)
     variables = {name: value for layer in tail.layers() for name, value in layer.trained().items()}
     activations = tf.random.stateless_normal((4, *tail.shape), (1, 2))
     with tf.GradientTape() as tape:
@@ -91,33 +121,27 @@ def test_every_part_of_the_tail_is_trained(whole: bool) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("trained", ["layer", "last stages", "whole network"])
 def test_the_exported_encoder_gives_the_vectors_that_were_trained(
-    trained: str, share: float, tmp_path: Path
+    backbone: Backbone, seen: Seen, trained: str, share: float, tmp_path: Path
 ) -> None:
-    backbone = load_backbone("efficientnet-lite0")
-    pictures = [draw_scene(seed, backbone.size) for seed in range(4)]
-    pixels = tf.constant(np.stack(pictures).astype(np.float32))
-    assert backbone.taps is not None
-    activations, own = (part.numpy() for part in backbone.taps(pixels))
+    own = seen.features
     head = Head(own.mean(0), own.std(0) + 0.1, 24, 3, seed=0, hidden=32 if trained == "layer" else 0)
     tail = None
     features = own
     if trained != "layer":
         whole = trained == "whole network"
-        tail = Tail(backbone.keep, VARIANTS["efficientnet-lite0"], whole=whole)
+        tail = Tail(backbone.keras_model(), VARIANTS["efficientnet-lite0"], whole=whole)
         for layer in tail.layers():  # as if it had been trained
             layer.gamma.assign(layer.gamma * 1.1)
-        features = tail(pixels if whole else activations).numpy()
+        features = tail(seen.pixels if whole else seen.activations).numpy()
         assert np.abs(features - own).max() > 0.01
-    frozen = Frozen.fit(own)
-    network = trained_network(backbone, head, tail, frozen, share, "learnt")
-    calibration = [draw_scene(seed, backbone.size) for seed in range(20, 40)]
+    network = trained_network(backbone, head, tail, seen.frozen, share, "learnt")
     manifest = export_backbone(
-        network, tmp_path / "encoder", name="learnt", calibration=calibration, bound=0.0
+        network, tmp_path / "encoder", name="learnt", calibration=seen.calibration, bound=0.0
     )
     encoder = Encoder(manifest, tmp_path / "encoder" / "encoder.tflite", "fp32")
-    expected = blended(head.embed(features), frozen(own), share)
+    expected = blended(head.embed(features), seen.frozen(own), share)
     assert manifest.dimension == expected.shape[1]
     np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(encoder.encode(pictures), unit(expected), atol=1e-3)
-    int8 = Encoder(manifest, tmp_path / "encoder" / "encoder.int8.tflite", "int8").encode(pictures)
+    np.testing.assert_allclose(encoder.encode(seen.pictures), unit(expected), atol=1e-3)
+    int8 = Encoder(manifest, tmp_path / "encoder" / "encoder.int8.tflite", "int8").encode(seen.pictures)
     assert np.mean(np.sum(int8 * unit(expected), axis=1)) > 0.8  # a random head amplifies rounding

@@ -1,6 +1,6 @@
 """Train, and build encoders, in a child process.
 
-TensorFlow takes 5 s to import, keeps 1 GB, and writes a lot to standard error. A child process frees the
+TensorFlow takes 4 s to import, keeps 1 GB, and writes a lot to standard error. A child process frees the
 memory when it ends and can be stopped at any time. Its standard error is shown only if it dies.
 
 Parent and child speak JSON lines. The parent writes one request to the child's standard input and keeps that
@@ -41,6 +41,7 @@ from lookalike.errors import Incompatible, LookalikeError, TrainingCancelled
 from lookalike.images import Preprocess
 from lookalike.progress import TrainingProgress
 from lookalike.training.backbones.presets import PACKAGED
+from lookalike.training.tensorflow_import import import_tensorflow
 from lookalike.types import Pixels
 
 if TYPE_CHECKING:
@@ -295,6 +296,7 @@ def _end_with_parent() -> None:
 
 def _train(request: Mapping[str, Any], progress: Callable[[Any], None]) -> dict[str, Any]:
     os.nice(NICENESS)
+    import_tensorflow()
     from lookalike.training.fit.progress_files import ProgressFiles
     from lookalike.training.fit.trainer import Trainer
     from lookalike.training.options import TrainingOptions
@@ -309,6 +311,9 @@ def _train(request: Mapping[str, Any], progress: Callable[[Any], None]) -> dict[
 
 def _build(request: Mapping[str, Any], progress: Callable[[Any], None]) -> dict[str, Any]:
     from lookalike.training.backbones.export import build_encoder
+
+    if request["backbone"] not in PACKAGED:
+        import_tensorflow()
 
     def read(key: str) -> list[Pixels] | None:
         folder = request[key]

@@ -6,9 +6,11 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from lookalike.encoders.manifest import file_sha256
@@ -44,6 +46,7 @@ class Backbone:
         taps: pixels as above → (activations before the last stages, features); None if the backbone cannot be
             split.
         keep: the loaded object. Its functions hold their variables weakly, so it must outlive them.
+        keras_model: builds the network in Keras, once, for fine-tuning; None if the backbone cannot be split.
         packaged: the same network, if it is a packaged one; it writes LiteRT models in a second.
     """
 
@@ -55,6 +58,7 @@ class Backbone:
     keep: object
     digest: str
     taps: TensorFunction | None = None
+    keras_model: Callable[[], keras.Model] | None = None
     packaged: PackagedNetwork | None = None
 
     @property
@@ -126,14 +130,18 @@ def load_backbone(
 
 
 def _packaged(name: str, size: int | None, pixel_range: tuple[float, float] | None) -> Backbone:
-    from lookalike.training.backbones.efficientnet_lite_keras import build
-
     network = PackagedNetwork.load(name, size=size, pixel_range=pixel_range)
-    model = build(network.variant, network.weights, tap=True)
-    scaled = _normaliser(network.pixel_range)
+
+    @cache  # most trainings need only the LiteRT model, and building this one takes 2 s
+    def keras_model() -> keras.Model:
+        from lookalike.training.backbones.efficientnet_lite_keras import build
+
+        with tf.init_scope():  # the first call may come from a function that TensorFlow traces
+            return build(network.variant, network.weights, tap=True)
 
     def taps(pixels: Any) -> Any:
-        return model(scaled(pixels), training=False)
+        scaled = _normaliser(network.pixel_range)
+        return keras_model()(scaled(pixels), training=False)
 
     def features(pixels: Any) -> Any:
         return taps(pixels)[1]
@@ -141,7 +149,9 @@ def _packaged(name: str, size: int | None, pixel_range: tuple[float, float] | No
     weights = network.weights
     content = hashlib.sha256(b"".join(weights[part].tobytes() for part in sorted(weights))).hexdigest()
     digest = _digest(content, network.size, repr(network.pixel_range))
-    return Backbone(name, name, network.size, network.dimension, features, model, digest, taps, network)
+    return Backbone(
+        name, name, network.size, network.dimension, features, keras_model, digest, taps, keras_model, network
+    )
 
 
 def _digest(*parts: object) -> str:

@@ -133,13 +133,13 @@ class Trainer:
         """The part of the backbone that is trained; None: nothing."""
         if not self.options.trains_backbone:
             return None
-        if not isinstance(backbone.keep, keras.Model):
+        if backbone.keras_model is None:
             raise not_cuttable(backbone)
-        variant = VARIANTS[backbone.source]
+        model, variant = backbone.keras_model(), VARIANTS[backbone.source]
         if self.options.last_stages:
-            tail = Tail(backbone.keep, variant)
+            tail = Tail(model, variant)
             return _Stages(tail, StoredActivations(material, cache, tail.shape))
-        tail = Tail(backbone.keep, variant, whole=True, compute=compute_type())
+        tail = Tail(model, variant, whole=True, compute=compute_type())
         return _Stages(tail, DecodedPictures(material, backbone.preprocess, self.threads))
 
     def _fit(self, material: Material, stages: _Stages | None) -> tuple[Head, dict[str, Any]]:
