@@ -19,9 +19,9 @@ CDK_OPTIONS ?=
 MINUTES ?= 10
 SEED ?= 1
 UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
-# A worker that a hanging test ended is replaced once; the second one ends the run.
+# A worker that a hanging test ended is not replaced: pytest-xdist may wait for ever for its successor.
 # Three workers keep two cores busy while some tests wait.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: help setup demo check test test-aws soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images wheel
 .DEFAULT_GOAL := help

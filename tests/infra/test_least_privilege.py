@@ -81,9 +81,8 @@ def test_everybody_has_a_role_of_their_own(synthesised: Template) -> None:
         text(each["Properties"]["Role"]) for each in of_type(synthesised, "AWS::Lambda::Function").values()
     ]
     assert len(used) == len(set(used)) == 8
-    assert (
-        len(list(roles(synthesised))) == 8 + 3
-    )  # the state machine's, the training container's, the schedule's
+    others = 3  # of the state machine, the training container, the schedule
+    assert len(list(roles(synthesised))) == 8 + others
 
 
 def test_services_act_for_this_account_only(synthesised: Template) -> None:

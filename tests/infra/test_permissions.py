@@ -81,7 +81,8 @@ def test_who_starts_trainings() -> None:
 
 def test_who_asks_for_builds() -> None:
     builds = NAMES.arn("sqs", NAMES.builds)
-    assert [name for name in FUNCTIONS if allows(name, "sqs:SendMessage", builds)] == ["query", "ingest"]
+    senders = [name for name in FUNCTIONS if allows(name, "sqs:SendMessage", builds)]
+    assert senders == ["query", "ingest", "reconcile"]
 
 
 def test_a_distributed_map_can_be_redriven() -> None:
