@@ -69,7 +69,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     response = gateway.answer(event, context)
     # Lambda freezes the process between two invocations, so background refreshes must be complete.
     library.settle(SETTLE_SECONDS)
-    telemetry.log.debug(  # the API logs each request
+    # The API logs each request; this adds the caller's own id of those that failed.
+    log = telemetry.log.info if response["statusCode"] >= 400 else telemetry.log.debug
+    log(
         "answered",
         extra={
             "method": event["requestContext"]["http"]["method"],

@@ -17,6 +17,7 @@ from tests.aws_emulator.cloud_collection import CloudClient, CloudCollection, pi
 from tests.aws_emulator.deployment import Cloud, cloud
 from tests.aws_emulator.event_source_mapping import EventSource
 from tests.aws_emulator.lambda_process import LambdaProcess
+from tests.aws_emulator.templates import MORE
 
 ODD = "a b+c/100%25 ü&=#.jpg"
 PICTURES = {
@@ -52,7 +53,7 @@ class Path:
 
 @pytest.fixture(scope="module")
 def path(tiny_encoder_folder):
-    with cloud(refresh_seconds=0.1) as made:
+    with cloud(*MORE, refresh_seconds=0.1) as made:
         shop = CloudCollection(made, "shop", tiny_encoder_folder)
         ingest, builder, query = (made.process(name) for name in ("ingest", "builder", "query"))
         with (
