@@ -69,7 +69,7 @@ def test_each_service_that_a_function_calls_is_kept_of_the_sdk() -> None:
     called = {
         service
         for source in sources
-        for service in re.findall(r'boto3\.client\(\s*"(\w+)"', source.read_text("utf-8"))
+        for service in re.findall(r'boto(?:3\.|_)client\(\s*"(\w+)"', source.read_text("utf-8"))
     }
     assert called
     assert called <= kept
