@@ -19,6 +19,7 @@ NAMES = (
     "freshness",
     "page",
     "cloud",
+    "requests",
 )
 
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -28,46 +28,11 @@ from tests.aws_emulator.deployment import Cloud, cloud
 from tests.aws_emulator.event_source_mapping import batch_of
 from tests.aws_emulator.http_forwarder import HttpForwarder, Request, Response
 from tests.aws_emulator.lambda_process import FunctionError, LambdaProcess
+from tests.aws_emulator.request_recorder import Recorder
 
 REFRESH_SECONDS = 0.5
 KEYS_SECONDS = 5.0
 """How long `Keys` trusts what it read."""
-
-
-@dataclass
-class Recorder:
-    """Between a reader and S3: notes requests and their status.
-
-    Attributes:
-        seen: `METHOD key status`, for a listing the prefix instead of the key.
-        after: called with each request when S3 has answered it, before the reader gets the answer.
-    """
-
-    server: str
-    seen: list[str] = field(default_factory=list)
-    after: Callable[[Request], None] = lambda _: None
-
-    def __post_init__(self) -> None:
-        self.forwarder = HttpForwarder(self.server, self._handle)
-
-    @property
-    def url(self) -> str:
-        return self.forwarder.url
-
-    def taken(self) -> list[str]:
-        """What was seen since the last call."""
-        found, self.seen = self.seen, []
-        return found
-
-    def _handle(self, request: Request) -> Response:
-        response = self.forwarder.forward(request)
-        path, _, query = unquote(request.path).partition("?")
-        key = path.split("/", 2)[-1]
-        if "prefix=" in query:
-            key = f"list {query.split('prefix=')[1].split('&')[0]}"
-        self.seen.append(f"{request.method} {key} {response.status}")
-        self.after(request)
-        return response
 
 
 @dataclass

@@ -9,7 +9,7 @@ import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPMessage
+from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ class Request:
 
     method: str
     path: str
-    headers: HTTPMessage
+    headers: Message[str, str]
     body: bytes
 
     @property
@@ -143,7 +143,7 @@ class HttpForwarder:
         self._server.close()
 
 
-def _end_to_end(headers: Mapping[str, Any] | HTTPMessage) -> dict[str, str]:
+def _end_to_end(headers: Mapping[str, Any] | Message[str, str]) -> dict[str, str]:
     # The body was read as a whole; http.client writes its length, and sends it without asking.
     dropped = {"connection", "transfer-encoding", "expect"}
     return {name: str(value) for name, value in headers.items() if name.lower() not in dropped}
