@@ -130,12 +130,13 @@ class CollectionSpec:
 @dataclass(frozen=True, config=_STRICT)
 class Ingest:
     """How the uploads queue is read: a batch fills for up to `window_seconds`; `concurrency` batches run in
-    parallel."""
+    parallel. A message, or a request for a build, that failed `max_receives` times becomes a dead letter;
+    failures come back after 30 to 120 seconds, so that 20 of them take more than half an hour."""
 
     batch_size: Annotated[int, Field(ge=1, le=1_000)] = 50
     window_seconds: Annotated[int, Field(ge=0, le=300)] = 1
     concurrency: Annotated[int, Field(ge=2, le=1_000)] = 3
-    max_receives: Annotated[int, Field(ge=2, le=100)] = 5
+    max_receives: Annotated[int, Field(ge=2, le=100)] = 20
 
     @model_validator(mode="after")
     def _window(self) -> Ingest:

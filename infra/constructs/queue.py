@@ -23,8 +23,8 @@ class QueueWithDeadLetters(Construct):
         name: str,
         dead_name: str,
         function_seconds: int,
+        max_receives: int,
         window_seconds: int = 0,
-        max_receives: int = 5,
     ) -> None:
         """`function_seconds`: time-out of the function that reads it; a name that ends in `.fifo` makes a
         FIFO queue."""

@@ -42,6 +42,7 @@ class Data(Construct):
             name=names.builds,
             dead_name=names.builds_dead,
             function_seconds=config.functions["builder"].timeout_seconds,
+            max_receives=config.ingest.max_receives,
         )
         self.images = self._images()
         self._notify()

@@ -58,7 +58,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tiny_encoder_folder):
-    with cloud() as made, FaultyProxy(made.server) as proxy:
+    with cloud('ingest={"max_receives": 5}') as made, FaultyProxy(made.server) as proxy:
         way = {"AWS_ENDPOINT_URL": proxy.url, "LOOKALIKE_S3_ENDPOINT": proxy.url}
         shaky = made.process("ingest", **way)
         found = Scene(

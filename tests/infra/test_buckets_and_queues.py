@@ -72,7 +72,7 @@ def test_queues_are_encrypted_and_spoken_to_over_tls_only(data: Template) -> Non
 def test_what_cannot_be_worked_off_is_kept(data: Template) -> None:
     for name, dead_name in (("uploads", "uploads-dead"), ("builds.fifo", "builds-dead.fifo")):
         redrive = queue(data, name)["Properties"]["RedrivePolicy"]
-        assert redrive["maxReceiveCount"] == 5
+        assert redrive["maxReceiveCount"] == 20
         (dead_id,) = [key for key, each in data["Resources"].items() if each is queue(data, dead_name)]
         assert text(redrive["deadLetterTargetArn"]) == f"<{dead_id}.Arn>"
         assert queue(data, dead_name)["Properties"]["MessageRetentionPeriod"] == 14 * 86_400
