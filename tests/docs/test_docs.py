@@ -153,7 +153,7 @@ def documented_folder(tmp_path: Path, default_encoder_folder: Path) -> Path:
     for category, colour in (("shoes", (180, 40, 40)), ("hats", (40, 60, 180))):
         folder = tmp_path / "photos" / category
         folder.mkdir(parents=True)
-        for number in range(20):
+        for number in range(30):
             noise = random.integers(-30, 30, (8, 8, 3))
             pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).resize((96, 96)).save(folder / f"{number}.jpg")
