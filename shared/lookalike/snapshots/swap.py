@@ -14,7 +14,7 @@ from lookalike.errors import Conflict, Incompatible, SnapshotNotFound, StoreUnav
 from lookalike.indexes import exact_distances
 from lookalike.snapshots.housekeeping import current, remove_snapshot
 from lookalike.snapshots.manifest import MANIFEST_FILE, SnapshotManifest
-from lookalike.snapshots.pointer import Pointer, swap_pointer
+from lookalike.snapshots.pointer import Pointer, read_pointer, swap_pointer
 from lookalike.snapshots.snapshot import (
     Snapshot,
     fetch_snapshot,
@@ -79,8 +79,15 @@ def publish(
         )
     finally:
         if not published:
-            remove_snapshot(artifacts, manifest.collection, manifest.id)
+            _remove_unless_current(artifacts, manifest)
     return published
+
+
+def _remove_unless_current(artifacts: Store, manifest: SnapshotManifest) -> None:
+    """Remove a snapshot that was not published. Ctrl-C may come just after the pointer was swapped to it."""
+    found = read_pointer(artifacts, manifest.collection)
+    if found is None or found[0].snapshot_id != manifest.id:
+        remove_snapshot(artifacts, manifest.collection, manifest.id)
 
 
 def republish(
