@@ -58,8 +58,11 @@ DIMENSION = 1_280
 BUILDS = {100_000: 29}
 """Of a collection that grows to so many images, each some 60 seconds long at most."""
 BUILD_SECONDS = 60
-S3_CALLS_A_BATCH = 40
-S3_CALLS_A_BUILD = 200
+READS_A_BATCH, WRITES_A_BATCH = 21, 22
+READS_A_BUILD, WRITES_A_BUILD = 166, 61
+"""Requests to S3, counted by `bench.requests`. A listing costs as much as a write, and most of these are."""
+SINGLE_SECONDS = 0.8
+"""An image that comes alone: 55 requests to S3, most of them one after the other."""
 METRICS_A_COLLECTION = 9
 """Metrics that ingest and builder emit per collection; a metric costs money for each hour with data."""
 PICTURES = 100_000
@@ -123,19 +126,21 @@ def queries(config: Config, count: int = QUERIES) -> list[Cost]:
     return lines
 
 
-def ingest(config: Config, count: int = PICTURES) -> list[Cost]:
-    """The one-time cost of ingesting images."""
-    batches = -(-count // config.ingest.batch_size)
+def ingest(config: Config, count: int = PICTURES, *, alone: bool = False) -> list[Cost]:
+    """The one-time cost of ingesting images, in full batches or `alone`, each in a batch of its own."""
+    batches = count if alone else -(-count // config.ingest.batch_size)
+    seconds = SINGLE_SECONDS if alone else config.ingest.batch_size / INGEST_RATE
     builds = BUILDS[count]
     return [
         Cost("uploads to S3", count, "writes", S3_WRITE),
-        # A message is sent by itself, and received and deleted ten at a time.
-        Cost("uploads queue", count * 1.2, "requests", SQS_REQUEST),
-        *_runs(config, "ingest", batches, config.ingest.batch_size / INGEST_RATE),
-        Cost("S3 reads by ingest", count + batches * S3_CALLS_A_BATCH, "requests", S3_READ),
-        Cost("S3 writes by ingest", batches * S3_CALLS_A_BATCH / 4, "requests", S3_WRITE),
+        # A message is sent by itself, and received and deleted ten at a time if there are so many.
+        Cost("uploads queue", count * (3 if alone else 1.2), "requests", SQS_REQUEST),
+        *_runs(config, "ingest", batches, seconds),
+        Cost("S3 reads by ingest", count + batches * READS_A_BATCH, "requests", S3_READ),
+        Cost("S3 writes and listings by ingest", batches * WRITES_A_BATCH, "requests", S3_WRITE),
         *_runs(config, "builder", builds, BUILD_SECONDS),
-        Cost("S3 calls by the builder", builds * S3_CALLS_A_BUILD, "requests", S3_WRITE),
+        Cost("S3 reads by the builder", builds * READS_A_BUILD, "requests", S3_READ),
+        Cost("S3 writes and listings by the builder", builds * WRITES_A_BUILD, "requests", S3_WRITE),
     ]
 
 
@@ -185,7 +190,8 @@ def report(config: Config) -> str:
         (
             table("Idle, a month", idle(config)),
             table(f"{QUERIES:,} queries", queries(config)),
-            table(f"{PICTURES:,} images ingested", ingest(config)),
+            table(f"{PICTURES:,} images ingested in bulk", ingest(config)),
+            table(f"{PICTURES:,} images ingested one by one", ingest(config, alone=True)),
             table(f"{PICTURES:,} images kept, a month", storage()),
             table("A busy collection's metrics, a month", metrics()),
         )
