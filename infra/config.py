@@ -173,7 +173,7 @@ class Alarms:
 
     Attributes:
         email: who is notified.
-        more: also the alarms that tell where a fault is; each of its metrics costs $0.10 a month.
+        more: also the alarms that locate a fault; each of its metrics costs $0.10 a month.
         monthly_dollars: AWS notifies `email` when the costs of a month reach this sum.
     """
 

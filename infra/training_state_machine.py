@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from infra.training_retries import JOB_RETRIES, SERVICE_RETRY, STORE_RETRY
 from lookalike.aws.training.job_log import metric_definitions
 from lookalike.aws.training.quota import QUOTA_ERROR, WAIT_SECONDS
 
@@ -33,42 +34,6 @@ FUNCTION_SECONDS = 900
 SPARE_SECONDS = 60
 EXPRESS_SECONDS = 290
 """A batch runs as an express execution, which Step Functions ends after five minutes."""
-
-SERVICE_RETRY: Mapping[str, Any] = {
-    "ErrorEquals": [
-        "Lambda.ServiceException",
-        "Lambda.AWSLambdaException",
-        "Lambda.SdkClientException",
-        "Lambda.TooManyRequestsException",
-        "Lambda.Unknown",
-        "Runtime.ExitError",
-        "Sandbox.Timedout",
-        "States.Timeout",
-    ],
-    "IntervalSeconds": 2,
-    "MaxAttempts": 4,
-    "BackoffRate": 2,
-    "MaxDelaySeconds": 60,
-    "JitterStrategy": "FULL",
-}
-STORE_RETRY: Mapping[str, Any] = {
-    "ErrorEquals": ["StoreUnavailable", "Conflict"],
-    "IntervalSeconds": 5,
-    "MaxAttempts": 6,
-    "BackoffRate": 2,
-    "MaxDelaySeconds": 120,
-    "JitterStrategy": "FULL",
-}
-JOB_RETRIES: tuple[Mapping[str, Any], ...] = (
-    {
-        "ErrorEquals": ["SageMaker.AmazonSageMakerException"],
-        "IntervalSeconds": 5,
-        "MaxAttempts": 6,
-        "BackoffRate": 2,
-        "JitterStrategy": "FULL",
-    },
-)
-
 
 ANSWERS: Mapping[TaskFunction, tuple[str, ...]] = {
     "register": ("encoder_id", "publish", "missing"),

@@ -1,5 +1,5 @@
-"""Monitoring: alarms, a topic for them if there is an address to notify, and a dashboard and a budget if the
-configuration asks for them."""
+"""Monitoring: alarms, a topic for them if there is an address to notify, and, if they are configured, a
+dashboard and a budget."""
 
 from __future__ import annotations
 

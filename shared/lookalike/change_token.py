@@ -1,4 +1,4 @@
-"""One small object per collection tells readers whether anything changed: `collections/<c>/changed`.
+"""One small object per collection shows readers whether anything changed: `collections/<c>/changed`.
 
 A writer replaces its random content after each change that a search or an access check can see: a commit to
 the tables, a new pointer, another configuration, another API key. While its ETag stays the same, a reader

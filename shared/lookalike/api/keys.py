@@ -92,7 +92,7 @@ class Keys:
     Args:
         artifacts: the artifacts store.
         refresh_seconds: see above.
-        tokens: tell whether the keys changed, where a collection is named; None: the keys are read again.
+        tokens: show whether the keys changed, where a collection is named; None: the keys are read again.
     """
 
     def __init__(

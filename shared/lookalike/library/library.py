@@ -86,7 +86,7 @@ class Library:
 
     @cached_property
     def tokens(self) -> ChangeTokens:
-        """Tell whether anything changed in a collection."""
+        """Show whether anything changed in a collection."""
         from lookalike.change_token import ChangeTokens
 
         return ChangeTokens(self.artifacts)

@@ -43,7 +43,7 @@ class Searcher:
         settings: image limits and `refresh_seconds`.
         encoders: the registry of encoders.
         cache: folder for files of an S3 store; not used for a folder store.
-        tokens: tell whether anything changed, shared by all readers of a process; None: its own.
+        tokens: show whether anything changed, shared by all readers of a process; None: its own.
     """
 
     def __init__(

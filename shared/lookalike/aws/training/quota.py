@@ -1,4 +1,4 @@
-"""A quota of SageMaker that is used up, or zero as in a new account: how long to wait, and what to tell.
+"""A quota of SageMaker that is used up, or zero as in a new account: how long to wait, and what to report.
 
 https://docs.aws.amazon.com/servicequotas/latest/userguide/request-quota-increase.html
 """
