@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.booting import boot
 from infra.container_builder import Buildah, Builder, Docker, MissingTool
+from infra.image_table import IMAGES
 from infra.server_check import check_server
 from lookalike.settings import cache_folder
 
@@ -26,41 +27,6 @@ ROOT = Path(__file__).resolve().parents[1]
 MEGABYTE = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One image.
-
-    Attributes:
-        dockerfile: below the repository.
-        arguments: of its build.
-        handlers: the functions that use it.
-        limit_megabytes: that it may add to its base; None: it is only printed.
-    """
-
-    dockerfile: str
-    handlers: tuple[str, ...]
-    limit_megabytes: int | None
-    arguments: Mapping[str, str] = field(default_factory=dict)
-
-
-FUNCTIONS_DOCKERFILE = "lambdas/Dockerfile"
-PIPELINE = ("register", "encode", "publish", "conclude")
-IMAGES: Mapping[str, Image] = {
-    "query": Image(FUNCTIONS_DOCKERFILE, ("lambdas.query.handler.handler",), 600, {"FUNCTIONS": "query"}),
-    "ingest": Image(
-        FUNCTIONS_DOCKERFILE,
-        (
-            "lambdas.ingest.handler.handler",
-            "lambdas.ingest.builder.handler",
-            "lambdas.ingest.reconcile.handler",
-            *(f"lambdas.ingest.training_steps.{step}" for step in PIPELINE),
-        ),
-        600,
-        {"FUNCTIONS": "ingest"},
-    ),
-    "training": Image("sagemaker/Dockerfile", (), None),
-    "server": Image("Dockerfile", (), 600),
-}
 SERVER = "server"
 
 

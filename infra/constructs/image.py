@@ -9,7 +9,7 @@ from aws_cdk import IgnoreMode
 from aws_cdk import aws_ecr_assets as ecr_assets
 
 from infra.config import Architecture
-from infra.container_images import IMAGES
+from infra.image_table import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 ImageName = Literal["query", "ingest", "training"]

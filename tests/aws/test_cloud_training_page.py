@@ -13,7 +13,7 @@ import pytest
 from fixtures.classes import write_classes
 from fixtures.sources import zipped
 
-from infra.container_images import IMAGES
+from infra.image_table import IMAGES
 from infra.training_state_machine import Pipeline, definition
 from lookalike.aws.training import artefact
 from lookalike.aws.training.contract import ROOT_VARIABLE

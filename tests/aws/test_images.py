@@ -14,7 +14,8 @@ import pytest
 from infra.booting import boot
 from infra.constructs.image import CONTEXTS, excludes
 from infra.container_builder import ENTER_SERVER, MissingTool, base_of
-from infra.container_images import IMAGES, SERVER, main
+from infra.container_images import SERVER, main
+from infra.image_table import IMAGES
 from infra.package_index import UV_NAMES, PackageIndex, uv_environment
 
 ROOT = Path(__file__).parents[2]

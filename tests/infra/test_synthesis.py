@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from cfnlint import api as cfnlint
 from cfnlint.config import ManualArgs
 
 from infra.constructs.image import CONTEXTS, ROOT, ImageName
-from infra.container_images import IMAGES
+from infra.image_table import IMAGES
 from tests.aws_emulator.templates import (
     EVERYTHING,
     MORE,
@@ -132,6 +135,24 @@ def _copied(dockerfile: Path) -> list[str]:
     lines = dockerfile.read_text("utf-8").replace("\\\n", " ").splitlines()
     copies = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--from" not in line]
     return [source for copy in copies for source in copy if not source.startswith("--")]
+
+
+def test_cdk_deploy_needs_only_what_it_installs() -> None:
+    """`cdk deploy` in a fresh clone installs the group `infra`, without the library's own requirements."""
+    code = "import sys, infra.app, infra.teardown, infra.cost; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in ran.stdout.split()}
+    lock = (ROOT / "requirements" / "infra.lock").read_text("utf-8")
+    locked = {line.split("==")[0] for line in lock.splitlines() if "==" in line}
+    known = {*(name.replace("-", "_") for name in locked), "lookalike", "setuptools"}
+    homes = packages_distributions()
+    foreign = {
+        name: homes[name]
+        for name in imported & set(homes)
+        if not {each.lower().replace("-", "_") for each in homes[name]} & known
+    }
+    # Other packages import these two only where they are installed.
+    assert set(foreign) <= {"certifi", "backports"}
 
 
 def test_the_cdk_is_spoken_of_in_infra_only() -> None:
