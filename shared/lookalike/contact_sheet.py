@@ -225,7 +225,7 @@ class ContactSheet:
     def _match_tile(self, match: Match) -> Tile:
         detail = f"score {match.score:.3f}"
         if match.confidence is not None:
-            detail += f" · confidence {match.confidence:.0%}"
+            detail += f" · {match.confidence:.0%} {match.likelihood}"
         title = match.item.title or match.item.id
         return Tile(self._stored(match.item.id), title, detail, bar=match.confidence)
 

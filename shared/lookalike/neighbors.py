@@ -11,17 +11,19 @@ from typing import IO
 
 import numpy as np
 
+from lookalike.confidence import Judgement
 from lookalike.errors import InvalidInput
 from lookalike.search.find import Request, find
 from lookalike.search.loader import State
+from lookalike.search.neighborhood import judge, nearest
 from lookalike.search.view import View
 from lookalike.types import score_from_distance
 
 MAX_K = 1_000
 REMEMBERED = 4_096
 
-Label = tuple[str, str | None]
-"""An item's id and its product id."""
+Label = tuple[str, str | None, str | None]
+"""An item's id, its product id and its category."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,26 +117,29 @@ def _write_entries(
 
 def _label(view: View, row: int) -> Label:
     item = view.item_at(row)
-    return item.id, item.product_id
+    return item.id, item.product_id, item.category
 
 
 def _neighbors_of(state: State, row: int, k: int, label: Callable[[int], Label]) -> Neighbors:
-    view = state.view
+    view, model = state.view, state.confidence
+    vector = view.vector_at(row)
     # One more than requested, because the item itself is usually the nearest.
-    found = find(view, view.vector_at(row), Request(k + 1, view.alive))
+    if model is None:
+        found, judgement = find(view, vector, Request(k + 1, view.alive)), None
+    else:
+        found = nearest(view, vector, model, [row], k + 1)
+        judgement = judge(view, found, model, [row])
     near = [
         pair for pair in zip(found.rows.tolist(), found.distances.tolist(), strict=True) if pair[0] != row
     ]
     return Neighbors(
-        *label(row), tuple(_neighbor(state, *label(other), distance) for other, distance in near[:k])
+        *label(row)[:2],
+        tuple(_neighbor(view, label(other), distance, judgement) for other, distance in near[:k]),
     )
 
 
-def _neighbor(state: State, item_id: str, product_id: str | None, distance: float) -> Neighbor:
-    return Neighbor(
-        id=item_id,
-        product_id=product_id,
-        score=score_from_distance(distance, state.view.metric),
-        distance=distance,
-        confidence=state.confidence(distance),
-    )
+def _neighbor(view: View, label: Label, distance: float, judgement: Judgement | None) -> Neighbor:
+    item_id, product_id, category = label
+    score = score_from_distance(distance, view.metric)
+    confidence = judgement.confidence(category, score) if judgement else None
+    return Neighbor(item_id, product_id, score, distance, confidence)

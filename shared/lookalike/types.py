@@ -16,6 +16,9 @@ cosine → 1 − cos(a, b) in [0, 2]; l2 → Euclidean length; l1 → sum of abs
 Engine = Literal["annoy", "exact", "faiss"]
 Precision = Literal["fp32", "int8"]
 Scope = Literal["read", "write"]
+RankBy = Literal["similarity", "confidence"]
+Likelihood = Literal["likely", "maybe", "unlikely"]
+"""Of matches called likely, 95 % are of the query's category; of those called maybe, half."""
 
 METRICS: tuple[Metric, ...] = ("cosine", "l2", "l1")
 ENGINES: tuple[Engine, ...] = ("annoy", "exact", "faiss")
@@ -81,12 +84,21 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One match of a search. A higher `score` is always better; `distance` is the metric's own number."""
+    """One match of a search.
+
+    Attributes:
+        item: what was found.
+        score: higher is better.
+        distance: in units of the metric.
+        confidence: probability that the query is of the item's category, in [0, 1]; None: not known.
+        likelihood: a word for it; None: not known.
+    """
 
     item: Item
     score: float
     distance: float
     confidence: float | None
+    likelihood: Likelihood | None = None
 
 
 def score_from_distance(distance: float, metric: Metric) -> float:

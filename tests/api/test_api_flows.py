@@ -11,8 +11,28 @@ from fixtures.server import add_encoder, eventually, jpeg, running
 
 from lookalike.settings import Settings
 
-RESULT_FIELDS = {"id", "score", "distance", "confidence", "category", "product_id", "metadata", "image_url"}
-ANSWER_FIELDS = {"collection", "encoder", "snapshot", "index_time", "took_ms", "results"}
+RESULT_FIELDS = {
+    "id",
+    "score",
+    "distance",
+    "confidence",
+    "likelihood",
+    "confidence_reason",
+    "category",
+    "product_id",
+    "metadata",
+    "image_url",
+}
+ANSWER_FIELDS = {
+    "collection",
+    "encoder",
+    "snapshot",
+    "index_time",
+    "took_ms",
+    "results",
+    "category_estimate",
+    "confidence_reason",
+}
 
 
 @pytest.fixture(scope="module")

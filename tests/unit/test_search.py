@@ -396,47 +396,178 @@ def test_one_item_with_its_newest_metadata(shelf: Shelf) -> None:
 # Confidence
 
 
+Said = tuple[str, float, float | None]
+"""An item's id, distance and confidence."""
+
+
 @pytest.fixture
-def labelled(shelf: Shelf) -> tuple[Shelf, np.ndarray]:
+def spread_out(tmp_path: Path, tiny_encoder_folder: Path) -> tuple[Shelf, np.ndarray]:
+    """500 items: overlapping categories, one item in ten without, brands across categories, a delta."""
+    shelf = Shelf.create(Store(str(tmp_path / "store")), tmp_path / "work", tiny_encoder_folder)
+    rng = np.random.default_rng(3)
     centres = unit_vectors(8, D, seed=3)
-    noise = np.random.default_rng(4).standard_normal((400, D)).astype(np.float32) * 0.3
-    vectors = centres[np.arange(400) % 8] + noise
+    kinds = rng.integers(0, 8, 500)
+    vectors = centres[kinds] + rng.standard_normal((500, D)).astype(np.float32) * 0.28
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    shelf.put([f"c{number % 8}/{number:03}" for number in range(400)], vectors)
+    ids = [f"c{kind}/{number:03}" if number % 10 else f"{number:03}" for number, kind in enumerate(kinds)]
+    shelf.put(ids[:450], vectors[:450])
+    shelf.describe({id_: {"brand": f"brand {number % 7}"} for number, id_ in enumerate(ids)})
+    shelf.build()
+    shelf.put(ids[450:], vectors[450:])
+    shelf.remove(ids[3:6])
     return shelf, vectors
 
 
-def test_confidence_grows_with_the_score_and_can_be_demanded(
-    labelled: tuple[Shelf, np.ndarray], monkeypatch: pytest.MonkeyPatch
+def everything(searcher: Searcher, vector: Vector) -> list[Said]:
+    """Every item, nearest first."""
+    matches = searcher.search(by_vector(vector, limit=1_000)).matches
+    return [(match.item.id, match.distance, match.confidence) for match in matches]
+
+
+def by_confidence(said: list[Said]) -> list[Said]:
+    return sorted(said, key=lambda one: (-(-1 if one[2] is None else one[2]), one[1]))
+
+
+def firsts(said: list[Said], value: Callable[[str], str]) -> list[Said]:
+    """The first of each value."""
+    best: dict[str, Said] = {}
+    for one in said:
+        best.setdefault(value(one[0]), one)
+    return list(best.values())
+
+
+def test_confidence_comes_with_every_match_and_does_not_depend_on_how_it_was_found(
+    spread_out: tuple[Shelf, np.ndarray],
 ) -> None:
-    shelf, vectors = labelled
-    shelf.build()
-    shelf.put(["c0/new"], vectors[:1])
+    shelf, vectors = spread_out
     searcher = shelf.searcher()
-    everything = searcher.search(by_vector(vectors[0], limit=1_000)).matches
-    confidences = [match.confidence for match in everything]
-    assert all(value is not None and 0 < value < 1 for value in confidences)
-    assert confidences == sorted(confidences, reverse=True)  # type: ignore[type-var]
-    least = sorted(set(confidences))[len(set(confidences)) // 2]  # type: ignore[type-var]
-    expected = [match.item.id for match in everything if (match.confidence or 0) >= (least or 1)]
-    assert 2 < len(expected) < 400
-    for floats in (finding.EXACT_FLOATS, 0):
-        monkeypatch.setattr(finding, "EXACT_FLOATS", floats)
-        monkeypatch.setattr(finding, "EXACT_FACTOR", 1)
-        for limit, offset in ((1_000, 0), (5, 0), (5, len(expected) - 2)):
-            query = by_vector(vectors[0], limit=limit, offset=offset, min_confidence=least)
-            assert found(searcher.search(query)) == expected[offset : offset + limit]
+    for vector in vectors[:20]:
+        said = everything(searcher, vector)
+        assert len(said) == 497
+        known = {id_: confidence for id_, _, confidence in said}
+        assert all((value is None) == ("/" not in id_) for id_, value in known.items())
+        assert all(0 < value < 1 for value in known.values() if value is not None)
+        for kind in range(8):  # within a category, never higher for a larger distance
+            own = [value for id_, value in known.items() if id_.startswith(f"c{kind}/")]
+            assert own == sorted(own, reverse=True)  # type: ignore[type-var]
+        for options in (
+            {"limit": 3},
+            {"limit": 5, "offset": 100},
+            {"limit": 8, "group_by": "category"},
+            {"filter": parse_filter({"brand": "brand 2"})},
+            {"rank_by": "confidence", "limit": 60},
+            {"min_confidence": 0.3, "limit": 60},
+        ):
+            matches = searcher.search(by_vector(vector, **options)).matches
+            assert [(m.item.id, m.confidence) for m in matches] == [
+                (m.item.id, known[m.item.id]) for m in matches
+            ]
 
 
-def test_confidence_is_absent_where_labels_do_not_say(shelf: Shelf) -> None:
+@pytest.mark.parametrize("floats", [finding.EXACT_FLOATS, 0])
+def test_ranking_and_the_least_confidence_are_exact(
+    spread_out: tuple[Shelf, np.ndarray], floats: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, vectors = spread_out
+    searcher = shelf.searcher()
+    monkeypatch.setattr(finding, "EXACT_FLOATS", floats)
+    monkeypatch.setattr(finding, "EXACT_FACTOR", 1)
+    brands = {
+        item.id: str(item.attributes["brand"]) for item in map(searcher.item, shelf_ids(searcher, vectors))
+    }
+    for turn, vector in enumerate(vectors[:12]):
+        said = everything(searcher, vector)
+        one_brand = [one for one in said if brands[one[0]] == "brand 2"]
+        least = float(np.quantile([one[2] for one in said if one[2] is not None], (0.5, 0.8, 0.97)[turn % 3]))
+
+        def sure(some: list[Said], least: float = least) -> list[Said]:
+            return [one for one in some if one[2] is not None and one[2] >= least]
+
+        for expected, options in (
+            (sure(said), {"min_confidence": least}),
+            (sure(one_brand), {"min_confidence": least, "filter": parse_filter({"brand": "brand 2"})}),
+            (firsts(sure(said), brands.__getitem__), {"min_confidence": least, "group_by": "brand"}),
+            (by_confidence(said), {"rank_by": "confidence"}),
+            (
+                by_confidence(one_brand),
+                {"rank_by": "confidence", "filter": parse_filter({"brand": "brand 2"})},
+            ),
+            (firsts(by_confidence(said), brands.__getitem__), {"rank_by": "confidence", "group_by": "brand"}),
+            (by_confidence(sure(said)), {"rank_by": "confidence", "min_confidence": least}),
+        ):
+            for limit, offset in ((1_000, 0), (5, 0), (5, max(0, len(expected) - 2)), (7, 40)):
+                result = searcher.search(by_vector(vector, limit=limit, offset=offset, **options))
+                assert found(result) == [one[0] for one in expected[offset : offset + limit]]
+
+
+def shelf_ids(searcher: Searcher, vectors: np.ndarray) -> list[str]:
+    return [one[0] for one in everything(searcher, vectors[0])]
+
+
+def test_the_least_confidence_may_be_a_word(spread_out: tuple[Shelf, np.ndarray]) -> None:
+    shelf, vectors = spread_out
+    searcher = shelf.searcher()
+    matches = searcher.search(by_vector(vectors[0], limit=1_000)).matches
+    counts = []
+    for word, allowed in (("likely", {"likely"}), ("maybe", {"likely", "maybe"})):
+        asked = searcher.search(by_vector(vectors[0], limit=1_000, min_confidence=word))
+        assert found(asked) == [match.item.id for match in matches if match.likelihood in allowed]
+        counts.append(len(asked.matches))
+    assert 0 < counts[0] <= counts[1] < 400
+    with pytest.raises(InvalidInput, match="likely, maybe, unlikely"):
+        by_vector(vectors[0], min_confidence="sure")
+    with pytest.raises(InvalidInput, match="similarity or confidence"):
+        by_vector(vectors[0], rank_by="colour")
+
+
+def test_an_item_says_nothing_about_itself(spread_out: tuple[Shelf, np.ndarray]) -> None:
+    """Neither its own category, which would make it sure, nor its presence among the matches counts."""
+    shelf, _ = spread_out
+    searcher = shelf.searcher()
+    item_id = "c1/015"
+    without = searcher.search(by_id(item_id, limit=20))
+    with_self = searcher.search(by_id(item_id, limit=21, include_self=True))
+    assert found(with_self)[0] == item_id
+    assert [m.confidence for m in with_self.matches[1:]] == [m.confidence for m in without.matches]
+    assert with_self.category_estimate == without.category_estimate
+
+
+def test_what_the_query_is(shelf: Shelf) -> None:
+    centres = unit_vectors(8, D, seed=3)
+    vectors = centres[np.arange(400) % 8] + unit_vectors(400, D, seed=5) * np.float32(0.5)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    shelf.put([f"c{number % 8}/{number:03}" for number in range(400)], vectors)
+    shelf.build()
+    searcher = shelf.searcher()
+    estimate = searcher.search(by_vector(centres[4])).category_estimate
+    assert estimate[0].category == "c4"
+    assert estimate[0].probability > 0.9
+    assert len(estimate) <= 5
+    # At a right angle to the centre of every category.
+    odd = np.linalg.svd(centres)[2][-1].astype(np.float32)
+    result = searcher.search(by_vector(odd))
+    usual = searcher.search(by_vector(vectors[0]))
+    assert result.matches[0].score < usual.matches[-1].score
+    assert result.category_estimate[0].category is None
+
+
+def test_confidence_is_absent_where_labels_do_not_say_with_the_reason(shelf: Shelf) -> None:
     shelf.put([f"{number:03}" for number in range(100)], unit_vectors(100, D))
     searcher = shelf.searcher()
-    assert searcher.search(by_id("000")).matches[0].confidence is None
+    result = searcher.search(by_id("000"))
+    assert result.matches[0].confidence is None
+    assert result.reason(result.matches[0]) == result.confidence_reason
+    assert "no index yet" in str(result.confidence_reason)
     shelf.build()
     searcher.refresh(force=True)
-    assert searcher.search(by_id("000")).matches[0].confidence is None
-    with pytest.raises(InvalidInput, match="no calibrated confidence"):
+    result = searcher.search(by_id("000"))
+    assert result.matches[0].confidence is None
+    assert result.category_estimate == ()
+    assert "only 0 of 100 items have a category" in str(result.confidence_reason)
+    with pytest.raises(InvalidInput, match="min_confidence is not available: only 0 of 100"):
         searcher.search(by_id("000", min_confidence=0.5))
+    with pytest.raises(InvalidInput, match="rank_by: confidence is not available"):
+        searcher.search(by_id("000", rank_by="confidence"))
 
 
 # Keeping up

@@ -20,6 +20,7 @@ import pytest
 from fixtures.shelf import NAME, Shelf, build_for_ever, unit_vectors
 
 from lookalike.collection_config import Collections
+from lookalike.confidence import NEAREST
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, SnapshotNotFound
 from lookalike.snapshots import (
     SnapshotManifest,
@@ -198,21 +199,22 @@ def test_confidence_is_calibrated_from_labels(tmp_path: Path) -> None:
     shelf.put([f"c{number % 8}/{number:03}.jpg" for number in range(400)], vectors)
     manifest = shelf.build()
     assert manifest.labels.classes == 8
-    assert manifest.calibration is not None
-    assert manifest.calibration(0.95) > manifest.calibration(0.1)
-    assert SnapshotManifest.parse(manifest.dump()).calibration == manifest.calibration
+    assert manifest.confidence is not None
+    judgement = manifest.confidence.judge([0.9] * 30, ["c0"] * 28 + ["c1"] * 2)
+    assert judgement.confidence("c0", 0.9) > judgement.confidence("c1", 0.9)  # type: ignore[operator]
+    assert SnapshotManifest.parse(manifest.dump()).confidence == manifest.confidence
 
 
 def test_confidence_is_learned_from_items_that_metadata_holds_out(tmp_path: Path) -> None:
     shelf = Shelf.create(Store(str(tmp_path / "store")), tmp_path / "work", "named-0123456789ab")
     names = [f"c{number % 4}/{number:03}.jpg" for number in range(200)]
     shelf.put(names, unit_vectors(200, 16))
-    everyone = shelf.build().calibration
+    everyone = shelf.build().confidence
     shelf.describe({name: {"split": "val" if row < 60 else "train"} for row, name in enumerate(names)})
-    held_out = shelf.build().calibration
+    held_out = shelf.build().confidence
     assert everyone is not None
     assert held_out is not None
-    assert (everyone.pairs, held_out.pairs) == (200 * 10, 60 * 10)
+    assert (everyone.pairs, held_out.pairs) == (200 * NEAREST, 60 * NEAREST)
 
 
 # What a reader refuses

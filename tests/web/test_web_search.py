@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import numpy as np
@@ -42,7 +43,10 @@ def test_a_dropped_image_is_its_own_best_match(opened, server):
     page = opened()
     drop(page, server.pictures["shoes/007.jpg"])
     assert ids(page)[0] == "shoes/007.jpg"
-    assert page.locator(".card").first.locator(".facts").inner_text().startswith("100 %")
+    facts = page.locator(".card").first.locator(".facts").inner_text().split("\n")
+    assert re.fullmatch(r"9\d % likely", facts[0])
+    assert facts[1] == "1.000"
+    assert re.fullmatch(r"Your image: shoes 9\d %", page.locator(".estimate").inner_text())
     assert "result" in page.locator(".summary").inner_text()
 
 
@@ -197,6 +201,19 @@ def test_minimum_confidence_removes_results_and_updates_the_summary(opened):
     least = float(page.evaluate("new URLSearchParams(location.hash.split('?')[1]).get('min')"))
     assert all(share >= round(least * 100) - 1 for share in shares)
     assert page.locator(".summary").inner_text() != before
+
+
+def test_the_likely_category_first(opened):
+    page = opened("search?collection=shop&id=shoes%2F007.jpg")
+    found(page)
+    page.get_by_label("First").select_option("confidence")
+    until(page, "location.hash.includes('rank=confidence')")
+    page.locator(".grid:not([aria-busy])").wait_for()
+    shares = [int(text.split()[0]) for text in page.locator(".confidence").all_text_contents()]
+    assert shares == sorted(shares, reverse=True)
+    page.reload()
+    found(page)
+    assert page.get_by_label("First").input_value() == "confidence"
 
 
 def test_one_result_per_product(opened):

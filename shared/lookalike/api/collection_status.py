@@ -97,7 +97,7 @@ def _status(library: Library, collection: str) -> CollectionStatusResponse:
         snapshot=manifest.id if manifest else None,
         snapshot_at=manifest.created_at if manifest else None,
         last_ingested_at=_last_ingested_at(state),
-        calibrated=state.calibration is not None,
+        calibrated=state.confidence is not None,
     )
 
 

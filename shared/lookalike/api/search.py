@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Self
+import math
+from typing import Annotated, Any, Self, get_args
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from lookalike.api.context import base_url, context_of, image_url
 from lookalike.api.http import models
@@ -20,13 +29,14 @@ from lookalike.errors import BodyTooLarge
 from lookalike.filters import parse_filter
 from lookalike.layout import MAX_KEY_BYTES
 from lookalike.search.query import Query, QueryPart, SearchResult
-from lookalike.types import Attribute
+from lookalike.types import Attribute, Likelihood, RankBy
 
 router = APIRouter(tags=["search"])
 MAX_LIMIT = 100
 MAX_OFFSET = 10_000
 MAX_PARTS = 8
 MAX_TEXT_CHARACTERS = 1_000
+WORDS = get_args(Likelihood)
 SUBJECTS = ("image", "id", "text", "query")
 JSON_FORM_FIELDS = frozenset({"filter", "query"})
 TOO_LARGE = (
@@ -51,6 +61,34 @@ Image = Annotated[
     bytes,
     BeforeValidator(_image_bytes),
     WithJsonSchema({"type": "string", "minLength": 1}),
+]
+
+
+def _confidence(given: object) -> object:
+    """A number from 0 to 1, or a word for one. A URL carries the number as text."""
+    if given is None or given in WORDS:
+        return given
+    try:
+        number = math.nan if isinstance(given, bool) else float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"neither a number from 0 to 1 nor {', '.join(WORDS)}")
+    return number
+
+
+Confidence = Annotated[
+    float | Likelihood | None,
+    PlainValidator(_confidence),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"type": "string", "enum": list(WORDS)},
+                {"type": "null"},
+            ]
+        }
+    ),
 ]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), WHOLE]
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), WHOLE]
@@ -84,8 +122,16 @@ class SearchOptions(RequestBody):
         description="Conditions on an item's fields, all of which must hold. `any` and `not` nest them.",
         examples=[{"category": "shoes", "price": {"gte": 10, "lt": 50}, "brand": {"in": ["a", "b"]}}],
     )
-    min_confidence: float | None = Field(
-        None, ge=0, le=1, description="Needs a collection with labels.", examples=[0.5]
+    min_confidence: Confidence = Field(
+        None,
+        description="Least confidence of a match: a number, or the word for it. Needs a collection with "
+        "categories; see `confidence_reason`.",
+        examples=[0.5, "likely"],
+    )
+    rank_by: RankBy = Field(
+        "similarity",
+        description="What puts a match first. `confidence` finds more of the query's category; near-copies "
+        "may come later.",
     )
     group_by: str | None = Field(
         None,
@@ -104,6 +150,7 @@ class SearchOptions(RequestBody):
             offset=self.offset,
             filter=None if self.filter is None else parse_filter(self.filter),
             min_confidence=self.min_confidence,
+            rank_by=self.rank_by,
             group_by=self.group_by,
             include_self=self.include_self,
         )
@@ -161,12 +208,23 @@ class MatchResponse(ResponseBody):
     score: float
     distance: float
     confidence: float | None = Field(
-        description="Calibrated probability of the same class; null if the collection has no labels."
+        description="Probability that the query is of this item's category; null where it is not known."
     )
+    likelihood: Likelihood | None = Field(
+        description="A word for the confidence: of likely matches 95 % are right, of maybe half."
+    )
+    confidence_reason: str | None = Field(description="Why there is no confidence.")
     category: str | None
     product_id: str | None
     metadata: dict[str, Attribute]
     image_url: str
+
+
+class CategoryEstimateResponse(ResponseBody):
+    """How probable it is that the query is of a category; null stands for none that the collection has."""
+
+    category: str | None
+    probability: float
 
 
 class SearchResponse(ResponseBody):
@@ -185,12 +243,19 @@ class SearchResponse(ResponseBody):
                     "score": 0.93,
                     "distance": 0.07,
                     "confidence": 0.97,
+                    "likelihood": "likely",
+                    "confidence_reason": None,
                     "category": "shoes",
                     "product_id": "sku-17",
                     "metadata": {"title": "Red trainer", "price": 39.9},
                     "image_url": f"{models.EXAMPLE_SERVER}/collections/fashion/images/shoes/0001.jpg",
                 }
             ],
+            "category_estimate": [
+                {"category": "shoes", "probability": 0.96},
+                {"category": None, "probability": 0.01},
+            ],
+            "confidence_reason": None,
         }
     )
 
@@ -200,6 +265,10 @@ class SearchResponse(ResponseBody):
     index_time: str | None
     took_ms: float
     results: list[MatchResponse]
+    category_estimate: list[CategoryEstimateResponse] = Field(
+        description="The query's most probable categories, most probable first; empty where not known."
+    )
+    confidence_reason: str | None = Field(description="Why no match has a confidence.")
 
     @classmethod
     def of(cls, result: SearchResult, base: str) -> SearchResponse:
@@ -216,6 +285,8 @@ class SearchResponse(ResponseBody):
                     score=match.score,
                     distance=match.distance,
                     confidence=match.confidence,
+                    likelihood=match.likelihood,
+                    confidence_reason=result.reason(match),
                     category=match.item.category,
                     product_id=match.item.product_id,
                     metadata=match.item.metadata,
@@ -223,6 +294,11 @@ class SearchResponse(ResponseBody):
                 )
                 for match in result.matches
             ],
+            category_estimate=[
+                CategoryEstimateResponse(category=one.category, probability=one.probability)
+                for one in result.category_estimate
+            ],
+            confidence_reason=result.confidence_reason,
         )
 
 

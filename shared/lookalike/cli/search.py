@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 from lookalike.layout import image_key
+from lookalike.types import RankBy
 
 if TYPE_CHECKING:
     from lookalike.cli.console import Console
     from lookalike.filters import Filter
     from lookalike.search import SearchResult
     from lookalike.storage import Store
-    from lookalike.types import Match
+    from lookalike.types import Likelihood, Match
 
 
 def search(
@@ -29,8 +30,12 @@ def search(
         str | None, typer.Option("--filter", metavar="JSON", help="Conditions on the items' fields.")
     ] = None,
     min_confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Minimum confidence of a match.")
+        str | None,
+        typer.Option(metavar="NUMBER|WORD", help="Least confidence of a match: 0 to 1, likely or maybe."),
     ] = None,
+    rank_by: Annotated[
+        RankBy, typer.Option(help="What puts a match first; confidence finds more of the same category.")
+    ] = "similarity",
     group_by: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Only the best match of each value.")
     ] = None,
@@ -54,7 +59,8 @@ def search(
         limit=limit,
         offset=offset,
         filter=_parsed(conditions),
-        min_confidence=min_confidence,
+        min_confidence=_least(min_confidence),
+        rank_by=rank_by,
         group_by=group_by,
         include_self=include_self,
     )
@@ -87,6 +93,14 @@ def _parsed(conditions: str | None) -> Filter | None:
     return parse_filter(value)
 
 
+def _least(text: str | None) -> float | Likelihood | None:
+    """A number, or the word as it is; the query checks both."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return cast("Likelihood", text)
+
+
 def _document(result: SearchResult, images: Store, url_seconds: int) -> dict[str, Any]:
     """The HTTP API's response, except that `image_url` is a file URL or a presigned URL."""
 
@@ -107,6 +121,8 @@ def _document(result: SearchResult, images: Store, url_seconds: int) -> dict[str
                 "score": match.score,
                 "distance": match.distance,
                 "confidence": match.confidence,
+                "likelihood": match.likelihood,
+                "confidence_reason": result.reason(match),
                 "category": match.item.category,
                 "product_id": match.item.product_id,
                 "metadata": _metadata(match),
@@ -114,6 +130,10 @@ def _document(result: SearchResult, images: Store, url_seconds: int) -> dict[str
             }
             for match in result.matches
         ],
+        "category_estimate": [
+            {"category": one.category, "probability": one.probability} for one in result.category_estimate
+        ],
+        "confidence_reason": result.confidence_reason,
     }
 
 
@@ -129,6 +149,7 @@ def _print(console: Console, result: SearchResult) -> None:
             "id": "left",
             "score": "right",
             "confidence": "right",
+            "": "left",
             "category": "left",
             "title": "left",
         },
@@ -138,11 +159,18 @@ def _print(console: Console, result: SearchResult) -> None:
                 match.item.id,
                 f"{match.score:.4f}",
                 None if match.confidence is None else f"{match.confidence:.0%}",
+                match.likelihood,
                 match.item.category,
                 match.item.title,
             )
             for number, match in enumerate(result.matches, start=1)
         ],
     )
+    if result.category_estimate:
+        first = result.category_estimate[0]
+        name = first.category or "no category of this collection"
+        console.say(f"Most probably: {name} ({first.probability:.0%})")
+    elif result.confidence_reason:
+        console.note(f"No confidence: {result.confidence_reason}")
     snapshot = result.snapshot or "no snapshot yet"
     console.say(f"{len(result.matches)} matches in {result.took_ms:.0f} ms ({result.encoder}, {snapshot})")

@@ -72,7 +72,7 @@ def summary(manifest: SnapshotManifest) -> dict[str, Any]:
         "parameters": dict(index.parameters) if index else {},
         "recall": measured.get("recall"),
         "latency_ms": measured.get("latency_ms"),
-        "calibrated": manifest.calibration is not None,
+        "calibrated": manifest.confidence is not None,
         "encoder": manifest.encoder_id,
         "created_at": manifest.created_at,
     }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A5195", "#8C6D00", "#56B4E9", "#444444")
 SAME, DIFFERENT = "#0072B2", "#D55E00"
 LONGEST_NAME = 26
+FEWEST_PAIRS = 20
+"""Pairs of a bin of the calibration plot; fewer say nothing about its share of correct ones."""
 CONFUSED_CATEGORIES = 16
 MAP_CATEGORIES = 12
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -154,11 +156,10 @@ def _reliability(report: EvaluationReport) -> Figure:
     for encoder, colour in _coloured(report.encoders):
         if encoder.reliability is None:
             continue
-        bins = encoder.reliability.bins
-        most = max(bin_.pairs for bin_ in bins)
+        bins = [bin_ for bin_ in encoder.reliability.bins if bin_.pairs >= FEWEST_PAIRS]
+        most = max((bin_.pairs for bin_ in bins), default=1)
         x, y = [bin_.confidence for bin_ in bins], [bin_.right for bin_ in bins]
-        firm = [bin_ for bin_ in bins if bin_.pairs >= most / 50]  # too few pairs for a line
-        axes.plot([b.confidence for b in firm], [b.right for b in firm], color=colour, alpha=0.8)
+        axes.plot(x, y, color=colour, alpha=0.8)
         sizes = [20 + 160 * bin_.pairs / most for bin_ in bins]
         error = encoder.reliability.expected_calibration_error
         axes.scatter(x, y, s=sizes, color=colour, label=f"{short(encoder.name, 36)}: error {error:.3f}")

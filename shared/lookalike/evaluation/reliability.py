@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.confidence import ERROR_BINS, NEIGHBOURS, Pairs, expected_calibration_error, learn
-from lookalike.evaluation.queries_and_gallery import QueriesAndGallery, Rows
+from lookalike.confidence import (
+    ERROR_BINS,
+    NEAREST,
+    NEIGHBORS,
+    Neighborhood,
+    expected_calibration_error,
+    learn,
+    nearest_confidences,
+)
+from lookalike.evaluation.queries_and_gallery import QueriesAndGallery
 from lookalike.evaluation.report import Reliability, ReliabilityBin
 from lookalike.evaluation.retrieval import best
 
-RANDOM_PAIRS = 1_000
 FOLDS = 10
 
 
@@ -22,48 +29,46 @@ def judge_confidence(sides: QueriesAndGallery, *, seed: int = 0) -> Reliability 
     Returns:
         None if there are too few labels; see `lookalike.confidence.learn`.
     """
-    pairs = nearest_pairs(sides)
-    chance = _unrelated(sides, np.random.default_rng(seed))
-    fold = (np.random.default_rng(seed).permutation(len(sides.queries)) % FOLDS)[pairs.queries]
-    confidence = np.empty(len(pairs.scores))
+    found = neighborhoods(sides)
+    fold = np.random.default_rng(seed).permutation(len(found)) % FOLDS
+    said: list[NDArray[np.float64]] = [np.empty(0)] * len(found)
     for number in np.unique(fold):
-        others = fold != number
-        learned = learn(Pairs(pairs.scores[others], pairs.same[others], pairs.queries[others]), chance)
-        if learned is None:
+        model = learn([found[row] for row in np.flatnonzero(fold != number)], len(sides.classes))
+        if model is None:
             return None
-        confidence[~others] = learned.many(pairs.scores[~others])
+        for row in np.flatnonzero(fold == number):
+            said[row] = nearest_confidences(model, found[row])
+    confidence = np.concatenate([np.empty(0), *said])
     if not len(confidence):
         return None
-    first = np.append(True, np.diff(pairs.queries) != 0)
+    same = np.concatenate([one.categories[:NEAREST] == one.own for one in found])
+    counts = np.array([len(one) for one in said])
+    first = (np.cumsum(counts) - counts)[counts > 0]
     return Reliability(
-        expected_calibration_error=round(expected_calibration_error(confidence, pairs.same), 6),
-        nearest_error=round(expected_calibration_error(confidence[first], pairs.same[first]), 6),
-        separation=_separation(confidence, pairs.same),
-        pairs=len(pairs.scores),
-        bins=_bins(confidence, pairs.same),
+        expected_calibration_error=round(expected_calibration_error(confidence, same), 6),
+        nearest_error=round(expected_calibration_error(confidence[first], same[first]), 6),
+        separation=_separation(confidence, same),
+        pairs=len(confidence),
+        bins=_bins(confidence, same),
     )
 
 
-def nearest_pairs(sides: QueriesAndGallery, rows: Rows | None = None) -> Pairs:
-    """Each query with its ten nearest gallery images, best first."""
-    scores, same, queries = [np.empty(0)], [np.empty(0, bool)], [np.empty(0, np.int64)]
-    for block, similar in sides.blocks(rows):
-        columns, found = best(similar, min(NEIGHBOURS, similar.shape[1]))
-        compared = np.isfinite(found)
-        right = sides.gallery_classes[columns] == sides.query_classes[block][:, None]
-        scores.append(found[compared].astype(np.float64))
-        same.append(right[compared])
-        queries.append(np.broadcast_to(block[:, None], found.shape)[compared])
-    return Pairs(np.concatenate(scores), np.concatenate(same), np.concatenate(queries))
-
-
-def _unrelated(sides: QueriesAndGallery, rng: np.random.Generator) -> tuple[float, float]:
-    """Median score of random query/gallery pairs, and how often their classes match."""
-    left = rng.integers(0, len(sides.queries), RANDOM_PAIRS)
-    right = rng.integers(0, len(sides.gallery), RANDOM_PAIRS)
-    scores = np.einsum("ij,ij->i", sides.queries[left], sides.gallery[right])
-    same = sides.query_classes[left] == sides.gallery_classes[right]
-    return float(np.median(scores)), (int(same.sum()) + 1) / (RANDOM_PAIRS + 2)
+def neighborhoods(sides: QueriesAndGallery) -> list[Neighborhood]:
+    """Each query with its nearest gallery images; without those of categories that the gallery lacks."""
+    found = []
+    known = np.unique(sides.gallery_classes)
+    for block, similar in sides.blocks():
+        columns, scores = best(similar, min(NEIGHBORS, similar.shape[1]))
+        for row, near, score in zip(block.tolist(), columns, scores, strict=True):
+            compared = np.isfinite(score)
+            own = int(sides.query_classes[row])
+            if compared.any() and own in known:
+                found.append(
+                    Neighborhood(
+                        score[compared].astype(np.float64), sides.gallery_classes[near[compared]], own
+                    )
+                )
+    return found
 
 
 def _separation(confidence: NDArray[np.float64], same: NDArray[np.bool_]) -> float:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookalike.sources.indexing import IndexReport
     from lookalike.training_jobs.records import Publish
     from lookalike.training_jobs.workflow import Outcome
-    from lookalike.types import Item
+    from lookalike.types import Item, Likelihood, RankBy
 
 
 class Collection:
@@ -45,7 +45,7 @@ class Collection:
 
     # Finding
 
-    def search(
+    def search(  # noqa: PLR0913  # all but the image by name and with defaults
         self,
         image: str | Path | bytes | None = None,
         *,
@@ -53,7 +53,8 @@ class Collection:
         k: int = 10,
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
-        min_confidence: float | None = None,
+        min_confidence: float | Likelihood | None = None,
+        rank_by: RankBy = "similarity",
         group_by: str | None = None,
         include_self: bool = False,
     ) -> SearchResult:
@@ -65,7 +66,8 @@ class Collection:
             k: how many matches; fewer come back only when no more exist.
             offset: how many of the best matches to skip.
             filter: conditions on the items' fields, such as `{"category": "shoes", "price": {"lt": 50}}`.
-            min_confidence: leave out matches below it; 0 to 1.
+            min_confidence: leave out matches below it; 0 to 1, or "likely" or "maybe".
+            rank_by: "confidence" puts matches of the query's probable category first.
             group_by: return only the best match of each value of this field.
             include_self: with `id`, keep that item among the matches.
 
@@ -93,6 +95,7 @@ class Collection:
             offset=offset,
             filter=None if filter is None else parse_filter(filter),
             min_confidence=min_confidence,
+            rank_by=rank_by,
             group_by=group_by,
             include_self=include_self,
         )

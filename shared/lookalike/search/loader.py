@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.collection_config import CollectionConfig, Collections
-from lookalike.confidence import Calibration
+from lookalike.confidence import ConfidenceModel
 from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import Incompatible, LookalikeError, ObjectNotFound, SnapshotNotFound
 from lookalike.search.delta import DeltaRows
@@ -24,7 +24,6 @@ from lookalike.snapshots import (
 )
 from lookalike.storage import Store
 from lookalike.timing import span
-from lookalike.types import score_from_distance
 
 logger = logging.getLogger(__name__)
 
@@ -93,14 +92,16 @@ class State:
         return self.view.snapshot
 
     @property
-    def calibration(self) -> Calibration | None:
-        """The snapshot's calibration: score → confidence."""
-        return self.view.snapshot.manifest.calibration if self.view.snapshot else None
+    def confidence(self) -> ConfidenceModel | None:
+        """How probable a match is of the query's category; None: not known."""
+        return self.view.snapshot.manifest.confidence if self.view.snapshot else None
 
-    def confidence(self, distance: float) -> float | None:
-        """Calibrated probability that a match at `distance` has the same class; None: not calibrated."""
-        calibration = self.calibration
-        return calibration(score_from_distance(distance, self.view.metric)) if calibration else None
+    @property
+    def confidence_reason(self) -> str | None:
+        """Why matches have no confidence; None: they have one."""
+        if self.view.snapshot is None:
+            return "there is no index yet; confidence is learned when one is built"
+        return self.view.snapshot.manifest.confidence_reason
 
 
 class Loader:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
+from lookalike.confidence import CategoryEstimate
 from lookalike.errors import InvalidInput
+from lookalike.types import Likelihood, RankBy
 
 if TYPE_CHECKING:
     from lookalike.filters import Filter
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 QueryKind = Literal["image", "id", "vector", "text"]
 
+RANKS = get_args(RankBy)
+WORDS = get_args(Likelihood)
 VALUE_TYPES: dict[str, tuple[type, ...]] = {"image": (bytes,), "id": (str,), "text": (str,)}
 
 
@@ -57,7 +61,9 @@ class Query:
         limit: number of matches, at least 1; fewer are returned only if no more exist.
         offset: number of best matches to skip.
         filter: condition on the items (`lookalike.filters.parse_filter`).
-        min_confidence: drop matches below it; 0 to 1. Needs a calibrated snapshot.
+        min_confidence: drop matches below it; 0 to 1, or the word for it. Needs a snapshot with confidence.
+        rank_by: what puts a match first. "confidence" finds more of the query's category; near-copies may
+            come later. Needs a snapshot with confidence.
         group_by: return only the best match of each value of this field. Each item without a value is its
             own group.
         include_self: keep the items that the query names by id.
@@ -67,7 +73,8 @@ class Query:
     limit: int = 10
     offset: int = 0
     filter: Filter | None = None
-    min_confidence: float | None = None
+    min_confidence: float | Likelihood | None = None
+    rank_by: RankBy = "similarity"
     group_by: str | None = None
     include_self: bool = False
 
@@ -78,9 +85,13 @@ class Query:
             raise InvalidInput("limit is out of range", got=self.limit, expected="1 or more")
         if self.offset < 0:
             raise InvalidInput("offset is out of range", got=self.offset, expected="0 or more")
-        if self.min_confidence is not None and not 0 <= self.min_confidence <= 1:
+        if self.rank_by not in RANKS:
+            raise InvalidInput("invalid rank_by", got=self.rank_by, expected=" or ".join(RANKS))
+        if self.min_confidence is not None and not _is_confidence(self.min_confidence):
             raise InvalidInput(
-                "min_confidence is out of range", got=self.min_confidence, expected="a number from 0 to 1"
+                "min_confidence is out of range",
+                got=self.min_confidence,
+                expected=f"a number from 0 to 1, or {', '.join(WORDS)}",
             )
 
     @property
@@ -89,10 +100,9 @@ class Query:
         return self.offset + self.limit
 
     @property
-    def own_ids(self) -> frozenset[str]:
-        """Ids of query items, which must not be among the matches."""
-        if self.include_self:
-            return frozenset()
+    def named_ids(self) -> frozenset[str]:
+        """Ids of the items that the query names. They say nothing about it, and are not among its matches
+        without `include_self`."""
         return frozenset(str(part.value) for part in self.parts if part.kind == "id")
 
 
@@ -108,6 +118,9 @@ class SearchResult:
             were searched too.
         took_ms: milliseconds, including encoding.
         matches: best first; equal distances are ordered by id.
+        category_estimate: the most probable categories of the query, and None for none that the collection
+            has; most probable first. Empty without confidence.
+        confidence_reason: why matches have no confidence; None: those with a category have one.
     """
 
     collection: str
@@ -116,6 +129,18 @@ class SearchResult:
     index_time: str | None
     took_ms: float
     matches: tuple[Match, ...]
+    category_estimate: tuple[CategoryEstimate, ...] = ()
+    confidence_reason: str | None = None
+
+    def reason(self, match: Match) -> str | None:
+        """Why a match has no confidence; None: it has one."""
+        if match.confidence is not None:
+            return None
+        return self.confidence_reason or "the item has no category"
+
+
+def _is_confidence(value: object) -> bool:
+    return value in WORDS if isinstance(value, str) else isinstance(value, int | float) and 0 <= value <= 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,26 +5,31 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lookalike.change_token import ChangeTokens, Sighting
+from lookalike.confidence import Judgement
 from lookalike.encoders import Encoders
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.images import ImageLimits
 from lookalike.layout import normalise
 from lookalike.search.find import Found, Request, find
+from lookalike.search.find_by_confidence import find_by_confidence
 from lookalike.search.loader import Loader, State
+from lookalike.search.neighborhood import judge, nearest
 from lookalike.search.query import Query, SearcherStatus, SearchResult
 from lookalike.search.target import row_or_raise, target_vector
+from lookalike.search.view import View
 from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.timing import span
-from lookalike.types import Item, Match, score_from_distance
+from lookalike.types import Item, Match, Vector, score_from_distance
 
 logger = logging.getLogger(__name__)
 
+ESTIMATES = 5
+"""Categories in the answer to a query."""
 PATIENCE_SECONDS = 1.0
 """How long the first search after a pause waits for changes before it uses the current state."""
 
@@ -88,7 +93,7 @@ class Searcher:
             query, view, dimension=state.dimension, limits=self._limits, encoder=state.encoder.get
         )
         with span("find"):
-            found = find(view, vector, _request(query, state))
+            found, judgement = _find(query, state, vector)
         manifest = state.snapshot.manifest if state.snapshot else None
         return SearchResult(
             collection=self.collection,
@@ -96,7 +101,9 @@ class Searcher:
             snapshot=manifest.id if manifest else None,
             index_time=manifest.created_at if manifest else None,
             took_ms=(time.perf_counter() - started) * 1000,
-            matches=_matches(state, found, query.offset),
+            matches=_matches(state, found, judgement, query.offset),
+            category_estimate=judgement.estimates()[:ESTIMATES] if judgement else (),
+            confidence_reason=state.confidence_reason,
         )
 
     def item(self, item_id: str) -> Item:
@@ -240,32 +247,54 @@ class Searcher:
         self._checked_at = datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _request(query: Query, state: State) -> Request:
-    view = state.view
+def _find(query: Query, state: State, vector: Vector) -> tuple[Found, Judgement | None]:
+    """The matches, and what the query's neighborhood says about it."""
+    view, model = state.view, state.confidence
+    request, own = _request(query, view)
+    if model is None:
+        _check_needs_no_confidence(query, state)
+        return find(view, vector, request), None
+    plain = query.filter is None and request.groups is None
+    near = nearest(view, vector, model, own, request.needed + len(own) if plain else 0)
+    judgement = judge(view, near, model, own)
+    least = 0.0 if query.min_confidence is None else model.least(query.min_confidence)
+    if query.rank_by == "confidence" or least > 0:
+        return find_by_confidence(
+            view, vector, request, judgement, least=least, rank_by=query.rank_by
+        ), judgement
+    if not plain:
+        return find(view, vector, request), judgement
+    allowed = request.allowed[near.rows]
+    return Found(near.rows[allowed][: request.needed], near.distances[allowed][: request.needed]), judgement
+
+
+def _request(query: Query, view: View) -> tuple[Request, frozenset[int]]:
+    """What to find, and the rows of the query's own items."""
     allowed = view.alive if query.filter is None else view.fulfilling(query.filter)
-    own = [row for id_ in query.own_ids if (row := view.row_of(normalise(id_))) is not None]
-    if own:
+    named = (view.row_of(normalise(id_)) for id_ in query.named_ids)
+    own = frozenset(row for row in named if row is not None)
+    if own and not query.include_self:
         allowed = allowed.copy()
-        allowed[own] = False
+        allowed[list(own)] = False
     groups = None if query.group_by is None else view.groups(query.group_by)
-    return Request(query.needed, allowed, groups, _passes(query.min_confidence, state))
+    return Request(query.needed, allowed, groups), own
 
 
-def _passes(least: float | None, state: State) -> Callable[[float], bool] | None:
-    if least is None:
-        return None
-    calibration, metric = state.calibration, state.view.metric
-    if calibration is None:
+def _check_needs_no_confidence(query: Query, state: State) -> None:
+    asked = "min_confidence" if query.min_confidence is not None else "rank_by: confidence"
+    if query.min_confidence is not None or query.rank_by == "confidence":
         raise InvalidInput(
-            "min_confidence is not available: this collection has no calibrated confidence",
-            fix="Give its items categories and build a snapshot, or omit min_confidence.",
+            f"{asked} is not available: {state.confidence_reason}",
+            fix=f"Give the items categories and build a snapshot, or omit {asked.partition(':')[0]}.",
         )
-    return lambda distance: calibration(score_from_distance(distance, metric)) >= least
 
 
-def _matches(state: State, found: Found, offset: int) -> tuple[Match, ...]:
+def _matches(state: State, found: Found, judgement: Judgement | None, offset: int) -> tuple[Match, ...]:
     matches = []
     for row, distance in zip(found.rows[offset:].tolist(), found.distances[offset:].tolist(), strict=True):
         score = score_from_distance(distance, state.view.metric)
-        matches.append(Match(state.view.item_at(row), score, distance, state.confidence(distance)))
+        item = state.view.item_at(row)
+        confidence = judgement.confidence(item.category, score) if judgement else None
+        likelihood = judgement.model.likelihood(confidence) if judgement else None
+        matches.append(Match(item, score, distance, confidence, likelihood))
     return tuple(matches)

@@ -119,6 +119,15 @@ class View:
         assert self.snapshot is not None
         return self._overrides.get(row) or self.snapshot.item_at(row)
 
+    def category_at(self, row: int) -> str | None:
+        """The category of the item in `row`; faster than `item_at`."""
+        if row >= self.base:
+            return self.delta.items[self.delta.ids[row - self.base]].category
+        if row in self._overrides:
+            return self._overrides[row].category
+        assert self.snapshot is not None
+        return self.snapshot.category_at(row)
+
     def vector_at(self, row: int) -> Vector:
         """The vector in `row`, shape (d,), float32."""
         if row >= self.base:
@@ -187,6 +196,20 @@ class View:
             numbers = self._numbered(name)
             self._groups[name] = Groups(numbers, np.unique(numbers[self.alive]).size)
         return self._groups[name]
+
+    def of_category(self, category: str) -> Mask:
+        """Rows of a category, live or replaced; bool, shape (size,)."""
+        numbers = self.groups("category").numbers
+        number = self._category_numbers.get(category)
+        return np.zeros(self.size, bool) if number is None else numbers == number
+
+    @cached_property
+    def _category_numbers(self) -> dict[str, int]:
+        """The group of every category."""
+        found, rows = np.unique(self.groups("category").numbers, return_index=True)
+        known = zip(found.tolist(), rows.tolist(), strict=True)
+        named = ((self.category_at(row), number) for number, row in known if number >= 0)
+        return {category: number for category, number in named if category is not None}
 
     def _joined(self, name: str) -> pa.ChunkedArray[Any]:
         """The snapshot's values of a column followed by those of `_fresh`, in one type."""

@@ -18,13 +18,19 @@ import numpy as np
 
 from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.collection_config import CollectionConfig, Collections
-from lookalike.confidence import Calibration, calibrate
+from lookalike.confidence import ConfidenceModel, fit_confidence
 from lookalike.errors import EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.indexes import IndexSpec, build_index, open_index
 from lookalike.projection import POSITIONS_FILE, project, write_positions
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
-from lookalike.snapshots.manifest import COLUMNS_FILE, BuildOptions, LabelStatistics, SnapshotManifest
+from lookalike.snapshots.manifest import (
+    COLUMNS_FILE,
+    OUTDATED,
+    BuildOptions,
+    LabelStatistics,
+    SnapshotManifest,
+)
 from lookalike.snapshots.swap import only_one, publish
 from lookalike.storage import Store
 
@@ -129,6 +135,7 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
         and serving.encoder_id == job.catalogue.encoder_id
         and serving.metric == job.config.metric
         and serving.options == job.options
+        and serving.confidence_reason != OUTDATED
     )
     return serving if same else None
 
@@ -141,11 +148,11 @@ def _build(
     index = _build_index(job, contents, folder, say)
     say("writing item columns")
     schema = contents.columns.write(folder / COLUMNS_FILE)
-    say("calibrating confidence")
-    calibration = _calibrate(job, index, contents, folder)
+    say("learning confidence")
+    confidence = _confidence(job, index, contents, folder)
     say("computing the map")
     write_positions(project(open_index(index, folder).vectors), folder / POSITIONS_FILE)
-    manifest = _manifest(job, index, schema, contents.labels, calibration)
+    manifest = _manifest(job, index, schema, contents.labels, confidence)
     published = publish(
         manifest,
         folder,
@@ -182,10 +189,14 @@ def _held_out(job: _Job) -> frozenset[str]:
         return frozenset()
 
 
-def _calibrate(job: _Job, index: IndexSpec, contents: Contents, folder: Path) -> Calibration | None:
+def _confidence(
+    job: _Job, index: IndexSpec, contents: Contents, folder: Path
+) -> tuple[ConfidenceModel | None, str | None]:
     opened = open_index(index, folder)
     held_out = np.array(contents.held_out, bool)
-    return calibrate(opened.vectors, contents.labels, opened.search, job.config.metric, held_out=held_out)
+    return fit_confidence(
+        opened.vectors, contents.labels, opened.search, job.config.metric, held_out=held_out
+    )
 
 
 def _manifest(
@@ -193,7 +204,7 @@ def _manifest(
     index: IndexSpec,
     schema: pa.Schema,
     labels: list[str | None],
-    calibration: Calibration | None,
+    confidence: tuple[ConfidenceModel | None, str | None],
 ) -> SnapshotManifest:
     return SnapshotManifest(
         id=job.id,
@@ -207,7 +218,8 @@ def _manifest(
         options=job.options,
         index=index,
         labels=LabelStatistics.of(labels),
-        calibration=calibration,
+        confidence=confidence[0],
+        confidence_reason=confidence[1],
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         columns={field.name: str(field.type) for field in schema},
         places=POSITIONS_FILE,

@@ -127,6 +127,7 @@ class ItemReader:
     def __init__(self, table: pa.Table) -> None:
         columns = {name: _flat(table[name]) for name in table.column_names}
         self._ids = columns["id"]
+        self._categories = columns["category"]
         self._own = [(name, columns[name]) for name in ITEM_COLUMNS]
         self._attributes = [
             (name.removeprefix(ATTRIBUTE_PREFIX), column)
@@ -137,6 +138,11 @@ class ItemReader:
     def id_at(self, row: int) -> str:
         """The id in row `row`."""
         return str(self._ids[row])
+
+    def category_at(self, row: int) -> str | None:
+        """The category in row `row`."""
+        value: str | None = self._categories[row].as_py()
+        return value
 
     def item_at(self, row: int) -> Item:
         """The item in row `row`, without empty attributes."""

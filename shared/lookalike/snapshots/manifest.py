@@ -9,12 +9,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lookalike.catalogue import CatalogueVersion
-from lookalike.confidence import Calibration
+from lookalike.confidence import ConfidenceModel
 from lookalike.errors import Incompatible
 from lookalike.indexes import IndexSpec
 from lookalike.types import ENGINES, METRICS, Engine, Metric
 
 FORMAT = 1
+OUTDATED = (
+    "the index was built by an earlier version; the next one has confidence: `lookalike snapshot build`"
+)
+"""Why matches of a snapshot without a model of this version have no confidence."""
 MANIFEST_FILE = "snapshot.json"
 COLUMNS_FILE = "items.arrow"
 
@@ -60,7 +64,8 @@ class SnapshotManifest:
         options: the collection's engine options.
         index: description of the index files.
         labels: label statistics.
-        calibration: score → confidence; None if there are too few labels.
+        confidence: how probable a match is of the query's category; None: not known.
+        confidence_reason: why it is not known.
         columns: column of `items.arrow` → Arrow type.
         created_at: ISO 8601, UTC.
         places: the file with the items' map positions; None in older snapshots.
@@ -78,7 +83,8 @@ class SnapshotManifest:
     options: BuildOptions
     index: IndexSpec
     labels: LabelStatistics
-    calibration: Calibration | None
+    confidence: ConfidenceModel | None
+    confidence_reason: str | None
     created_at: str
     columns: Mapping[str, str] = field(default_factory=dict)
     places: str | None = None
@@ -111,7 +117,9 @@ class SnapshotManifest:
                 "options": asdict(self.options),
                 "index": self.index.to_json(),
                 "labels": asdict(self.labels),
-                "calibration": self.calibration and self.calibration.to_json(),
+                "calibration": None,  # versions before 0.3 read it; they rejected another format
+                "confidence": self.confidence and self.confidence.to_json(),
+                "confidence_reason": self.confidence_reason,
                 "columns": dict(self.columns),
                 "places": self.places,
             },
@@ -140,7 +148,8 @@ class SnapshotManifest:
                 options=BuildOptions(**found["options"]),
                 index=IndexSpec.from_json(found["index"]),
                 labels=LabelStatistics(**found["labels"]),
-                calibration=found["calibration"] and Calibration.from_json(found["calibration"]),
+                confidence=found.get("confidence") and ConfidenceModel.from_json(found["confidence"]),
+                confidence_reason=found["confidence_reason"] if "confidence" in found else OUTDATED,
                 created_at=found["created_at"],
                 columns=found["columns"],
                 places=found.get("places"),

@@ -55,6 +55,10 @@ class Snapshot:
         """The item in row `row`."""
         return self.rows.item_at(row)
 
+    def category_at(self, row: int) -> str | None:
+        """The category of the item in row `row`."""
+        return self.rows.category_at(row)
+
     def row_of(self, item_id: str) -> int | None:
         """The row of `item_id`, or None."""
         row = self.first_row_from(item_id)

@@ -63,11 +63,15 @@ export function histogram({ low, high, same, different }) {
   return { figure, mark };
 }
 
-/** Confidence against the share of correct matches. */
-export function reliability(bins) {
+/** Pairs of a bin; fewer say nothing. */
+const FEWEST_PAIRS = 20;
+
+/** Confidence against the share of correct matches; larger dots have more pairs. */
+export function reliability(all) {
+  const bins = all.filter((bin) => bin.pairs >= FEWEST_PAIRS), most = Math.max(...bins.map((bin) => bin.pairs));
   const { svg, x, y, figure } = framed("Calibration", "confidence, %", "correct, %");
   svg.append(s("line", { class: "ideal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
     s("path", { class: "line", d: line(bins.map((bin) => [x(bin.confidence), y(bin.right)])) }),
-    ...bins.map((bin) => s("circle", { class: "spot", r: 4, cx: x(bin.confidence), cy: y(bin.right) })));
+    ...bins.map((bin) => s("circle", { class: "spot", r: 2 + 5 * Math.sqrt(bin.pairs / most), cx: x(bin.confidence), cy: y(bin.right) })));
   return figure;
 }

@@ -7,7 +7,7 @@ import * as facets from "./facets.js";
 import { thumbnail } from "./images.js";
 import { address, note } from "./place.js";
 import { search, cropped, curl, current, ofFile, ofItem, imageOf } from "./query.js";
-import { card, waiting } from "./results.js";
+import { card, estimate, waiting } from "./results.js";
 import * as words from "./words.js";
 
 const FIRST = 24;
@@ -28,6 +28,7 @@ class Search {
     this.filter = parsed(params.filter);
     this.least = Number(params.min) || 0;
     this.group = params.group ?? "";
+    this.rank = params.rank === "confidence" ? "confidence" : "";
     if (params.id && current.query?.id !== params.id) current.query = ofItem(params.id);
     if (current.collection !== collection) {
       current.collection = collection;
@@ -43,12 +44,13 @@ class Search {
     this.fields = h("div", { class: "fields" });
     this.grid = h("ul", { class: "grid" });
     this.summary = h("p", { class: "summary", role: "status" });
+    this.estimate = h("p", { class: "estimate quiet-text" });
     this.more = h("button", { class: "more-results", hidden: true, onclick: () => this.load() }, "Show more");
     this.start_ = h("section", { class: "begin" });
     this.aside = h("aside", { class: "side", "aria-label": "Query and filters" }, this.preview, this.controls, this.fields);
     this.root.append(heading("Search", { class: "unseen" }), this.start_,
       h("div", { class: "found" }, this.aside, h("section", { class: "results", "aria-label": "Results" },
-        h("div", { class: "bar" }, this.summary, this.tools()), this.grid, this.more)));
+        h("div", { class: "bar" }, this.summary, this.tools()), this.estimate, this.grid, this.more)));
     const options = { signal: this.leaving.signal };
     for (const name of ["dragenter", "dragover"]) window.addEventListener(name, (event) => this.over(event), options);
     for (const name of ["dragleave", "drop"]) window.addEventListener(name, (event) => this.out(event), options);
@@ -145,7 +147,7 @@ class Search {
   state() {
     const filter = Object.keys(this.filter).length ? JSON.stringify(this.filter) : "";
     const whole = current.query?.kind === "item" && !current.query.box;
-    return { collection: this.collection, id: whole ? current.query.id : "", filter, min: this.least || "", group: this.group };
+    return { collection: this.collection, id: whole ? current.query.id : "", filter, min: this.least || "", group: this.group, rank: this.rank };
   }
 
   options() {
@@ -154,6 +156,7 @@ class Search {
       ...(Object.keys(this.filter).length ? { filter: this.filter } : {}),
       ...(this.least ? { min_confidence: this.least } : {}),
       ...(this.group ? { group_by: this.group } : {}),
+      ...(this.rank ? { rank_by: this.rank } : {}),
     };
   }
 
@@ -191,7 +194,8 @@ class Search {
       }
       this.shown += cards.length;
       this.ended = cards.length < limit || this.shown >= MOST;
-      this.calibrated = answer.results.some((match) => match.confidence !== null);
+      this.reason = answer.confidence_reason;
+      this.estimate.replaceChildren(...estimate(answer.category_estimate));
       this.showSummary(answer);
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -305,16 +309,22 @@ class Search {
       this.least = Number(slider.value);
       this.run();
     });
-    const known = this.calibrated || this.least > 0;
+    const known = !this.reason || this.least > 0;
     slider.disabled = !known;
+    const order = h("select", { id: "rank", disabled: !known && !this.rank, onchange: () => {
+      this.rank = order.value;
+      this.run();
+    } }, [["", "most similar"], ["confidence", "most probably the same category"]].map(([value, text]) =>
+      h("option", { value, selected: value === this.rank }, text)));
     this.groupBox = h("input", { type: "checkbox", checked: this.group !== "", onchange: () => {
       this.group = this.groupBox.checked ? "product_id" : "";
       this.run();
     } });
     this.groupLine = h("label", { class: "choice", hidden: !this.group }, this.groupBox, "One result per product");
     this.controls.append(
+      h("label", { class: "least", for: "rank" }, "First "), order,
       h("label", { class: "least", for: "least" }, "Minimum confidence ", text), slider,
-      known ? "" : h("p", { class: "quiet-text" }, "Confidence is available once items with categories are indexed."), this.groupLine);
+      known ? "" : h("p", { class: "quiet-text" }, `No confidence: ${this.reason}.`), this.groupLine);
   }
 }
 
