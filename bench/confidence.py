@@ -1,7 +1,7 @@
 """How often confidence is right: `python -m bench.confidence [--set clothing] [--trained] [--store FOLDER]`.
 
 Photos of the split `train` become a collection; those of the split `val` are queries that nothing has seen.
-Each asks for its 20 most similar items, and then for all by confidence. `isotonic` is what versions before 0.3
+Each asks for its 20 most similar items, and then for all by confidence. `isotonic` is what earlier versions
 did: isotonic regression on the score alone, learned from the ten nearest of the collection's own items.
 Photos of the other set stand for "none of these". Needs labelled photos (see `bench.recall`).
 """

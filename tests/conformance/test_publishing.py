@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,20 @@ import numpy as np
 import pytest
 from fixtures.frames import COLOURS, NAME, Frames, framed
 
+from lookalike.encoders import EncoderManifest
+from lookalike.encoders.learnt import pack_learnt
+from lookalike.encoders.manifest import content_id
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
 from lookalike.ingest import Ingestor
 from lookalike.library import Library
-from lookalike.publishing import Publication, compare_on_collection, publish_encoder, rollback
+from lookalike.publishing import (
+    Comparison,
+    Publication,
+    compare_on_collection,
+    compare_on_own_or_else,
+    publish_encoder,
+    rollback,
+)
 from lookalike.search import Query, QueryPart, Searcher, SearchResult
 from lookalike.settings import Settings
 from lookalike.snapshots import collect_garbage, current, read_pointer, read_switches
@@ -337,3 +348,41 @@ def test_the_comparison_asks_what_was_held_out(frames: Frames) -> None:
     assert (found.queries, found.gallery, found.classes) == (8, 4 * 8 + 2 - 8, 4)
     assert found.new.recall_at_1 == 1.0
     assert compare_on_collection(library, NAME, frames.good, frames.good, validation=held).verdict == "noise"
+
+
+def test_items_that_an_encoder_learnt_from_do_not_ask(
+    frames: Frames, tiny_encoder_folder: Path, tmp_path: Path
+) -> None:
+    """Wherever the training images came from: a zip file may have the same ones under other names."""
+    files = []
+    for colour in ("red", "green"):
+        for seed in range(5):
+            files.append(tmp_path / f"{colour}-{seed}.jpg")
+            files[-1].write_bytes(framed(colour, seed))
+    folder = tmp_path / "trained"
+    shutil.copytree(tiny_encoder_folder, folder)
+    manifest = EncoderManifest.read(folder)
+    details = {"training": {}, "learnt": pack_learnt(files), "categories": ["green", "red"]}
+    changed = replace(manifest, name="trained", details=details)
+    (folder / "encoder.json").write_bytes(replace(changed, id=content_id(changed)).dump())
+    library = frames.library
+    trained = library.encoders.add(folder).id
+
+    done = publish_encoder(library, NAME, trained)
+    found = done.comparison
+    assert found is not None
+    assert (found.queries, found.gallery, found.classes) == (4 * 8 + 2 - 10, 4 * 8 + 2, 4)
+    assert found.unseen_classes == 2
+    assert found.basis == "items of the collection that neither encoder learnt from"
+    assert done.published
+
+    # The one in use counts as well: its images do not ask, or it would look too good.
+    back = compare_on_collection(library, NAME, trained, frames.bad)
+    assert (back.queries, back.unseen_classes) == (24, 0)
+    assert not back.is_better
+
+    def other() -> Comparison:
+        return replace(found, queries=25, basis="held out")
+
+    assert compare_on_own_or_else(library, NAME, frames.bad, trained, other).basis == "held out"
+    assert compare_on_own_or_else(library, NAME, frames.bad, trained, lambda: None).queries == 24

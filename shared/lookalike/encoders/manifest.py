@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lookalike.encoders.learnt import Learnt
 from lookalike.errors import EncoderNotFound, EncoderRejected, Incompatible
 from lookalike.images import Preprocess
 from lookalike.types import Precision
@@ -82,6 +83,16 @@ class EncoderManifest:
     def held_out(self) -> frozenset[str]:
         """Ids of the images that its training held out; empty if untrained."""
         return frozenset(self.details.get("held_out", ()))
+
+    @property
+    def learnt(self) -> Learnt:
+        """The images that its training learnt from; empty if untrained, or trained by an older version."""
+        return Learnt(self.details.get("learnt", ""))
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The categories that its training knew; empty as `learnt`."""
+        return frozenset(self.details.get("categories", ()))
 
     def vector(self, name: str) -> VectorSpec:
         """The vector called `name`. Raises Incompatible if the encoder gives none of that name."""

@@ -39,6 +39,16 @@ class Retrieval:
         """Mean of `hits[k]`; NaN when no query can succeed."""
         return mean_of(self.hits[k])
 
+    def of(self, queries: NDArray[np.bool_]) -> Retrieval:
+        """The outcome of some of the queries; (q,)."""
+        return Retrieval(
+            hits={k: hits[queries] for k, hits in self.hits.items()},
+            average_precision=self.average_precision[queries],
+            nearest=self.nearest[queries],
+            nearest_score=self.nearest_score[queries],
+            relevant=self.relevant[queries],
+        )
+
     @property
     def map_at_r(self) -> float:
         """Mean of `average_precision`; NaN when no query can succeed."""

@@ -2,7 +2,11 @@
 
 from lookalike.publishing.comparison import Comparison, Measured, compare_vectors
 from lookalike.publishing.encoding import Encoding, EncodingCancelled
-from lookalike.publishing.labelled_vectors import ExampleVectors, compare_on_collection
+from lookalike.publishing.labelled_vectors import (
+    ExampleVectors,
+    compare_on_collection,
+    compare_on_own_or_else,
+)
 from lookalike.publishing.publish import Publication, publish_encoder
 from lookalike.publishing.rollback import rollback
 
@@ -14,6 +18,7 @@ __all__ = [
     "Measured",
     "Publication",
     "compare_on_collection",
+    "compare_on_own_or_else",
     "compare_vectors",
     "publish_encoder",
     "rollback",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
 
 from lookalike.errors import InvalidInput
 from lookalike.evaluation import DEPTHS, Difference, Draws, Interval, Retrieval, retrieval
 from lookalike.evaluation.bootstrap import Verdict
+from lookalike.evaluation.queries_and_gallery import Exclude
 from lookalike.types import Vectors
 
 GAINS = ("map_at_r", "recall_at_1")
@@ -56,6 +59,9 @@ class Comparison:
         basis: where the queries come from, for people.
         changes: by metric (the fields of `Measured`), the paired difference between the encoders. Empty in
             records of older versions.
+        unseen: the same for the queries of categories that the new encoder's training did not know; empty
+            if there are none.
+        unseen_classes: number of those categories.
     """
 
     old: Measured
@@ -67,17 +73,20 @@ class Comparison:
     verdict: Verdict
     basis: str = ""
     changes: Mapping[str, Difference] = field(default_factory=dict)
+    unseen: Mapping[str, Difference] = field(default_factory=dict)
+    unseen_classes: int = 0
 
     @property
     def is_better(self) -> bool:
-        """Whether mAP@R or recall@1 is clearly better, and no metric is significantly worse."""
+        """Whether mAP@R or recall@1 is clearly better, and no metric is significantly worse, neither on all
+        queries nor on those of categories that the training did not know."""
         if not self.changes:
             return self.verdict == "better"
         return any(_is_clear(self.changes[metric].change) for metric in GAINS) and not self._worse
 
     @property
     def _worse(self) -> list[str]:
-        return [metric for metric, change in self.changes.items() if change.verdict == "worse"]
+        return [*_worse(self.changes), *_worse(self.unseen)]
 
     @property
     def sentence(self) -> str:
@@ -86,8 +95,13 @@ class Comparison:
         noise = ", which is within noise" if self.verdict == "noise" else ""
         worse = [
             f"; {NAMES[metric]} is worse: {getattr(self.old, metric):.3f} → {getattr(self.new, metric):.3f}"
-            for metric in self._worse
+            for metric in _worse(self.changes)
         ]
+        if found := _worse(self.unseen):
+            names = " and ".join(NAMES[metric] for metric in found)
+            worse.append(
+                f"; {names} is worse for {self.unseen_classes} categories that the training did not know"
+            )
         return (
             f"mAP@R {direction}: {self.old.map_at_r:.3f} → {self.new.map_at_r:.3f} (change between "
             f"{self.change.low:+.3f} and {self.change.high:+.3f}{noise}); recall@1 "
@@ -104,10 +118,17 @@ class Comparison:
         """Inverse of `to_json`."""
         parts = {"old": Measured(**data["old"]), "new": Measured(**data["new"])}
         changes = {
-            metric: Difference(Interval(**each["change"]), each["verdict"])
-            for metric, each in data.get("changes", {}).items()
+            name: {
+                metric: Difference(Interval(**each["change"]), each["verdict"])
+                for metric, each in data.get(name, {}).items()
+            }
+            for name in ("changes", "unseen")
         }
-        return cls(**{**data, **parts, "change": Interval(**data["change"]), "changes": changes})
+        return cls(**{**data, **parts, "change": Interval(**data["change"]), **changes})
+
+
+def _worse(changes: Mapping[str, Difference]) -> list[str]:
+    return [metric for metric, change in changes.items() if change.verdict == "worse"]
 
 
 def _is_clear(gain: Interval) -> bool:
@@ -118,7 +139,7 @@ QueryAndGallery = tuple[Vectors, Vectors]
 """Vectors of the queries (q, d) and of the gallery (g, d), by one encoder."""
 
 
-def compare_vectors(
+def compare_vectors(  # noqa: PLR0913  # the last three by name and with defaults
     old_id: str,
     old: QueryAndGallery,
     new_id: str,
@@ -127,8 +148,22 @@ def compare_vectors(
     gallery_labels: Sequence[str],
     *,
     basis: str = "",
+    exclude: Exclude | None = None,
+    known_classes: Collection[str] | None = None,
 ) -> Comparison:
     """Judge two encoders by the classes of what their queries find.
+
+    Args:
+        old_id: the encoder in use.
+        old: its vectors.
+        new_id: the new encoder.
+        new: its vectors.
+        query_labels: (q,) classes.
+        gallery_labels: (g,).
+        basis: where the queries come from, for people.
+        exclude: (query rows, gallery rows) of pairs to skip, such as an image and itself.
+        known_classes: those that the new encoder's training knew; queries of all others are judged apart,
+            too. None: not known.
 
     Raises:
         InvalidInput: no query has an image of its class in the gallery.
@@ -141,9 +176,11 @@ def compare_vectors(
             got=f"{len(query_labels)} queries, {len(gallery_labels)} images to find",
             fix="Give items of two classes or more a category.",
         )
-    before = retrieval(old[0], query_labels, old[1], gallery_labels)
-    after = retrieval(new[0], query_labels, new[1], gallery_labels)
+    before = retrieval(old[0], query_labels, old[1], gallery_labels, exclude=exclude)
+    after = retrieval(new[0], query_labels, new[1], gallery_labels, exclude=exclude)
     changes = _changes(before, after)
+    unknown = known.intersection(query_labels) - set(known if known_classes is None else known_classes)
+    apart = np.array([label in unknown for label in query_labels], bool)
     return Comparison(
         old=Measured.of(old_id, before),
         new=Measured.of(new_id, after),
@@ -154,6 +191,8 @@ def compare_vectors(
         verdict=changes["map_at_r"].verdict,
         basis=basis,
         changes=changes,
+        unseen=_changes(before.of(apart), after.of(apart)) if unknown else {},
+        unseen_classes=len(unknown),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,16 @@ from lookalike.training.sources.splits import split
 from lookalike.types import Item, Vectors
 
 if TYPE_CHECKING:
+    from lookalike.encoders import EncoderManifest
     from lookalike.library import Library
 
 T = TypeVar("T")
 MAX_QUERIES = 4_000
 MAX_GALLERY = 40_000
 SEED = 0
+ENOUGH_QUERIES = 100
+"""With fewer of a collection's own items, the images that the training held out decide, if those are more."""
+NOT_LEARNT = "items of the collection that neither encoder learnt from"
 OWN_LABELS = "the collection's own categories; too favourable if the encoder was trained on these images"
 HELD_OUT = "images that the training held out"
 
@@ -40,14 +44,21 @@ def compare_on_collection(
         collection: its name; the classes are its items' categories.
         old_id: the encoder in use.
         new_id: the new encoder.
-        validation: ids of the queries; all others are the gallery. None: those that the training of the new
-            encoder held out, or, where the collection has none of them, those of a split without leaks.
+        validation: ids of the queries; all others are the gallery. None: every item asks that neither encoder
+            learnt from, and all others answer. Where an encoder does not say what it learnt from: the items
+            that the training of the new one held out, or those of a split without leaks.
 
     Raises:
         InvalidInput: too few items have categories.
     """
     old, new = (library.catalogue(collection, encoder_id) for encoder_id in (old_id, new_id))
     items = _labelled(old, new)
+    manifests = [library.encoders.get(encoder_id) for encoder_id in (old_id, new_id)]
+    if validation is None and all("training" not in each.details or len(each.learnt) for each in manifests):
+        contents = {item_id: content for item_id, (_, content) in new.known_vectors().items()}
+        asking = [item for item in items if not any(contents[item.id] in each.learnt for each in manifests)]
+        if asking:
+            return _compare_asking(old, new, items, asking, manifests[1])
     query_ids = frozenset(library.encoders.get(new_id).held_out if validation is None else validation)
     basis = HELD_OUT
     if validation is None and not any(item.id in query_ids for item in items):
@@ -62,6 +73,60 @@ def compare_on_collection(
 
     labels = [[item.category or "" for item in part] for part in (queries, gallery)]
     return compare_vectors(old_id, side(old), new_id, side(new), *labels, basis=basis)
+
+
+def _compare_asking(
+    old: Catalogue, new: Catalogue, items: Sequence[Item], asking: Sequence[Item], manifest: EncoderManifest
+) -> Comparison:
+    """Compare by the queries of some items to all items but themselves."""
+    if len({item.category for item in items}) < 2:
+        raise _too_few_labels(len(items))
+    queries, gallery = _sample(asking, MAX_QUERIES), _sample(items, MAX_GALLERY)
+    rows = {item.id: row for row, item in enumerate(gallery)}
+    itself = [(row, rows[item.id]) for row, item in enumerate(queries) if item.id in rows]
+    pairs = np.array(itself, np.int64).reshape(-1, 2)
+
+    def side(catalogue: Catalogue) -> QueryAndGallery:
+        return _vectors(catalogue, queries), _vectors(catalogue, gallery)
+
+    return compare_vectors(
+        old.encoder_id,
+        side(old),
+        new.encoder_id,
+        side(new),
+        *([item.category or "" for item in part] for part in (queries, gallery)),
+        basis=NOT_LEARNT,
+        exclude=(pairs[:, 0], pairs[:, 1]),
+        # Another field than the category may have been learnt.
+        known_classes=manifest.categories & {item.category for item in items} or None,
+    )
+
+
+def compare_on_own_or_else(
+    library: Library, collection: str, old_id: str, new_id: str, otherwise: Callable[[], Comparison | None]
+) -> Comparison:
+    """`compare_on_collection`, or another comparison if the collection is too small for it.
+
+    Args:
+        library: of the store.
+        collection: its name.
+        old_id: the encoder in use.
+        new_id: the new encoder.
+        otherwise: returns a comparison on other images, or None; called if the collection has fewer than 100
+            queries, and used if it has more.
+
+    Raises:
+        InvalidInput: neither is possible.
+    """
+    try:
+        own = compare_on_collection(library, collection, old_id, new_id)
+    except InvalidInput:
+        other = otherwise()
+        if other is None:
+            raise
+        return other
+    other = otherwise() if own.queries < ENOUGH_QUERIES else None
+    return other if other and other.queries > own.queries else own
 
 
 class ExampleVectors:

@@ -7,6 +7,7 @@ their folders and their `ProgressSink`. The pipeline on AWS takes over after the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,13 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import InvalidInput, LookalikeError, StoreUnavailable
 from lookalike.progress import TrainingProgress
-from lookalike.publishing import Comparison, ExampleVectors, Publication, publish_encoder
+from lookalike.publishing import (
+    Comparison,
+    ExampleVectors,
+    Publication,
+    compare_on_own_or_else,
+    publish_encoder,
+)
 from lookalike.publishing.publish import Judge
 from lookalike.training_jobs.progress_sinks import ProgressSink, Trained
 from lookalike.training_jobs.records import Publish
@@ -166,10 +173,27 @@ class Workflow:
             self._sink.prepared(dataset, resumed=True)
             return dataset
         dataset = self.read(folders.source)
+        self._warn_of_missing(dataset)
         if kept is not None:
             dataset.write(kept)
         self._sink.prepared(dataset, resumed=False)
         return dataset
+
+    def _warn_of_missing(self, dataset: Dataset) -> None:
+        """Say at once which categories of the collection the training will not know."""
+        if self._request.target is None or self._request.label not in (None, "category"):
+            return
+        known = set(dataset.labels)
+        catalogue = self._library.catalogue(self._request.target)
+        counts = Counter(item.category for batch in catalogue.scan() for item in batch.items)
+        missing = sorted(name for name in counts if name is not None and name not in known)
+        if missing:
+            first = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+            items = sum(counts[name] for name in missing)
+            self._sink.log(
+                f"{len(missing)} of the collection's categories are not in the training images ({first}; "
+                f"{items:,} items): the encoder may get worse for them, and is then not published"
+            )
 
     def read(self, scratch: Path) -> Dataset:
         """The data set of the source, as it is now. Raises InvalidInput."""
@@ -225,15 +249,20 @@ class Workflow:
         return self._comparison
 
     def _publish(self, trained: Trained) -> Publication:
-        assert self._request.target is not None
+        target = self._request.target
+        assert target is not None
         assert self._request.publish is not None
 
         def judge(old: str, new: str) -> Comparison:
-            return self._compare(trained, old, new)
+            self._comparison = compare_on_own_or_else(
+                self._library, target, old, new, lambda: self._examples(trained).compare(old, new)
+            )
+            self._sink.compared(self._comparison)
+            return self._comparison
 
         return publish_trained(
             self._library,
-            self._request.target,
+            target,
             trained.manifest.id,
             self._sink,
             judge,

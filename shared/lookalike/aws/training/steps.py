@@ -16,7 +16,7 @@ from lookalike.aws.training.quota import WAITS, waiting_for
 from lookalike.errors import NotFound, TrainingCancelled
 from lookalike.layout import parse_key, zip_key
 from lookalike.progress import TrainingProgress
-from lookalike.publishing import Comparison, Encoding, Publication, compare_on_collection
+from lookalike.publishing import Comparison, Encoding, Publication, compare_on_own_or_else
 from lookalike.training_jobs.progress_sinks import RecordSink, finite
 from lookalike.training_jobs.records import Status, Training, Trainings
 from lookalike.training_jobs.workflow import publish_trained, reason_not_to_publish
@@ -111,7 +111,7 @@ class Pipeline:
     def publish(self, encoder_id: str) -> Publication:
         """Encode new items, build a snapshot, and publish the encoder if it is better.
 
-        The comparison of the training decides; if there was none, one on the items of the collection does.
+        A comparison on the collection's own items decides, or that of the training if there are too few.
 
         Raises:
             TrainingCancelled, EncodingCancelled: as `register`.
@@ -121,10 +121,12 @@ class Pipeline:
         training = self._active()
 
         def judge(old: str, new: str) -> Comparison:
-            known = Comparison.from_json(training.comparison) if training.comparison else None
-            if known and (known.old.encoder_id, known.new.encoder_id) == (old, new):
-                return known
-            return compare_on_collection(self._library, self._collection, old, new)
+            def known() -> Comparison | None:
+                found = Comparison.from_json(training.comparison) if training.comparison else None
+                same = found and (found.old.encoder_id, found.new.encoder_id) == (old, new)
+                return found if same else None
+
+            return compare_on_own_or_else(self._library, self._collection, old, new, known)
 
         done = publish_trained(
             self._library,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.encoders import EncoderManifest
+from lookalike.encoders.learnt import pack_learnt
 from lookalike.images import ImageLimits, read_image
 from lookalike.settings import Settings
 from lookalike.training.backbones.efficientnet_lite import VARIANTS
@@ -201,6 +202,8 @@ class Trainer:
                 "share": share,
                 "classes": len(material.names),
                 "held_out": _sides(material)["validation"],
+                "learnt": pack_learnt(material.examples[row].path for row in material.train),
+                "categories": list(material.names),
             }
             few = _too_few_for_int8(material)
             # A packaged network that was not trained itself may keep the ranges that come with it.
