@@ -62,7 +62,7 @@ READS_A_BATCH, WRITES_A_BATCH = 38, 9
 READS_A_SINGLE = 29
 """Of an image that comes alone. In both cases the image itself is read on top."""
 READS_A_BUILD, WRITES_A_BUILD = 96, 45
-"""Requests to S3, counted by `bench.requests`. A HEAD costs what a read costs, a listing what a write costs."""
+"""Requests to S3, counted by `bench.requests`. A HEAD costs as much as a read, a listing as a write."""
 SINGLE_SECONDS = 0.6
 """An image that comes alone: 39 requests to S3, most of them one after the other, some 13 ms each."""
 METRICS_A_COLLECTION = 9
