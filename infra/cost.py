@@ -58,11 +58,13 @@ DIMENSION = 1_280
 BUILDS = {100_000: 29}
 """Of a collection that grows to so many images, each some 60 seconds long at most."""
 BUILD_SECONDS = 60
-READS_A_BATCH, WRITES_A_BATCH = 21, 22
-READS_A_BUILD, WRITES_A_BUILD = 166, 61
-"""Requests to S3, counted by `bench.requests`. A listing costs as much as a write, and most of these are."""
-SINGLE_SECONDS = 0.8
-"""An image that comes alone: 55 requests to S3, most of them one after the other."""
+READS_A_BATCH, WRITES_A_BATCH = 38, 9
+READS_A_SINGLE = 29
+"""Of an image that comes alone. In both cases the image itself is read on top."""
+READS_A_BUILD, WRITES_A_BUILD = 96, 45
+"""Requests to S3, counted by `bench.requests`. A HEAD costs as much as a read, a listing as a write."""
+SINGLE_SECONDS = 0.6
+"""An image that comes alone: 39 requests to S3, most of them one after the other, some 13 ms each."""
 METRICS_A_COLLECTION = 9
 """Metrics that ingest and builder emit per collection; a metric costs money for each hour with data."""
 PICTURES = 100_000
@@ -130,13 +132,14 @@ def ingest(config: Config, count: int = PICTURES, *, alone: bool = False) -> lis
     """The one-time cost of ingesting images, in full batches or `alone`, each in a batch of its own."""
     batches = count if alone else -(-count // config.ingest.batch_size)
     seconds = SINGLE_SECONDS if alone else config.ingest.batch_size / INGEST_RATE
+    reads = READS_A_SINGLE if alone else READS_A_BATCH
     builds = BUILDS[count]
     return [
         Cost("uploads to S3", count, "writes", S3_WRITE),
         # A message is sent by itself, and received and deleted ten at a time if there are so many.
         Cost("uploads queue", count * (3 if alone else 1.2), "requests", SQS_REQUEST),
         *_runs(config, "ingest", batches, seconds),
-        Cost("S3 reads by ingest", count + batches * READS_A_BATCH, "requests", S3_READ),
+        Cost("S3 reads by ingest", count + batches * reads, "requests", S3_READ),
         Cost("S3 writes and listings by ingest", batches * WRITES_A_BATCH, "requests", S3_WRITE),
         *_runs(config, "builder", builds, BUILD_SECONDS),
         Cost("S3 reads by the builder", builds * READS_A_BUILD, "requests", S3_READ),

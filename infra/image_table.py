@@ -29,7 +29,7 @@ class Image:
 FUNCTIONS_DOCKERFILE = "lambdas/Dockerfile"
 PIPELINE = ("register", "encode", "publish", "conclude")
 IMAGES: Mapping[str, Image] = {
-    "query": Image(FUNCTIONS_DOCKERFILE, ("lambdas.query.handler.handler",), 600, {"FUNCTIONS": "query"}),
+    "query": Image(FUNCTIONS_DOCKERFILE, ("lambdas.query.handler.handler",), 480, {"FUNCTIONS": "query"}),
     "ingest": Image(
         FUNCTIONS_DOCKERFILE,
         (
@@ -38,9 +38,9 @@ IMAGES: Mapping[str, Image] = {
             "lambdas.ingest.reconcile.handler",
             *(f"lambdas.ingest.training_steps.{step}" for step in PIPELINE),
         ),
-        600,
+        480,
         {"FUNCTIONS": "ingest"},
     ),
     "training": Image("sagemaker/Dockerfile", (), None),
-    "server": Image("Dockerfile", (), 600),
+    "server": Image("Dockerfile", (), 460),
 }

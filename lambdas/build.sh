@@ -14,16 +14,14 @@ python3 -m venv /opt/pip
 python3 -m venv --without-pip /opt/venv
 /opt/pip/bin/python -m pip --python /opt/venv/bin/python install --use-pep517 --no-compile --disable-pip-version-check \
   --no-deps --require-hashes --requirement functions.lock
+# Required by packages for parts that no function uses.
+/opt/pip/bin/python -m pip --python /opt/venv/bin/python uninstall --quiet --yes flatbuffers \
+  lance-namespace-urllib3-client ml-dtypes protobuf tqdm
 
 cd /opt/venv/lib/python3*/site-packages
-# Of pyarrow, the data server and what compiles against it; of LiteRT, the GPU delegate and its tools.
-rm -rf pyarrow/include pyarrow/libarrow_flight* pyarrow/_flight* pyarrow/src
-find pyarrow \( -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd' -o -name '*.h' \) -delete
-rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors
+sh /source/trim.sh
 # Of the SDK, every service but those that a function calls.
 find botocore/data -mindepth 1 -maxdepth 1 -type d \
   ! -name sqs ! -name stepfunctions ! -name sts ! -name s3 -exec rm -rf {} +
-find . -type d \( -name tests -o -name test -o -name testing \) -prune -exec rm -rf {} +
-find . \( -name '*.pyi' -o -name '*.a' \) -delete
 # A function's file system cannot be written: what is not compiled here is compiled at every cold start.
 /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib

@@ -17,6 +17,7 @@ _LIBRARY = ("pyproject.toml", "README.md", "LICENSE", "shared/lookalike")
 _FUNCTIONS = (
     *_LIBRARY,
     "requirements/functions.lock",
+    "requirements/trim.sh",
     "lambdas/Dockerfile",
     "lambdas/build.sh",
     "lambdas/__init__.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,29 @@ def test_index_says_what_it_did_and_the_second_time_that_nothing_was_left(shell:
     assert {name: again[name] for name in expected} == expected
     assert again["snapshot"] == first["snapshot"]
     assert f"{PICTURES} unchanged" in shell.run("index", photos, "-c", NAME)
+
+
+def test_index_and_serve_print_the_next_command_to_copy(shell: Shell, photos: Path) -> None:
+    command = [sys.executable, "-m", "lookalike", "serve", "--port", "0", "--store", shell.store]
+
+    def next_step() -> str:
+        """What a server prints after its URL."""
+        started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        with started:
+            assert started.stderr is not None
+            step = next(line for line in started.stderr if "lookalike index" in line or "curl" in line)
+            started.send_signal(signal.SIGTERM)
+        return step
+
+    assert f"lookalike index FOLDER --collection NAME --store {shell.store}" in next_step()
+    shell.run("index", photos, "-c", NAME)
+    (line,) = [line for line in shell.error.splitlines() if line.startswith("Search it: lookalike ")]
+    words = (
+        line.removeprefix("Search it: lookalike ").replace("IMAGE", str(photos / "hats" / "0000.jpg")).split()
+    )
+    assert main(words) == 0
+    assert "hats/0000.jpg" in shell.capture.readouterr().out
+    assert re.search(rf"curl -F image=@IMAGE http://127.0.0.1:\d+/collections/{NAME}/search", next_step())
 
 
 def test_index_takes_what_is_new_and_what_has_changed(shop: Shell, photos: Path) -> None:

@@ -12,7 +12,6 @@ vectors first, then items: an item is visible when it is live and has a vector.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -215,7 +214,7 @@ class Catalogue:
     # Reading
 
     def version(self) -> CatalogueVersion:
-        """The newest version of each table: three listings, no table is opened and Lance not imported."""
+        """The newest version of each table. No table is opened, and Lance not imported."""
         return self._tables.version()
 
     def fingerprint(self) -> str:
@@ -223,9 +222,11 @@ class Catalogue:
 
         It may also change after housekeeping alone; it always changes with the content.
         """
-        newest = (self._tables.items.newest(), self._tables.metadata.newest(), self._tables.vectors.newest())
-        names = "\n".join(f"{info.path} {info.etag}" if info else "-" for info in newest)
-        return hashlib.sha256(names.encode()).hexdigest()[:32]
+        return self.look()[1]
+
+    def look(self) -> tuple[CatalogueVersion, str]:
+        """`version` and `fingerprint` at the price of one."""
+        return self._tables.look()
 
     def scan(self, version: CatalogueVersion | None = None) -> Iterator[CatalogueBatch]:
         """Visible items in the order of their ids, metadata merged, in batches with their vectors.
@@ -241,13 +242,18 @@ class Catalogue:
         """What changed after `since`, up to `version` (None: now); since `CatalogueVersion()`: everything."""
         return reading.delta(self._tables, since, version or self.version())
 
-    def count_changes(self, since: CatalogueVersion) -> int:
-        """How many rows a delta since then would carry, about: changed items and changed metadata rows."""
-        return reading.count_changes(self._tables, since)
+    def count_changes(self, since: CatalogueVersion, now: CatalogueVersion | None = None) -> int:
+        """How many rows a delta since then would carry, about: changed items and changed metadata rows.
 
-    def oldest_change(self, since: CatalogueVersion) -> datetime | None:
+        Args:
+            since: a version.
+            now: the newest version, if the caller knows it.
+        """
+        return reading.count_changes(self._tables, since, now or self.version())
+
+    def oldest_change(self, since: CatalogueVersion, now: CatalogueVersion | None = None) -> datetime | None:
         """When the oldest of these changes was ingested; None: there is none. Reads the changed rows only."""
-        return reading.oldest_change(self._tables, since)
+        return reading.oldest_change(self._tables, since, now or self.version())
 
     def item(self, item_id: str) -> Item:
         """One visible item, metadata merged.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lookalike.catalogue.merge import NOTHING, Cells, item_of, merge_metadata
+from lookalike.catalogue.newest import version_of
 from lookalike.catalogue.rows import CatalogueBatch, CatalogueVersion, Delta, ItemRow, MetadataFile
 from lookalike.catalogue.schemas import METADATA_CELLS, item_rows, metadata_files, vectors_array
 from lookalike.catalogue.tables import CHANGED, LOOKUP_IDS, Table, quoted
@@ -31,13 +33,18 @@ class Tables:
     vectors: Table
     dimension: int
 
-    def version(self) -> CatalogueVersion:
-        """The newest versions.
+    def look(self) -> tuple[CatalogueVersion, str]:
+        """The newest versions, and a fingerprint of them.
 
         Vectors last: they are committed before their items, so that every item seen has its vector.
         """
-        items, metadata = self.items.version(), self.metadata.version()
-        return CatalogueVersion(items, metadata, self.vectors.version())
+        newest = self.items.newest(), self.metadata.newest(), self.vectors.newest()
+        names = "\n".join(f"{info.path} {info.etag}" if info else "-" for info in newest)
+        return CatalogueVersion(*map(version_of, newest)), hashlib.sha256(names.encode()).hexdigest()[:32]
+
+    def version(self) -> CatalogueVersion:
+        """The newest versions."""
+        return self.look()[0]
 
     def files(
         self, version: int | None = None, *, names: Collection[str] | None = None
@@ -104,16 +111,14 @@ def delta(tables: Tables, since: CatalogueVersion, version: CatalogueVersion) ->
     )
 
 
-def count_changes(tables: Tables, since: CatalogueVersion) -> int:
-    """Rows of items and of metadata that changed after `since`."""
-    now = tables.version()
+def count_changes(tables: Tables, since: CatalogueVersion, now: CatalogueVersion) -> int:
+    """Rows of items and of metadata that changed after `since`, up to `now`."""
     pairs = ((tables.items, since.items, now.items), (tables.metadata, since.metadata, now.metadata))
     return sum(table.count(f"{CHANGED} > {then}", version=at) for table, then, at in pairs if at != then)
 
 
-def oldest_change(tables: Tables, since: CatalogueVersion) -> datetime | None:
-    """When the oldest change of an item or a metadata file after `since` was ingested."""
-    now = tables.version()
+def oldest_change(tables: Tables, since: CatalogueVersion, now: CatalogueVersion) -> datetime | None:
+    """When the oldest change of an item or a metadata file after `since`, up to `now`, was ingested."""
     items = _changed(tables.items, ("ingested_at",), since.items, now.items).column("ingested_at").to_pylist()
     heads = _changed(tables.metadata, ("id", "file"), since.metadata, now.metadata).to_pylist()
     files = tables.files(now.metadata) if heads else {}

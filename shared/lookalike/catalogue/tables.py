@@ -8,7 +8,6 @@ commit last wrote a row (tables are made with stable row ids for that), and surv
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from random import uniform
 from typing import Any, TypeVar
 
+from lookalike.catalogue.newest import newest_manifest, newest_version, remember, version_of
 from lookalike.errors import Incompatible, StoreUnavailable
 from lookalike.storage import ObjectInfo, Store
 
@@ -32,8 +32,6 @@ LEVEL_ROWS = 256
 LEVEL_FACTOR = 16
 COMPACT_BATCH_ROWS = 1_024
 METADATA_CACHE_BYTES = 32 * 1024 * 1024
-_LAST = 2**64 - 1
-_MANIFEST = re.compile(r"(\d{20})\.manifest")
 _Result = TypeVar("_Result")
 
 
@@ -53,19 +51,12 @@ class Table:
     # Versions
 
     def newest(self) -> ObjectInfo | None:
-        """The newest version's manifest, by one listing and without Lance; None: no table.
-
-        Lance names manifests by 2^64 − 1 − version, so that the newest comes first in a listing
-        (https://lance.org/format/table/versioning/).
-        """
-        manifests = self._store.list(f"{self._path}/_versions")
-        return next((info for info in manifests if _MANIFEST.fullmatch(info.path.rsplit("/", 1)[-1])), None)
+        """The newest version's manifest, without Lance; None: no table. See `newest`."""
+        return newest_manifest(self._store, self._path)
 
     def version(self) -> int:
         """The newest version; 0: no table."""
-        newest = self.newest()
-        found = _MANIFEST.search(newest.path) if newest else None
-        return _LAST - int(found[1]) if found else 0
+        return version_of(self.newest())
 
     def open(self, version: int | None = None) -> Any | None:
         """The Lance dataset at `version` (None: the newest), or None if there is no table.
@@ -76,6 +67,22 @@ class Table:
         """
         if version == 0:
             return None
+        known = newest_version(self._store, self._path) if version is None else None
+        dataset = self._opened(known) if known else None
+        if dataset is not None:
+            return dataset
+        began = time.monotonic()
+        dataset = self._opened(version)
+        if version is None:  # Lance has listed the table
+            remember(self._store, self._path, int(dataset.version) if dataset is not None else 0, began)
+        elif dataset is None:
+            raise StoreUnavailable(
+                f"version {version} of {self._path} is not kept any more", fix="Start again from the newest."
+            )
+        return dataset
+
+    def _opened(self, version: int | None) -> Any | None:
+        """The dataset at `version` (None: the newest); None: it is not there."""
         try:
             dataset = _lance().dataset(
                 self._store.lance_uri(self._path),
@@ -86,11 +93,7 @@ class Table:
         except (OSError, ValueError) as error:  # Lance raises ValueError for any failure to open
             if "was not found" not in str(error):
                 raise self._unavailable(error) from error
-            if version is None:
-                return None
-            raise StoreUnavailable(
-                f"version {version} of {self._path} is not kept any more", fix="Start again from the newest."
-            ) from error
+            return None
         self._check(dataset.schema)
         return dataset
 
@@ -146,7 +149,9 @@ class Table:
     def _upsert_once(self, rows: Any) -> int:
         dataset = self._open_or_create()
         merge = dataset.merge_insert(self.key).when_matched_update_all(NEWER).when_not_matched_insert_all()
+        began = time.monotonic()
         merge.execute(rows)
+        remember(self._store, self._path, int(dataset.version), began)
         return int(dataset.version)
 
     def delete(self, conditions: Iterable[str]) -> None:

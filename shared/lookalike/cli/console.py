@@ -36,7 +36,8 @@ class Console:
 
     def note(self, text: str) -> None:
         """Write a progress line to standard error."""
-        _rich(stderr=True).print(text, style="dim", markup=False, highlight=False)
+        # Commands in it are copied, so the terminal breaks its lines.
+        _rich(stderr=True).print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Write a warning to standard error."""

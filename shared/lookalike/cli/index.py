@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,9 @@ def index(
     _print(console, report)
     if report.failed:
         raise typer.Exit(1)
+    place = f" --store {quote(store)}" if store else ""
+    console.note(f"Search it: lookalike search IMAGE --collection {collection}{place}")
+    console.note(f"On a page: lookalike serve{place}")
 
 
 def _print(console: Console, report: IndexReport) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookalike.cli.options import JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from lookalike.library import Library
 
 
 def serve(
@@ -30,6 +34,7 @@ def serve(
     as_json: JsonOption = False,
 ) -> None:
     """Serve the HTTP API and the page. In a folder store, files put into the images folder are indexed."""
+    from lookalike.api.http.envelope import is_loopback
     from lookalike.api.keys import SCOPES, Keys
     from lookalike.cli.console import Console
     from lookalike.library import Library
@@ -47,5 +52,18 @@ def serve(
         if created:
             console.say(f"API key, shown this once: {created}")
         console.say(f"Serving on {url} until Ctrl-C.")
+        console.note(
+            _next_step(library, url, is_keyed=not is_loopback(host) if keys is None else keys, store=store)
+        )
 
     serve_locally(library.settings, host, port, keys_required=keys, announce=announce)
+
+
+def _next_step(library: Library, url: str, *, is_keyed: bool, store: str | None) -> str:
+    """What to do with a server that runs, with the command to copy."""
+    names = library.collections.names()
+    if not names:
+        place = f" --store {quote(store)}" if store else ""
+        return f"No collection yet. In another terminal: lookalike index FOLDER --collection NAME{place}"
+    key = '-H "Authorization: Bearer $KEY" ' if is_keyed else ""
+    return f"Search {names[0]}: curl {key}-F image=@IMAGE {url}/collections/{names[0]}/search"

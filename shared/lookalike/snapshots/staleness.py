@@ -27,7 +27,8 @@ class Staleness:
         config: of the collection.
         catalogue: with the vectors of the collection's encoder.
         serving: the snapshot in use; None: there is none that can be read.
-        fingerprint: of the catalogue, read before anything was decided.
+        version: of the catalogue, read before anything was decided.
+        fingerprint: of the catalogue at that version.
         reason: why a new snapshot is needed; None: none is needed now.
         unencoded: items without a vector of the collection's encoder. Only counted where it matters: before
             the first snapshot, and after a change of encoder; else 0.
@@ -36,6 +37,7 @@ class Staleness:
     config: CollectionConfig
     catalogue: Catalogue
     serving: SnapshotManifest | None
+    version: CatalogueVersion
     fingerprint: str
     reason: Reason | None
     unencoded: int = 0
@@ -54,7 +56,7 @@ class Staleness:
         elif self.serving.encoder_id != self.config.encoder_id:
             since = datetime.fromisoformat(self.serving.created_at)
         else:
-            since = self.catalogue.oldest_change(self.serving.catalogue)
+            since = self.catalogue.oldest_change(self.serving.catalogue, self.version)
         return 0.0 if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
 
 
@@ -67,7 +69,7 @@ def staleness_of(library: Library, collection: str) -> Staleness:
     """
     config = library.collections.get(collection)
     catalogue = library.catalogue(config)
-    fingerprint = catalogue.fingerprint()
+    version, fingerprint = catalogue.look()
     try:
         serving = current(library.artifacts, collection)
     except (SnapshotNotFound, Incompatible):
@@ -77,22 +79,26 @@ def staleness_of(library: Library, collection: str) -> Staleness:
         # would hide the others. So the old snapshot stays in use until every item has its new vector.
         live, unencoded = _count_items(catalogue)
         reason: Reason | None = None
-        if serving is None and not unencoded and catalogue.version().items:
+        if serving is None and not unencoded and version.items:
             reason = "first snapshot"
         elif serving is not None and not unencoded and live:
             reason = "new encoder"
-        return Staleness(config, catalogue, serving, fingerprint, reason, unencoded)
-    reason = _reason(config, catalogue, serving, library.settings)
-    return Staleness(config, catalogue, serving, fingerprint, reason)
+        return Staleness(config, catalogue, serving, version, fingerprint, reason, unencoded)
+    reason = _reason(config, catalogue, serving, library.settings, version)
+    return Staleness(config, catalogue, serving, version, fingerprint, reason)
 
 
 def _reason(
-    config: CollectionConfig, catalogue: Catalogue, serving: SnapshotManifest, settings: Settings
+    config: CollectionConfig,
+    catalogue: Catalogue,
+    serving: SnapshotManifest,
+    settings: Settings,
+    now: CatalogueVersion,
 ) -> Reason | None:
     wanted = BuildOptions(config.engine, config.n_trees, config.search_k, config.recall_target)
     if serving.metric != config.metric or serving.options != wanted:
         return "new options"
-    if has_enough_changes(catalogue, serving.catalogue, serving.count, settings):
+    if has_enough_changes(catalogue, serving.catalogue, serving.count, settings, now):
         return "enough changes"
     return None
 
@@ -105,7 +111,11 @@ def _count_items(catalogue: Catalogue) -> tuple[int, int]:
 
 
 def has_enough_changes(
-    catalogue: Catalogue, built: CatalogueVersion | None, count: int, settings: Settings
+    catalogue: Catalogue,
+    built: CatalogueVersion | None,
+    count: int,
+    settings: Settings,
+    now: CatalogueVersion | None = None,
 ) -> bool:
     """Whether the delta since a snapshot is large or old enough for a new one.
 
@@ -116,22 +126,23 @@ def has_enough_changes(
     comes with the first rows, and would be too small for a calibrated confidence for a long time. Together
     these builds write no more than twice the last of them.
 
-    Costs three listings while nothing changed, else a count over the tables' row versions (which Lance keeps
-    run-length encoded, not per row), and only for the age the changed rows themselves.
+    Costs three looks at versions while nothing changed, else a count over the tables' row versions (which
+    Lance keeps run-length encoded, not per row), and only for the age the changed rows themselves.
 
     Args:
         catalogue: of the collection.
         built: catalogue version of the current snapshot; None: there is none, so that any row is enough.
         count: items in that snapshot.
         settings: the three limits.
+        now: the newest version, if the caller knows it.
     """
-    now = catalogue.version()
+    now = now or catalogue.version()
     if built is None:
         return now.items > 0
     if now == built:
         return False
-    changes = catalogue.count_changes(built)
+    changes = catalogue.count_changes(built, now)
     if changes > max(min(settings.delta_rows, count), settings.delta_fraction * count):
         return True
-    oldest = catalogue.oldest_change(built) if changes else None
+    oldest = catalogue.oldest_change(built, now) if changes else None
     return oldest is not None and (datetime.now(UTC) - oldest).total_seconds() > settings.delta_age_seconds

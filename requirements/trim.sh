@@ -1,0 +1,20 @@
+#!/bin/sh
+# Removes from the site-packages in the current folder what no server or function ever loads: a third of pyarrow,
+# symbols for debuggers, sources for compilers. The last step of each Dockerfile imports what is left.
+set -eu
+
+# Of pyarrow: the data server, the file systems (obstore and Lance have their own), what compiles against it.
+rm -rf pyarrow/include pyarrow/includes pyarrow/src pyarrow/*flight* pyarrow/libarrow_s3* pyarrow/_pyarrow_cpp_tests*
+rm -f pyarrow/_s3fs* pyarrow/_gcsfs* pyarrow/_azurefs* pyarrow/_hdfs* pyarrow/_orc* pyarrow/_dataset_orc*
+# A wheel has no links: pyarrow's holds its own libraries three times.
+for library in pyarrow/libarrow_python*.so; do
+  for twin in "$library".*; do cmp -s "$library" "$twin" && ln -sf "$(basename "$library")" "$twin"; done
+done
+# Of LiteRT: the GPU delegate, the API for compiled models, tools, what only writes models.
+rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/libLiteRt.so ai_edge_litert/tools \
+  ai_edge_litert/vendors ai_edge_litert/aot ai_edge_litert/schema_py_generated.py ai_edge_litert/*_pb2.py
+rm -rf numpy/f2py numpy/distutils
+find . -type d \( -name tests -o -name test -o -name testing \) -prune -exec rm -rf {} +
+find . \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd' -o -name '*.h' -o -name '*.a' \) -delete
+# Not those of numpy and Pillow: auditwheel has rewritten them, and strip would break them.
+find pyarrow ai_edge_litert obstore annoy pdqhash -type f \( -name '*.so' -o -name '*.so.*' \) -exec strip --strip-unneeded {} +
