@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from fixtures.server import add_encoder, eventually, jpeg, running
@@ -305,3 +306,21 @@ def test_what_happened_while_the_server_was_down_is_found_at_its_start(tmp_path,
         server.wait_for("food", "c.jpg")
         server.wait_without("food", "a.jpg")
         assert server.ids("food", id="c.jpg") == ["b.jpg"]
+
+
+def test_a_damaged_collection_is_listed_as_damaged_and_can_be_deleted(server):
+    server.create("hurt")
+    path = Path(server.local.settings.artifacts_url) / "collections" / "hurt" / "collection.json"
+    path.write_bytes(path.read_bytes()[:-40])
+    listed = server.client.get("/collections").json()
+    assert "hurt" not in [each["name"] for each in listed["collections"]]
+    (damaged,) = [each for each in listed["damaged"] if each["name"] == "hurt"]
+    assert "delete the collection" in damaged["fix"]
+    for answer in (
+        server.client.get("/collections/hurt"),
+        server.client.post("/collections/hurt/search", json={"query": [{"id": "a"}]}),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (500, "urn:lookalike:problem:damaged")
+        assert "collections/hurt/collection.json" in answer.json()["detail"]
+    assert server.client.delete("/collections/hurt").status_code == 204
+    assert server.client.get("/collections").json()["damaged"] == []

@@ -518,3 +518,19 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.005)
+
+
+def test_a_damaged_collection_is_named_and_leaves_the_others_usable(shell: Shell) -> None:
+    shell.run("collections", "create", "good")
+    shell.run("collections", "create", "hurt")
+    path = Path(shell.store) / "artifacts" / "collections" / "hurt" / "collection.json"
+    path.write_bytes(path.read_bytes().replace(b"cosine", b"l2"))
+    listed = shell.json("collections", "list")
+    assert [each["name"] for each in listed["collections"]] == ["good"]
+    assert [each["name"] for each in listed["damaged"]] == ["hurt"]
+    assert "hurt is damaged" in shell.run("collections", "list")
+    assert [each["collection"] for each in shell.json("stats")["collections"]] == ["good"]
+    assert "hurt is left out" in shell.error
+    shell.run("collections", "show", "hurt", code=1)
+    shell.run("collections", "delete", "hurt", "--yes")
+    assert shell.json("collections", "list")["damaged"] == []

@@ -39,14 +39,16 @@ def list_all(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from lookalike.cli.console import Console
     from lookalike.library import Library
 
-    collections = Library.open(store).collections
-    configs = [collections.get(name) for name in collections.names()]
+    configs, unreadable = Library.open(store).collections.all()
     console = Console(as_json=as_json)
-    console.document({"collections": [config.to_json() for config in configs]})
+    damaged = [{"name": name, "problem": str(error)} for name, error in unreadable.items()]
+    console.document({"collections": [config.to_json() for config in configs], "damaged": damaged})
     console.table(
         {"collection": "left", "encoder": "left", "metric": "left", "engine": "left", "created": "left"},
         [(c.name, c.encoder_id, c.metric, c.engine, c.created_at) for c in configs],
     )
+    for each in damaged:
+        console.say(f"{each['name']} is damaged: {each['problem']}")
 
 
 @app.command("show")
@@ -112,7 +114,7 @@ def delete(
     from lookalike.library import Library
 
     library = Library.open(store)
-    library.collections.get(name)
+    library.collections.check_exists(name)
     if not yes and not _agreed(f"Delete {name} and all its images? [y/N] "):
         raise InvalidInput("nothing was deleted", fix="Answer y, or pass --yes.")
     library.delete_collection(name)

@@ -14,11 +14,11 @@ from lookalike.encoders.manifest import (
     MANIFEST_FILE,
     EncoderManifest,
     PrecisionInfo,
-    file_sha256,
     name_of,
 )
 from lookalike.encoders.runtime import Encoder
-from lookalike.errors import EncoderNotFound, Incompatible, ObjectNotFound
+from lookalike.errors import Damaged, EncoderNotFound, Incompatible, ObjectNotFound
+from lookalike.integrity import file_sha256
 from lookalike.storage import Store
 from lookalike.timing import span
 from lookalike.types import Precision
@@ -148,11 +148,13 @@ class Encoders:
         stored = f"{FOLDER}/{manifest.id}/{info.file}"
         in_place = self._artifacts.local_path(stored)
         if in_place is not None:
+            _verify(in_place, info, manifest.id)
             return in_place
         if self._cache is None:
             self._cache = Path(tempfile.mkdtemp(prefix="lookalike-"))
         cached = self._cache / stored
-        if not (cached.is_file() and cached.stat().st_size == info.size_bytes):
+        # A damaged copy is replaced.
+        if not cached.is_file() or file_sha256(cached) != info.sha256:
             self._download(stored, cached, info, manifest.id)
         return cached
 
@@ -175,11 +177,11 @@ class Encoders:
 def _verify(path: Path, info: PrecisionInfo, encoder_id: str) -> None:
     got = file_sha256(path) if path.is_file() else f"no file {path}"
     if got != info.sha256:
-        raise Incompatible(
+        raise Damaged(
             f"{info.file} is not the file of encoder {encoder_id}",
             got=got,
             expected=info.sha256,
-            fix="Build or copy the encoder again.",
+            fix=f"Restore {path} from a backup, or build the encoder again and publish that one.",
         )
 
 

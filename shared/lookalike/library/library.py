@@ -221,9 +221,9 @@ class Library:
     def delete_collection(self, name: str) -> None:
         """Delete a collection: its images, its metadata, its catalogue and its snapshots.
 
-        Raises CollectionNotFound.
+        One whose files are damaged as well. Raises CollectionNotFound.
         """
-        self.collections.get(name)
+        self.collections.check_exists(name)
         # Images first: if this is cut short, the collection is still there to be deleted again.
         if (folder := self.images.local_path(name)) is not None:
             # Also what no listing shows: empty folders, and files that were being written.

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from lookalike.catalogue import CatalogueVersion
-from lookalike.errors import Incompatible, SnapshotNotFound
+from lookalike.errors import Damaged, Incompatible, SnapshotNotFound
 from lookalike.snapshots.encoder_history import read_switches
 from lookalike.snapshots.manifest import SnapshotManifest
 from lookalike.snapshots.pointer import read_pointer
 from lookalike.snapshots.snapshot import read_manifest, snapshot_folder, snapshots_folder
 from lookalike.storage import Store
+
+logger = logging.getLogger(__name__)
 
 
 def current(artifacts: Store, collection: str) -> SnapshotManifest | None:
@@ -51,9 +54,14 @@ def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> 
     folders = artifacts.list_folders(snapshots_folder(collection))
     found = read_pointer(artifacts, collection)
     serving = None if found is None else found[0].snapshot_id
+    try:
+        needed = read_switches(artifacts, collection).needed()
+    except Damaged as error:  # any snapshot may be needed, so all of them stay
+        logger.warning("%s: old snapshots are kept: %s", collection, error)
+        return []
     # Newest first; for a snapshot that was current twice, the last time counts.
     stopped = {} if found is None else {entry.id: entry.at for entry in reversed(found[0].replaced)}
-    kept = {serving} | read_switches(artifacts, collection).needed()
+    kept = {serving} | needed
     deadline = datetime.now(UTC) - timedelta(seconds=grace_seconds)
     removed = []
     for snapshot_id in folders:
@@ -76,7 +84,11 @@ def known_to_all(artifacts: Store, collection: str, serving: CatalogueVersion) -
     snapshot would lack the removals.
     """
     items, metadata = serving.items, serving.metadata
-    for snapshot_id in read_switches(artifacts, collection).needed():
+    try:
+        needed = read_switches(artifacts, collection).needed()
+    except Damaged:  # which snapshots can be restored is unknown, so nothing is purged
+        return CatalogueVersion(0, 0, serving.vectors)
+    for snapshot_id in needed:
         with suppress(SnapshotNotFound, Incompatible):
             known = read_manifest(artifacts, collection, snapshot_id).catalogue
             items, metadata = min(items, known.items), min(metadata, known.metadata)

@@ -10,11 +10,12 @@ const SHOWN = 5;
 const REFRESH_MS = 5_000;
 
 /** Shows the view. Returns its cleanup function. */
-export function show(root, { collection, collections }) {
+export function show(root, { collection, collections, damaged }) {
   const leaving = new AbortController();
   const tiles = collections.map((each) => tile(each, each.name === collection, leaving.signal));
   root.append(h("div", { class: "stack" },
     heading("Collections"),
+    damaged.map(broken),
     tiles.length ? h("ul", { class: "tiles" }, tiles.map(({ element }) => element)) : h("p", {}, "No collections yet. Create one below."),
     maker()));
   const timer = setInterval(() => tiles.forEach(({ refresh }) => refresh()), REFRESH_MS);
@@ -60,6 +61,14 @@ function tile(collection, here, signal) {
       h("a", { class: "button", href: address("upload", { collection: name }), "aria-label": `Upload to ${name}` }, "Upload"),
       h("button", { class: "quiet", "aria-label": `Delete ${name}`, onclick: () => remove(name) }, "Delete")));
   return { element, refresh };
+}
+
+/** A collection that cannot be used: why, and a button to delete it. */
+function broken({ name, problem }) {
+  return h("section", { class: "panel stack", "aria-label": `Damaged collection ${name}` },
+    h("div", { class: "row" }, h("h2", { class: "grow" }, name), h("span", { class: "badge" }, "damaged")),
+    h("p", { class: "error" }, problem),
+    h("div", { class: "row" }, h("button", { class: "quiet", "aria-label": `Delete ${name}`, onclick: () => remove(name) }, "Delete")));
 }
 
 async function remove(name) {

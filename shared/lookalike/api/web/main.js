@@ -9,7 +9,7 @@ const VIEWS = { search: "Search", map: "Map", upload: "Upload", duplicates: "Dup
 const THEME = "lookalike-theme";
 const COLLECTION = "lookalike-collection";
 const main = document.getElementById("main");
-const frame = { collections: [], leave: () => {}, shows: null, number: 0 };
+const frame = { collections: [], damaged: [], leave: () => {}, shows: null, number: 0 };
 
 setTheme(localStorage.getItem(THEME));
 events.addEventListener("key", () => promptForKey("The server requires an API key."));
@@ -29,7 +29,7 @@ async function open({ first = false } = {}) {
   frame.leave = () => {};
   if (!frame.collections.length || first) {
     try {
-      frame.collections = (await get("collections")).collections;
+      await loadCollections();
     } catch (error) {
       if (turn === frame.number) {
         header(view, null);
@@ -44,7 +44,7 @@ async function open({ first = false } = {}) {
   if (!collection && view !== "collections") return go("collections", {});
   if (collection) localStorage.setItem(COLLECTION, collection);
   if (params.collection !== collection && collection) note(view, { ...params, collection });
-  await enter(view, { collection, params, collections: frame.collections }, turn, first);
+  await enter(view, { collection, params, collections: frame.collections, damaged: frame.damaged }, turn, first);
 }
 
 async function enter(view, context, turn, first) {
@@ -73,8 +73,13 @@ function chosen(params) {
   return wanted ?? names[0] ?? null;
 }
 
+async function loadCollections() {
+  const { collections, damaged } = await get("collections");
+  Object.assign(frame, { collections, damaged });
+}
+
 async function reloadCollections(to) {
-  frame.collections = (await get("collections")).collections;
+  await loadCollections();
   if (to) location.hash = to;
   else open();
 }

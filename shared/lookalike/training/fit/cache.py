@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import StoreUnavailable
+from lookalike.integrity import load_json
 
 Kind = Literal["features", "activations"]
 _PREFIX: Mapping[Kind, bytes] = {"features": b"f", "activations": b"a"}
@@ -73,7 +74,7 @@ class ActivationCache:
             for digest in digests:
                 data = transaction.get(_PICTURE + digest)
                 if data is not None:
-                    known = json.loads(data)
+                    known = load_json(data)
                     pdq = known["perceptual_hash"]
                     found[digest] = PictureFacts(bytes.fromhex(pdq) if pdq else None, known["rejected"])
         return found

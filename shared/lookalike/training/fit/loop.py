@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from lookalike.integrity import load_json
 from lookalike.training.fit.losses import LOSSES, PAIRWISE
 from lookalike.training.options import Loss
 
@@ -247,7 +248,7 @@ def _restore(path: Path, phase: Phase, optimizer: Any, best: dict[str, NDArray[A
     if not path.is_file():
         return _Progress()
     with np.load(path, allow_pickle=False) as arrays:
-        state = json.loads(arrays["state"].tobytes())
+        state = load_json(arrays["state"].tobytes())
         if state.pop("signature") != _signature(phase):
             return _Progress()
         for name, variable in phase.variables.items():
