@@ -72,7 +72,7 @@ def unseal(data: bytes, name: str, *, format: int, known: Collection[str], fix: 
 
 
 @contextmanager
-def reading(name: str, fix: str) -> Iterator[None]:
+def reading(name: str, fix: str, expected: str | None = None) -> Iterator[None]:
     """Raise Damaged for whatever parsing the document `name` raises, except for errors of our own."""
     try:
         yield
@@ -80,7 +80,9 @@ def reading(name: str, fix: str) -> Iterator[None]:
         if isinstance(error, LookalikeError) and not isinstance(error, InvalidInput):
             raise
         problem = str(error) if isinstance(error, ValueError | OverflowError) else repr(error)
-        raise Damaged(f"{name} is damaged", got=problem[:200], fix=fix) from error
+        raise Damaged(
+            f"{name} cannot be read: it is damaged", got=problem[:200], expected=expected, fix=fix
+        ) from error
 
 
 def convert(kind: Any, value: object, where: str = "") -> Any:
@@ -141,7 +143,7 @@ def check_file(path: Path, expected: str, owner: str, fix: str) -> None:
     found = file_sha256(path)
     if found != expected:
         raise Damaged(
-            f"{path.name} of {owner} is damaged",
+            f"{path.name} cannot be read: it is damaged, and not the file of {owner}",
             got=f"{path} with SHA-256 {found}",
             expected=expected,
             fix=fix,
@@ -156,7 +158,7 @@ def check_bytes(data: bytes, expected: str | None, path: str) -> None:
     """
     found = hashlib.sha256(data).hexdigest()
     if expected is not None and found != expected:
-        raise Damaged(f"{path} is damaged", got=f"SHA-256 {found}", expected=expected)
+        raise Damaged(f"{path} cannot be read: it is damaged", got=f"SHA-256 {found}", expected=expected)
 
 
 def _checksum(document: Mapping[str, Any]) -> str:

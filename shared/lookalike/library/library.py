@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lookalike.search import Searcher
     from lookalike.snapshots import SnapshotManifest
     from lookalike.snapshots.staleness import Staleness
+    from lookalike.trash import Trash
 
 
 class Library:
@@ -174,6 +175,12 @@ class Library:
 
     # Collections
 
+    def trash(self, collection: str) -> Trash:
+        """The trash of a collection."""
+        from lookalike.trash import Trash
+
+        return Trash(self.images, self.artifacts, collection)
+
     def collection(self, name: str) -> Collection:
         """One collection, to search, change, train and evaluate. Raises CollectionNotFound."""
         from lookalike.library.collection import Collection
@@ -219,7 +226,7 @@ class Library:
         return self.collection(name)
 
     def delete_collection(self, name: str) -> None:
-        """Delete a collection: its images, its metadata, its catalogue and its snapshots.
+        """Delete a collection for ever: its images, metadata, trash, catalogue and snapshots.
 
         One whose files are damaged as well. Raises CollectionNotFound.
         """
@@ -229,6 +236,7 @@ class Library:
             # Also what no listing shows: empty folders, and files that were being written.
             shutil.rmtree(folder, ignore_errors=True)
         self.images.delete_folder(name)
+        self.trash(name).empty()
         self.collections.delete(name)
         self.forget(name)
 

@@ -14,6 +14,7 @@ from lookalike.snapshots.manifest import SnapshotManifest
 from lookalike.snapshots.pointer import read_pointer
 from lookalike.snapshots.snapshot import read_manifest, snapshot_folder, snapshots_folder
 from lookalike.storage import Store
+from lookalike.trash import expire
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def list_snapshots(artifacts: Store, collection: str) -> list[SnapshotManifest]:
 
 
 def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> list[str]:
-    """Remove snapshots that no reader can be using, and leftovers of crashed builds.
+    """Remove snapshots that no reader can be using, leftovers of crashed builds, and expired trash.
 
     A snapshot is removed `grace_seconds` after it was replaced. A folder that was never current (a crash, a
     lost race) is removed if nothing was written to it for that long. The current snapshot, and those that a
@@ -50,6 +51,8 @@ def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> 
     Returns:
         Ids of the removed snapshots.
     """
+    if artifacts.folder is not None:  # on S3 a lifecycle rule does it
+        expire(artifacts, collection)
     # List folders first: one that is published in between is then either not listed or current.
     folders = artifacts.list_folders(snapshots_folder(collection))
     found = read_pointer(artifacts, collection)

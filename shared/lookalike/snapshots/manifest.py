@@ -131,7 +131,7 @@ class SnapshotManifest:
             Incompatible: this version cannot read the snapshot; the message names both versions.
         """
         found = unseal(data, MANIFEST_FILE, format=FORMAT, known=field_names(cls), fix=REBUILD)
-        with reading(MANIFEST_FILE, REBUILD):
+        with reading(MANIFEST_FILE, REBUILD, expected=f"the fields of format {FORMAT}"):
             _check_supported(found)
             return cls(
                 id=found["id"],

@@ -1,7 +1,7 @@
 // Collections: lists them with size, encoder and index age; creates and deletes them.
 
 import { events, get, path, send } from "./api.js";
-import { confirmed, h, heading, notice } from "./dom.js";
+import { dialog, h, heading, notice } from "./dom.js";
 import { thumbnail } from "./images.js";
 import { address } from "./place.js";
 import * as words from "./words.js";
@@ -59,6 +59,7 @@ function tile(collection, here, signal) {
     h("div", { class: "row" },
       h("a", { class: "button primary", href: address("search", { collection: name }), "aria-label": `Search in ${name}` }, "Search"),
       h("a", { class: "button", href: address("upload", { collection: name }), "aria-label": `Upload to ${name}` }, "Upload"),
+      h("a", { class: "button", href: address("trash", { collection: name }), "aria-label": `Trash of ${name}` }, "Trash"),
       h("button", { class: "quiet", "aria-label": `Delete ${name}`, onclick: () => remove(name) }, "Delete")));
   return { element, refresh };
 }
@@ -72,7 +73,13 @@ function broken({ name, problem }) {
 }
 
 async function remove(name) {
-  if (!(await confirmed(`Delete ${name}?`, "This deletes all of its images, indexes and encoders. You cannot undo this.", "Delete collection"))) return;
+  const typed = h("input", { type: "text", id: "delete-name", autocomplete: "off", spellcheck: "false" });
+  const answer = await dialog(`Delete ${name}?`, h("div", { class: "stack" },
+    h("p", {}, "This deletes its images, metadata, trash and indexes for ever. Encoders are kept."),
+    h("label", { for: "delete-name" }, `Type ${name} to delete it`), typed),
+  [["no", "Cancel", "quiet"], ["yes", "Delete collection", "danger"]]);
+  if (answer !== "yes") return;
+  if (typed.value.trim() !== name) return notice(`Nothing was deleted: the name is ${name}.`, { kind: "error" });
   try {
     await send("DELETE", path(name));
     notice(`Deleted ${name}.`, { seconds: 5 });

@@ -5,7 +5,8 @@ import { dialog, h, notice } from "./dom.js";
 import { address, go, here, note } from "./place.js";
 import { current } from "./query.js";
 
-const VIEWS = { search: "Search", map: "Map", upload: "Upload", duplicates: "Duplicates", quality: "Quality", collections: "Collections" };
+const VIEWS = { search: "Search", map: "Map", upload: "Upload", duplicates: "Duplicates", quality: "Quality", collections: "Collections", trash: "Trash" };
+const UNLISTED = "trash"; // reached from a collection
 const THEME = "lookalike-theme";
 const COLLECTION = "lookalike-collection";
 const main = document.getElementById("main");
@@ -100,7 +101,7 @@ function header(view, collection) {
       go("search", { collection });
     } }, "lookalike"),
     frame.collections.length > 0 && picker,
-    h("nav", { "aria-label": "Views" }, Object.entries(VIEWS).map(([name, text]) =>
+    h("nav", { "aria-label": "Views" }, Object.entries(VIEWS).filter(([name]) => name !== UNLISTED).map(([name, text]) =>
       h("a", { href: address(name, { collection }), "aria-current": name === view ? "page" : null }, text))),
     h("div", { class: "row" },
       h("button", { class: "quiet icon", "aria-label": "Toggle dark mode", title: "Toggle dark mode", onclick: toggleTheme }, "◐"),
