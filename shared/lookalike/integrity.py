@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import types
+import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -23,7 +24,17 @@ from lookalike.errors import Damaged, Incompatible, InvalidInput, LookalikeError
 CHECKSUM = "checksum"
 CHECKSUM_DIGITS = 32
 MAX_INTEGER = 2**63
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    zipfile.BadZipFile,  # an .npz file is a zip file
+    EOFError,
+)
 """What parsing a damaged document can raise."""
 T = TypeVar("T")
 

@@ -27,6 +27,7 @@ READY = {
     "duplicates": ".member",
     "quality": ".plot",
     "collections": ".strip img",
+    "trash": ".view.trash [role=status]",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import shutil
 import tempfile
 import threading
@@ -22,6 +23,8 @@ from lookalike.integrity import file_sha256
 from lookalike.storage import Store
 from lookalike.timing import span
 from lookalike.types import Precision
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "encoders"
 DEFAULT_ENCODER = "efficientnet-lite0"
@@ -80,16 +83,23 @@ class Encoders:
         )
 
     def list(self) -> list[EncoderManifest]:
-        """Every encoder of the store, by id."""
-        return [self._read(known) for known in self._ids()]
+        """Every encoder of the store that can be read, by id. Logs a warning about each other one."""
+        found = []
+        for known in self._ids():
+            try:
+                found.append(self._read(known))
+            except Incompatible as error:
+                logger.warning("encoder %s is left out: %s", known, error)
+        return found
 
     def default(self) -> EncoderManifest | None:
         """The newest encoder named `DEFAULT_ENCODER`; else the store's only encoder; None: there is none.
 
         Raises:
+            Damaged: an encoder's manifest cannot be read; it may be the newest.
             Incompatible: there are several encoders and none of this name, so the caller has to choose.
         """
-        known = self.list()
+        known = [self._read(id_) for id_ in self._ids()]
         defaults = [manifest for manifest in known if manifest.name == DEFAULT_ENCODER]
         if defaults:
             return max(defaults, key=lambda manifest: (manifest.created_at, manifest.id))

@@ -39,7 +39,7 @@ from lookalike import errors
 from lookalike.encoders.manifest import EncoderManifest
 from lookalike.errors import Incompatible, LookalikeError, TrainingCancelled
 from lookalike.images import Preprocess
-from lookalike.integrity import load_json
+from lookalike.integrity import load_json, reading
 from lookalike.progress import TrainingProgress
 from lookalike.training.backbones.presets import PACKAGED
 from lookalike.training.tensorflow_import import import_tensorflow
@@ -167,11 +167,12 @@ def _require_tensorflow(work: str) -> None:
 
 
 def _read_result(run: Path, total_seconds: float) -> TrainingResult:
-    document = load_json((run / "result.json").read_text(encoding="utf-8"))
-    split = load_json((run / "split.json").read_text(encoding="utf-8"))
-    manifest = EncoderManifest.read(run / "encoder")
-    seconds = {**document["seconds"], "total": round(total_seconds, 1)}
-    return TrainingResult(run / "encoder", manifest, split, document["metrics"], seconds, document)
+    with reading(f"the result of the training in {run}", "Delete this folder and train again."):
+        document = load_json((run / "result.json").read_text(encoding="utf-8"))
+        split = load_json((run / "split.json").read_text(encoding="utf-8"))
+        manifest = EncoderManifest.read(run / "encoder")
+        seconds = {**document["seconds"], "total": round(total_seconds, 1)}
+        return TrainingResult(run / "encoder", manifest, split, document["metrics"], seconds, document)
 
 
 def _save_images(images: Iterable[Pixels] | None, folder: Path) -> str | None:
