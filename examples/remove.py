@@ -8,7 +8,7 @@ import lookalike
 def main(store: str, collection: str, *ids: str) -> None:
     """Move items to the trash by id; if one of them does not exist, none is moved."""
     removed = lookalike.open(store).collection(collection).remove(ids)
-    print(f"{removed} moved to the trash")
+    print(f"{removed} deleted")
 
 
 if __name__ == "__main__":
