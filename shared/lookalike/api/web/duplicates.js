@@ -1,7 +1,7 @@
 // Duplicates: groups of duplicate images, to keep one of each.
 
 import { get, path, send } from "./api.js";
-import { confirmed, h, heading, notice } from "./dom.js";
+import { confirmed, h, heading, notice, say } from "./dom.js";
 import { thumbnail } from "./images.js";
 import { moved } from "./trash.js";
 import * as words from "./words.js";

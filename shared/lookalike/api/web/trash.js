@@ -60,8 +60,9 @@ export function show(root, { collection }) {
       back.disabled = false;
       if (!rows.children.length && !cursor) summary.textContent = "The trash is empty.";
     } }, "Restore");
-    const line = h("li", { class: "row" }, h("bdi", { class: "grow", title: item.id }, words.clipped(item.id)),
-      h("span", { class: "quiet-text" }, `${words.size(item.size_bytes)}, deleted ${words.ago(item.deleted_at)}`), back);
+    const line = h("li", { class: "row" }, h("div", { class: "grow" },
+      h("bdi", { title: item.id }, words.clipped(item.id)),
+      h("p", { class: "quiet-text" }, `${words.size(item.size_bytes)}, deleted ${words.ago(item.deleted_at)}`)), back);
     return line;
   }
 }
