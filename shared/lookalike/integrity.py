@@ -155,7 +155,7 @@ def check_file(path: Path, expected: str, owner: str, fix: str) -> None:
     if found != expected:
         raise Damaged(
             f"{path.name} cannot be read: it is damaged, and not the file of {owner}",
-            got=f"{path} with SHA-256 {found}",
+            got=f"SHA-256 {found}",
             expected=expected,
             fix=fix,
         )

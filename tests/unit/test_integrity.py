@@ -172,10 +172,24 @@ def test_a_damaged_snapshot_is_built_again(store: Path) -> None:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
-        with pytest.raises(Damaged, match="snapshot build --force"):
+        with pytest.raises(Damaged, match="snapshot build --force") as refusal:
             opened(store).collection("shop").search(id="hats/0000.jpg")
+        assert str(store) not in str(refusal.value), "callers of the API learn no path of the server"
         assert library.build_snapshot("shop").id != before.id
         assert opened(store).collection("shop").search(id="hats/0000.jpg").matches
+
+
+def test_a_missing_file_of_a_snapshot_is_damage(store: Path) -> None:
+    library = opened(store)
+    made = library.build_snapshot("shop")
+    path = library.artifacts.local_path(f"{snapshot_folder('shop', made.id)}/items.arrow")
+    assert path is not None
+    path.unlink()
+    with pytest.raises(Damaged, match=r"no items\.arrow") as refusal:
+        opened(store).collection("shop").search(id="hats/0000.jpg")
+    assert str(store) not in str(refusal.value), "callers of the API learn no path of the server"
+    library.build_snapshot("shop")
+    assert opened(store).collection("shop").search(id="hats/0000.jpg").matches
 
 
 def test_a_searcher_keeps_its_state_while_the_next_snapshot_is_damaged(store: Path) -> None:

@@ -185,13 +185,13 @@ class Encoders:
 
 
 def _verify(path: Path, info: PrecisionInfo, encoder_id: str) -> None:
-    got = file_sha256(path) if path.is_file() else f"no file {path}"
+    got = file_sha256(path) if path.is_file() else f"no file {path.name}"
     if got != info.sha256:
         raise Damaged(
             f"{info.file} is not the file of encoder {encoder_id}",
             got=got,
             expected=info.sha256,
-            fix=f"Restore {path} from a backup, or build the encoder again and publish that one.",
+            fix=f"Restore {FOLDER}/{encoder_id}/{info.file} from a backup, or publish another encoder.",
         )
 
 

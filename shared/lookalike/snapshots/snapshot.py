@@ -168,8 +168,9 @@ def is_whole(manifest: SnapshotManifest, artifacts: Store) -> bool:
     return all(artifacts.exists(f"{stored}/{name}") for name in manifest.files)
 
 
-def _missing(manifest: SnapshotManifest, error: Exception) -> Damaged:
-    return Damaged(f"a file of snapshot {manifest.id} is missing", got=str(error), fix=REBUILD)
+def _missing(manifest: SnapshotManifest, error: OSError | ObjectNotFound) -> Damaged:
+    name = Path(str(error.filename)).name if isinstance(error, OSError) else error.got
+    return Damaged(f"a file of snapshot {manifest.id} is missing", got=f"no {name}", fix=REBUILD)
 
 
 def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:
