@@ -1,4 +1,4 @@
-"""Delete items of a collection: `python examples/remove.py STORE COLLECTION ID [ID …]`."""
+"""Move items of a collection to the trash: `python examples/remove.py STORE COLLECTION ID [ID …]`."""
 
 import sys
 
@@ -6,7 +6,7 @@ import lookalike
 
 
 def main(store: str, collection: str, *ids: str) -> None:
-    """Delete items by id; if one of them does not exist, none is deleted."""
+    """Move items to the trash by id; if one of them does not exist, none is moved."""
     removed = lookalike.open(store).collection(collection).remove(ids)
     print(f"{removed} deleted")
 

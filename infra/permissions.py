@@ -6,6 +6,7 @@ from infra.config import FunctionName
 from infra.grant import Grant
 from infra.names import Names
 from infra.training_state_machine import JOBS_FOLDER
+from lookalike.layout import TRASH_FOLDER
 
 _OBJECTS = "Objects are named by users and by what is made of them; the prefix is as narrow as their kind."
 _LIST = "s3:ListBucket"
@@ -46,7 +47,10 @@ def _query(names: Names) -> list[Grant]:
     return [
         _read_artifacts(names, "keys.json", "encoders/*", "collections/*"),
         _change_artifacts(names, "collections/*"),
-        _read_images(names, "*/images/*"),
+        # The trash: a deletion copies there what it deletes, a restore copies it back.
+        _read_artifacts(names, f"{TRASH_FOLDER}/*"),
+        _change_artifacts(names, f"{TRASH_FOLDER}/*"),
+        _read_images(names, "*/images/*", "*/metadata/uploads/*"),
         # A signed URL has the permissions of its signer; deleting a collection deletes its files.
         Grant(
             ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),

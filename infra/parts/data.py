@@ -13,6 +13,7 @@ from infra.constructs.output import output
 from infra.constructs.queue import QueueWithDeadLetters
 from infra.names import Names
 from infra.training_state_machine import JOBS_FOLDER
+from lookalike.layout import TRASH_DAYS, TRASH_FOLDER
 
 JOB_DAYS = 30
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
@@ -79,7 +80,8 @@ class Data(Construct):
             lifecycle=[
                 s3.LifecycleRule(
                     id="training-jobs", prefix=f"{JOBS_FOLDER}/", expiration=Duration.days(JOB_DAYS)
-                )
+                ),
+                s3.LifecycleRule(id="trash", prefix=f"{TRASH_FOLDER}/", expiration=Duration.days(TRASH_DAYS)),
             ],
         )
 

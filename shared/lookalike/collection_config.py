@@ -15,6 +15,7 @@ from typing import Any
 
 from lookalike.change_token import mark_changed
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, InvalidInput, ObjectNotFound
+from lookalike.integrity import convert, field_names, reading, unseal
 from lookalike.layout import check_collection_name, is_collection_name
 from lookalike.storage import Blob, Store
 from lookalike.types import ENGINES, METRICS, Engine, Metric
@@ -22,6 +23,7 @@ from lookalike.types import ENGINES, METRICS, Engine, Metric
 FORMAT = 1
 FOLDER = "collections"
 UPDATE_ATTEMPTS = 20
+DAMAGE_FIX = "Restore it from a backup, or delete the collection."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +76,28 @@ class CollectionConfig:
         """As it is stored."""
         return dataclasses.asdict(self)
 
+    def dump(self) -> bytes:
+        """The bytes of `collection.json`."""
+        # Without a checksum: functions of the version before would refuse a field that they do not know.
+        return json.dumps(self.to_json(), indent=1).encode()
+
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> CollectionConfig:
-        """Inverse of `to_json`.
+    def parse(cls, data: bytes, name: str) -> CollectionConfig:
+        """Inverse of `dump`, for the collection `name`.
 
         Raises:
+            Damaged: the file was changed after it was written.
             Incompatible: a newer version of lookalike wrote it.
         """
-        if data.get("format") != FORMAT:
-            raise Incompatible(
-                "the collection's file has another format version", got=data.get("format"), expected=FORMAT
-            )
-        return cls(**data)
+        file = f"the file {_path(name)}"
+        found = unseal(data, file, format=FORMAT, known=field_names(cls), fix=DAMAGE_FIX)
+        with reading(file, DAMAGE_FIX):
+            config: CollectionConfig = convert(cls, found)
+            if config.name != name:
+                raise ValueError(f"the name {config.name!r}")
+            if config.created_at:
+                datetime.fromisoformat(config.created_at)
+            return config
 
 
 class Collections:
@@ -102,7 +114,7 @@ class Collections:
         """
         if not config.created_at:
             config = dataclasses.replace(config, created_at=datetime.now(UTC).isoformat(timespec="seconds"))
-        if not self._artifacts.create(_path(config.name), _encode(config)):
+        if not self._artifacts.create(_path(config.name), config.dump()):
             raise Conflict(
                 "the collection already exists", got=config.name, fix="Choose another name, or delete it."
             )
@@ -113,8 +125,27 @@ class Collections:
 
         Raises:
             CollectionNotFound: it does not exist; the message suggests the nearest names.
+            Damaged: its file was changed after it was written.
+            Incompatible: a newer version of lookalike wrote its file.
         """
-        return _decode(self._read(name))
+        return CollectionConfig.parse(self._read(name).data, name)
+
+    def check_exists(self, name: str) -> None:
+        """Raises CollectionNotFound unless there is such a collection, readable or not."""
+        self._read(name)
+
+    def all(self) -> tuple[list[CollectionConfig], dict[str, Incompatible]]:
+        """The collections whose file can be read, by name; and why the file of others cannot, by name."""
+        readable: list[CollectionConfig] = []
+        unreadable: dict[str, Incompatible] = {}
+        for name in self.names():
+            try:
+                readable.append(self.get(name))
+            except Incompatible as error:
+                unreadable[name] = error
+            except CollectionNotFound:  # deleted meanwhile
+                continue
+        return readable, unreadable
 
     def names(self) -> list[str]:
         """All collections, sorted."""
@@ -130,8 +161,8 @@ class Collections:
         """
         for _ in range(UPDATE_ATTEMPTS):
             blob = self._read(name)
-            config = dataclasses.replace(_decode(blob), **changes)
-            if self._artifacts.replace(_path(name), _encode(config), etag=blob.etag):
+            config = dataclasses.replace(CollectionConfig.parse(blob.data, name), **changes)
+            if self._artifacts.replace(_path(name), config.dump(), etag=blob.etag):
                 mark_changed(self._artifacts, name)
                 return config
         raise Conflict("other processes kept changing the collection", got=name, fix="Try again.")
@@ -170,11 +201,3 @@ class Collections:
 
 def _path(name: str) -> str:
     return f"{FOLDER}/{name}/collection.json"
-
-
-def _encode(config: CollectionConfig) -> bytes:
-    return json.dumps(config.to_json(), indent=2).encode()
-
-
-def _decode(blob: Blob) -> CollectionConfig:
-    return CollectionConfig.from_json(json.loads(blob.data))

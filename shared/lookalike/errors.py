@@ -23,6 +23,7 @@ LookalikeError
 ├── NotReady                    nothing to search yet; try again later
 ├── Busy                        too many requests are waiting; try again later
 ├── Incompatible                two parts do not fit together; the message names both
+│   └── Damaged                 a stored file is not what was written
 ├── TrainingCancelled           a user cancelled it; computed features are kept for the next run
 ├── EncoderRejected             an exported encoder differs too much from its original
 ├── AccessDenied
@@ -162,6 +163,10 @@ class Busy(LookalikeError):
 
 class Incompatible(LookalikeError):
     """Two parts (encoder, index, snapshot, reader) do not fit together."""
+
+
+class Damaged(Incompatible):
+    """A stored file is not what was written: its checksum is another, or it cannot be parsed."""
 
 
 class TrainingCancelled(LookalikeError):

@@ -31,6 +31,10 @@ UPLOADS_FOLDER = "uploads"
 TRAINING_FOLDER = "training"
 STAGING_FOLDER = ".staging"
 TEMPORARY_SUFFIX = ".part"
+TRASH_FOLDER = "trash"
+"""In the artifacts root: deleted images; see `lookalike.trash`."""
+TRASH_DAYS = 30
+"""How long they are kept there."""
 METADATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 MAX_KEY_BYTES = 1_024
@@ -132,8 +136,12 @@ def check_file_names(item_id: str) -> None:
 
 def shown(name: str) -> str:
     """A name for a message: what cannot be printed is escaped, bytes that are not UTF-8 as `\\xe9`."""
-    data = name.encode("utf-8", "surrogateescape") if text_problem(name) == "it is not UTF-8" else None
-    return repr(name) if data is None else f"'{data.decode('utf-8', 'backslashreplace')}'"
+    if text_problem(name) != "it is not UTF-8":
+        return repr(name)
+    try:
+        return f"'{name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')}'"
+    except UnicodeEncodeError:  # half a character, as JSON can spell it
+        return ascii(name)
 
 
 # Keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from fixtures.server import add_encoder, eventually, jpeg, running
@@ -325,3 +326,58 @@ def test_what_happened_while_the_server_was_down_is_found_at_its_start(tmp_path,
         server.wait_for("food", "c.jpg")
         server.wait_without("food", "a.jpg")
         assert server.ids("food", id="c.jpg") == ["b.jpg"]
+
+
+def test_a_damaged_collection_is_listed_as_damaged_and_can_be_deleted(server):
+    server.create("hurt")
+    path = Path(server.local.settings.artifacts_url) / "collections" / "hurt" / "collection.json"
+    path.write_bytes(path.read_bytes()[:-40])
+    listed = server.client.get("/collections").json()
+    assert "hurt" not in [each["name"] for each in listed["collections"]]
+    (damaged,) = [each for each in listed["damaged"] if each["name"] == "hurt"]
+    assert "delete the collection" in damaged["fix"]
+    for answer in (
+        server.client.get("/collections/hurt"),
+        server.client.post("/collections/hurt/search", json={"query": [{"id": "a"}]}),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (500, "urn:lookalike:problem:damaged")
+        assert "collections/hurt/collection.json" in answer.json()["detail"]
+    assert server.client.delete("/collections/hurt").status_code == 204
+    assert server.client.get("/collections").json()["damaged"] == []
+
+
+def test_a_deleted_item_is_listed_in_the_trash_and_restored(server, collection):
+    pictures = {f"hats/{number}.jpg": jpeg(number) for number in range(3)}
+    server.upload(collection, pictures, **{name: {"price": 5} for name in pictures})
+    server.wait_for(collection, *pictures)
+    here = f"/collections/{collection}"
+    before = server.item(collection, "hats/1.jpg")
+    for name in pictures:
+        assert server.client.delete(f"{here}/items/{name}").status_code == 204
+        server.wait_without(collection, name)
+    first = server.client.get(f"{here}/trash", params={"limit": 2}).json()
+    assert [each["id"] for each in first["items"]] == ["hats/2.jpg", "hats/1.jpg"]
+    assert first["items"][0]["size_bytes"] == len(pictures["hats/2.jpg"])
+    rest = server.client.get(f"{here}/trash", params={"limit": 2, "cursor": first["next"]}).json()
+    assert ([each["id"] for each in rest["items"]], rest["next"]) == (["hats/0.jpg"], None)
+    wanted = {"ids": ["hats/1.jpg", "hats/2.jpg"]}
+    missing = server.client.post(f"{here}/trash/restore", json={"ids": ["hats/1.jpg", "no.jpg"]})
+    assert missing.status_code == 404
+    assert server.item(collection, "hats/1.jpg") is None
+    assert server.client.post(f"{here}/trash/restore", json=wanted).json() == {"restored": 2}
+    server.wait_for(collection, *wanted["ids"])
+    after = server.item(collection, "hats/1.jpg")
+    assert after | {"ingested_at": ""} == before | {"ingested_at": ""}
+    assert server.client.get(f"{here}/images/hats/1.jpg").content == pictures["hats/1.jpg"]
+    server.upload(collection, {"hats/0.jpg": jpeg(9)})
+    server.wait_for(collection, "hats/0.jpg")
+    taken = server.client.post(f"{here}/trash/restore", json={"ids": ["hats/0.jpg"]})
+    assert (taken.status_code, "replace" in taken.json()["fix"]) == (409, True)
+    swapped = server.client.post(f"{here}/trash/restore", json={"ids": ["hats/0.jpg"], "replace": True})
+    assert swapped.status_code == 200
+    assert server.client.get(f"{here}/images/hats/0.jpg").content == pictures["hats/0.jpg"]
+    assert [each["id"] for each in server.client.get(f"{here}/trash").json()["items"]] == ["hats/0.jpg"]
+    assert server.client.delete(f"{here}/trash").status_code == 204
+    assert server.client.get(f"{here}/trash").json()["items"] == []
+    assert server.client.get("/collections/nowhere/trash").status_code == 404
+    assert server.client.get(f"{here}/trash", params={"cursor": "../x"}).status_code == 422

@@ -115,7 +115,7 @@ def test_a_request_has_one_id_in_answer_error_and_log(scene):
 def test_what_nobody_foresaw_is_logged_under_the_id_of_the_request(scene):
     path = "collections/broken/current.json"
     CloudCollection(scene.cloud, "broken", Path(scene.shop.encoder_folder))
-    scene.shop.artifacts.put(path, b"{")
+    scene.shop.artifacts.put(path, b'{"format": 99}')
     event = api_gateway.json_request("POST", "/collections/broken/search", {"id": "x"})
     answer = scene.query.invoke(event | {"headers": event["headers"] | scene.client.headers})
     problem = json_of(answer, 500)

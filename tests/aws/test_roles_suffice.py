@@ -144,6 +144,29 @@ def test_uploads_through_the_api(guarded: Guarded) -> None:
     assert answer["statusCode"] == 204, answer
     guarded.drain()
     assert guarded.proxy.refused == []
+    _restore_from_the_trash(guarded, item)
+
+
+def _restore_from_the_trash(guarded: Guarded, item: str) -> None:
+    _wait_for_status(guarded, item, 404)
+    deleted = guarded.client.json("GET", f"{HERE}/trash")["items"]
+    assert [each["id"] for each in deleted] == ["hat/new.jpg"]
+    restored = guarded.client.json("POST", f"{HERE}/trash/restore", {"ids": ["hat/new.jpg"]})
+    assert restored == {"restored": 1}
+    guarded.drain()
+    _wait_for_status(guarded, item, 200)
+    assert guarded.client.json("GET", item)["metadata"] == {"price": 2}
+    assert guarded.client.request("DELETE", item)["statusCode"] == 204
+    assert guarded.client.request("DELETE", f"{HERE}/trash")["statusCode"] == 204
+    assert guarded.client.json("GET", f"{HERE}/trash")["items"] == []
+    guarded.drain()
+    assert guarded.proxy.refused == []
+
+
+def _wait_for_status(guarded: Guarded, path: str, status: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while guarded.client.request("GET", path)["statusCode"] != status and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def test_collections_come_and_go(guarded: Guarded) -> None:

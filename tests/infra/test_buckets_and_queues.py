@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lookalike.layout import TRASH_DAYS
 from lookalike.settings import Settings
 from tests.aws_emulator.templates import EVERYTHING, Template, of_type, template, text, texts
 
@@ -133,6 +134,13 @@ def test_pictures_can_be_brought_back(data: Template) -> None:
     rules = {rule["Id"]: rule for rule in properties["LifecycleConfiguration"]["Rules"]}
     assert rules["replaced-images"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert rules["replaced-images"]["ExpiredObjectDeleteMarker"] is True
+
+
+def test_deleted_images_stay_in_the_trash_for_30_days(data: Template) -> None:
+    lifecycle = bucket(data, "artifacts")["Properties"]["LifecycleConfiguration"]
+    (trash,) = [rule for rule in lifecycle["Rules"] if rule["Id"] == "trash"]
+    assert (trash["Prefix"], trash["ExpirationInDays"], trash["Status"]) == ("trash/", 30, "Enabled")
+    assert TRASH_DAYS == 30
 
 
 def test_a_deleted_zip_costs_nothing_from_the_next_day_on(data: Template) -> None:

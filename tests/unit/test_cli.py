@@ -24,6 +24,7 @@ from PIL import Image
 from lookalike.api.keys import Keys
 from lookalike.cli import main
 from lookalike.encoders import Encoders
+from lookalike.library import Library
 from lookalike.storage import Store
 from lookalike.training.child import QUIET
 
@@ -292,9 +293,11 @@ def test_collections_are_made_shown_changed_and_deleted(shop: Shell) -> None:
 
 def test_collections_are_not_deleted_unasked(shop: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    assert shop.json("collections", "delete", NAME, code=1)["error"]["fix"] == "Answer y, or pass --yes."
+    assert shop.json("collections", "delete", NAME, code=1)["error"]["fix"].endswith("or pass --yes.")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # only its name will do
+    assert "Type the collection's name" in shop.json("collections", "delete", NAME, code=1)["error"]["fix"]
     assert shop.json("stats", "-c", NAME)["collections"][0]["items"] == PICTURES
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{NAME}\n"))
     assert shop.json("collections", "delete", NAME) == {"deleted": NAME}
 
 
@@ -542,3 +545,39 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.005)
+
+
+def test_a_damaged_collection_is_named_and_leaves_the_others_usable(shell: Shell) -> None:
+    shell.run("collections", "create", "good")
+    shell.run("collections", "create", "hurt")
+    path = Path(shell.store) / "artifacts" / "collections" / "hurt" / "collection.json"
+    path.write_bytes(path.read_bytes().replace(b"cosine", b"l2"))
+    listed = shell.json("collections", "list")
+    assert [each["name"] for each in listed["collections"]] == ["good"]
+    assert [each["name"] for each in listed["damaged"]] == ["hurt"]
+    assert "hurt is damaged" in shell.run("collections", "list")
+    assert [each["collection"] for each in shell.json("stats")["collections"]] == ["good"]
+    assert "hurt is left out" in shell.error
+    shell.run("collections", "show", "hurt", code=1)
+    shell.run("collections", "delete", "hurt", "--yes")
+    assert shell.json("collections", "list")["damaged"] == []
+
+
+def test_deleted_items_are_listed_restored_and_removed_for_ever(
+    shop: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = Library.open(shop.store).collection(NAME)
+    first, second, third = sorted(entry.id for entry in collection.neighbors(1))[:3]
+    collection.remove([first, second, third])
+    items = shop.json("trash", "list", "-c", NAME)["items"]
+    assert [each["id"] for each in items] == [third, second, first]
+    assert first in shop.run("trash", "list", "-c", NAME)
+    assert shop.json("trash", "restore", "-c", NAME, first) == {"collection": NAME, "restored": 1}
+    assert shop.json("search", "-c", NAME, "--id", first)["results"]
+    assert shop.json("trash", "restore", "-c", NAME, first, code=1)["error"]["type"] == "ItemNotFound"
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert shop.json("trash", "empty", "-c", NAME, code=1)["error"]["fix"] == "Answer y, or pass --yes."
+    assert len(shop.json("trash", "list", "-c", NAME)["items"]) == 2
+    assert shop.json("trash", "empty", "-c", NAME, "--yes") == {"collection": NAME, "removed": 2}
+    assert shop.json("trash", "list", "-c", NAME)["items"] == []
+    shop.run("trash", "list", "-c", "none", code=1)

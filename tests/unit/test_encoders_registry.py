@@ -12,7 +12,7 @@ import pytest
 
 from lookalike.encoders import EncoderManifest, Encoders
 from lookalike.encoders.manifest import content_id
-from lookalike.errors import EncoderNotFound, Incompatible
+from lookalike.errors import Damaged, EncoderNotFound, Incompatible
 from lookalike.storage import Store
 
 
@@ -136,6 +136,40 @@ def test_a_stored_manifest_that_was_changed_is_refused(encoders, artifacts, tiny
     artifacts.put(path, json.dumps(value).encode())
     with pytest.raises(Incompatible, match="was changed"):
         encoders.load(known.id)
+
+
+def test_a_damaged_model_file_is_refused_in_a_folder_and_downloaded_again_from_s3(
+    encoders, artifacts, tiny_encoder_folder, tmp_path
+):
+    known = encoders.add(tiny_encoder_folder)
+    fresh = Encoders(artifacts, tmp_path / "cache")
+    first = fresh.load(known.id)
+    file = known.precision(None).file
+    path = (
+        artifacts.local_path(f"encoders/{known.id}/{file}") or tmp_path / "cache/encoders" / known.id / file
+    )
+    assert path.is_file()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.unlink()
+    path.write_bytes(data)
+    again = Encoders(artifacts, tmp_path / "cache")
+    if artifacts.folder is None:
+        pixels = np.zeros((1, 32, 32, 3), np.uint8)
+        assert np.array_equal(again.load(known.id).encode(pixels), first.encode(pixels))
+    else:
+        with pytest.raises(Damaged, match="Restore"):
+            again.load(known.id)
+
+
+def test_a_damaged_manifest_is_left_out_of_the_list(encoders, artifacts, tiny_encoder_folder):
+    known = encoders.add(tiny_encoder_folder)
+    artifacts.put("encoders/other-0123456789ab/encoder.json", b"{")
+    assert encoders.list() == [known]
+    with pytest.raises(Damaged):
+        encoders.get("other-0123456789ab")
+    with pytest.raises(Damaged):
+        encoders.default()
 
 
 def test_callers_share_a_loaded_encoder(encoders, tiny_encoder_folder):

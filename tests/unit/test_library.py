@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,21 @@ def test_removed_items_are_not_found_any_more(shop: Collection, photos: Path) ->
     assert ids(shop) == set(rest)
     assert shop.remove(rest[0]) == 1
     assert (photos / first).exists()  # the copy was deleted, not the original
+
+
+def test_removed_items_are_restored_from_the_trash(shop: Collection) -> None:
+    first, second, *rest = sorted(ids(shop))
+    before = shop.item(first)
+    shop.remove([first, second])
+    assert [entry.id for entry in shop.trash.entries(9)] == [second, first]
+    with pytest.raises(ItemNotFound):
+        shop.restore([first, rest[0]])
+    assert shop.restore([first, second]) == 2
+    assert ids(shop) == {first, second, *rest}
+    assert replace(shop.item(first), ingested_at="") == replace(before, ingested_at="")
+    shop.remove(first)
+    shop.library.delete_collection("shop")
+    assert list(shop.library.artifacts.list("trash")) == []
 
 
 def test_another_process_finds_what_was_added(shop: Collection, tmp_path: Path) -> None:

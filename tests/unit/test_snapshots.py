@@ -22,6 +22,7 @@ from fixtures.shelf import NAME, Shelf, build_for_ever, unit_vectors
 from lookalike.collection_config import Collections
 from lookalike.confidence import NEAREST
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, SnapshotNotFound
+from lookalike.integrity import CHECKSUM, seal
 from lookalike.snapshots import (
     SnapshotManifest,
     attribute_types,
@@ -240,7 +241,8 @@ def test_a_manifest_that_cannot_be_served_names_both_sides(
     path = f"{FOLDER}/{manifest.id}/snapshot.json"
     stored = json.loads(shelf.artifacts.get(path).data)
     index = stored["index"] | change.pop("index", {})  # type: ignore[operator]
-    shelf.artifacts.put(path, json.dumps(stored | {"index": index} | change).encode())
+    del stored[CHECKSUM]
+    shelf.artifacts.put(path, seal(stored | {"index": index} | change))
     with pytest.raises(Incompatible) as refusal:
         current(shelf.artifacts, NAME)
     for word in words:
@@ -280,6 +282,8 @@ def test_columns_that_are_no_arrow_file(shelf: Shelf, content: bytes) -> None:
     shelf.artifacts.put(f"{FOLDER}/{manifest.id}/items.arrow", content)
     with pytest.raises(Incompatible, match=r"items\.arrow cannot be read"):
         open_snapshot(manifest, shelf.artifacts, shelf.work)
+    with pytest.raises(Incompatible, match=r"items\.arrow cannot be read"):
+        open_snapshot(replace(manifest, hashes={}), shelf.artifacts, shelf.work)  # of an earlier version
 
 
 def test_a_snapshot_that_is_gone(shelf: Shelf) -> None:

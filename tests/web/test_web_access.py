@@ -6,7 +6,16 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from fixtures.page import found
 
-VIEWS = ("search", "search?id=shoes%2F007.jpg", "map", "upload", "duplicates", "quality", "collections")
+VIEWS = (
+    "search",
+    "search?id=shoes%2F007.jpg",
+    "map",
+    "upload",
+    "duplicates",
+    "quality",
+    "collections",
+    "trash",
+)
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}
 REACHABLE = """() => [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
   .filter((one) => one.checkVisibility() && !one.disabled && !one.closest('.unseen:not(input)')).length"""
@@ -18,6 +27,7 @@ READY = {
     "duplicates": ".member",
     "quality": ".plot",
     "collections": ".strip img",
+    "trash": ".view.trash [role=status]",
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import lookalike.api
 from lookalike.api.http.access import KeyAccess
 from lookalike.api.http.app import create_app
 from lookalike.api.keys import Keys
@@ -19,6 +21,18 @@ def test_scripts_and_styles_fit_the_budget():
     sizes = {name: len(file.data) for name, file in page_files().items() if name.endswith((".js", ".css"))}
     assert len(sizes) > 10
     assert sum(sizes.values()) <= BUDGET_BYTES, sizes
+
+
+def test_scripts_are_served_without_comments_and_indentation():
+    for file in sorted(Path(lookalike.api.__file__).with_name("web").glob("*.*s")):
+        text, served = file.read_text("utf-8"), page_files()[file.name].data.decode()
+        assert text.count("\n") == served.count("\n"), "an error names the line of the source"
+        assert not re.search(r"`[^`\n]*\n[^`]*`(?=[,;)\s])", re.sub(r"`[^`\n]*`", "", text)), (
+            "a text of lines"
+        )
+        wanted = re.sub(r"^ *(//.*|/\*\*(.|\n)*?\*/)$", "", text, flags=re.MULTILINE)
+        assert re.sub(r"\s+", "", wanted) == re.sub(r"\s+", "", served), file.name
+        assert "\n " not in served
 
 
 def test_the_start_page_names_its_version_and_is_revalidated(server):

@@ -39,7 +39,7 @@ def test_markup_in_names_and_values_is_text(opened):
 
 
 def test_markup_is_text_in_every_view(opened):
-    for view in ("map", "duplicates", "upload", "collections", "quality"):
+    for view in ("map", "duplicates", "upload", "collections", "quality", "trash"):
         page = opened(f"{view}?collection=shop")
         page.wait_for_load_state("networkidle")
         assert page.locator("#main b[onclick], #main script, img[onerror]").count() == 0, view

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fixtures.classes import zipped
 from fixtures.page import drop, found, photo, until
 from fixtures.server import eventually
@@ -110,6 +112,47 @@ def test_duplicates_are_grouped_and_deleted_one_by_one(opened, server):
     eventually(lambda: sum(server.item("twins", name) is not None for name in pictures) == 3)
 
 
+def test_a_deleted_image_is_restored_by_undo_and_from_the_trash(opened, server):
+    server.create("undone")
+    pictures = {"hats/a.jpg": photo("hats", 70), "hats/b.jpg": photo("hats", 70)}
+    server.upload("undone", pictures)
+    server.wait_for("undone", *pictures)
+    page = opened("duplicates?collection=undone")
+    group = page.get_by_role("region", name="Group of 2")
+    group.get_by_role("button", name="Delete hats/").click()
+    gone = page.get_by_role("dialog").locator("p").inner_text().split(" moves")[0]
+    assert "cannot undo" not in page.get_by_role("dialog").inner_text()
+    page.get_by_role("dialog").get_by_role("button", name="Delete image").click()
+    page.locator("#notice").get_by_text("1 image moved to the trash.").wait_for()
+    server.wait_without("undone", gone)
+    page.get_by_role("button", name="Undo").click()
+    server.wait_for("undone", gone)
+    group.get_by_role("button", name="Delete hats/").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete image").click()
+    page.locator("#notice").get_by_text("1 image moved to the trash.").wait_for()
+    server.wait_without("undone", gone)
+    page.get_by_role("link", name="Collections").click()
+    page.get_by_role("link", name="Trash of undone").click()
+    page.get_by_role("button", name=f"Restore {gone}").click()
+    page.get_by_text("The trash is empty.").wait_for()
+    server.wait_for("undone", gone)
+
+
+def test_a_damaged_collection_is_shown_and_deleted(opened, server):
+    server.create("hurt")
+    path = Path(server.local.settings.artifacts_url) / "collections" / "hurt" / "collection.json"
+    path.write_bytes(b"{")
+    page = opened("collections?collection=shop")
+    region = page.get_by_role("region", name="Damaged collection hurt")
+    assert "collection.json" in region.inner_text()
+    assert page.get_by_label("Collection", exact=True).locator("option", has_text="hurt").count() == 0
+    region.get_by_role("button", name="Delete hurt").click()
+    page.get_by_label("Type hurt to delete it").fill("hurt")
+    page.get_by_role("dialog").get_by_role("button", name="Delete collection").click()
+    page.get_by_text("Deleted hurt.").wait_for()
+    assert server.client.get("/collections/hurt").status_code == 404
+
+
 def test_collections_are_created_selected_and_deleted(opened, server):
     page = opened("collections?collection=shop")
     tile = page.locator(".tile", has=page.get_by_role("heading", name="shop", exact=True))
@@ -125,6 +168,10 @@ def test_collections_are_created_selected_and_deleted(opened, server):
     page.get_by_role("heading", name="Upload to shop").wait_for()
     page.get_by_role("link", name="Collections").click()
     page.get_by_role("button", name="Delete made-here").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete collection").click()
+    page.get_by_text("Nothing was deleted: the name is made-here.").wait_for()
+    page.get_by_role("button", name="Delete made-here").click()
+    page.get_by_label("Type made-here to delete it").fill("made-here")
     page.get_by_role("dialog").get_by_role("button", name="Delete collection").click()
     page.get_by_text("Deleted made-here.").wait_for()
     assert server.client.get("/collections/made-here").status_code == 404

@@ -102,12 +102,23 @@ class CollectionResponse(ResponseBody):
     snapshot: SnapshotResponse | None
 
 
+class DamagedCollectionResponse(ResponseBody):
+    """A collection whose configuration cannot be read. It can be deleted, or restored from a backup."""
+
+    name: str
+    problem: str
+    fix: str | None
+
+
 class CollectionsResponse(ResponseBody):
     """All collections of the store."""
 
-    model_config = example({"collections": [_EXAMPLE]})
+    model_config = example({"collections": [_EXAMPLE], "damaged": []})
 
     collections: list[CollectionResponse]
+    damaged: list[DamagedCollectionResponse] = Field(
+        description="Collections that cannot be used, because their configuration cannot be read."
+    )
 
 
 BODY = json_body(
@@ -124,7 +135,14 @@ BODY = json_body(
 def list_collections(request: Request, _: Reader) -> CollectionsResponse:
     """All collections of the store, by name."""
     library = context_of(request).library
-    return CollectionsResponse(collections=[_response(library, name) for name in library.collections.names()])
+    readable, unreadable = library.collections.all()
+    return CollectionsResponse(
+        collections=[_response(library, config) for config in readable],
+        damaged=[
+            DamagedCollectionResponse(name=name, problem=str(error), fix=error.fix)
+            for name, error in unreadable.items()
+        ],
+    )
 
 
 @router.put(
@@ -154,7 +172,8 @@ async def put_collection(
 @router.get("/collections/{collection}", responses=problems(), summary="Show a collection")
 def get_collection(request: Request, collection: CollectionName, _: Reader) -> CollectionResponse:
     """A collection's settings and its current snapshot."""
-    return _response(context_of(request).library, collection)
+    library = context_of(request).library
+    return _response(library, library.collections.get(collection))
 
 
 @router.delete(
@@ -167,7 +186,7 @@ def get_collection(request: Request, collection: CollectionName, _: Reader) -> C
 def delete_collection(request: Request, collection: CollectionName, _: Writer) -> None:
     """Removes its images, metadata, catalogue and snapshots. This cannot be undone."""
     context = context_of(request)
-    context.library.collections.get(collection)
+    context.library.collections.check_exists(collection)
     with context.listener.paused(collection):
         context.library.delete_collection(collection)
     context.reports.forget(collection)
@@ -202,7 +221,7 @@ def _create_or_change(
         _check_engine(replace(known, **changes))
         library.collections.update(name, **changes)
     context.listener.collection_changed(name)
-    return _response(library, name), known is None
+    return _response(library, library.collections.get(name)), known is None
 
 
 def _default_encoder_id(library: Library) -> str:
@@ -223,9 +242,8 @@ def _check_engine(config: CollectionConfig) -> None:
     check_options(config.engine, config.metric, config.n_trees, config.search_k)
 
 
-def _response(library: Library, name: str) -> CollectionResponse:
-    config = library.collections.get(name)
-    snapshot = _current_snapshot(library, name)
+def _response(library: Library, config: CollectionConfig) -> CollectionResponse:
+    snapshot = _current_snapshot(library, config.name)
     return CollectionResponse(
         name=config.name,
         encoder=config.encoder_id,

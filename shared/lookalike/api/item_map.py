@@ -18,7 +18,8 @@ from lookalike.api.http.access import Reader
 from lookalike.api.http.models import EXAMPLE_SNAPSHOT, ResponseBody, example
 from lookalike.api.http.openapi import problems
 from lookalike.api.http.parameters import CollectionName
-from lookalike.errors import ObjectNotFound
+from lookalike.errors import Damaged, ObjectNotFound
+from lookalike.integrity import check_bytes
 
 if TYPE_CHECKING:
     from lookalike.library import Library
@@ -109,12 +110,12 @@ def _positions(context: Context, state: State, collection: str) -> Positions:
         collection,
         "map of the snapshot",
         snapshot.manifest.id,
-        lambda: _snapshot_positions(context.library, snapshot, collection),
+        lambda: snapshot_positions(context.library, snapshot, collection),
     )
     return _with_delta(state.view, stored)
 
 
-def _snapshot_positions(library: Library, snapshot: Snapshot, collection: str) -> Positions:
+def snapshot_positions(library: Library, snapshot: Snapshot, collection: str) -> Positions:
     """The positions that a snapshot stores. They are computed for snapshots that are older than maps."""
     from lookalike.projection import project, read_positions
     from lookalike.snapshots import snapshot_folder
@@ -123,10 +124,12 @@ def _snapshot_positions(library: Library, snapshot: Snapshot, collection: str) -
     if manifest.places:
         try:
             path = f"{snapshot_folder(collection, manifest.id)}/{manifest.places}"
-            positions = read_positions(library.artifacts.get(path).data)
+            data = library.artifacts.get(path).data
+            check_bytes(data, manifest.hashes.get(manifest.places), path)
+            positions = read_positions(data)
             if len(positions) == manifest.count:
                 return positions
-        except (ObjectNotFound, ValueError) as error:  # the snapshot was replaced, or its file is damaged
+        except (ObjectNotFound, Damaged, ValueError) as error:  # the snapshot was replaced, or damage
             logger.warning("%s has no readable map: %s", manifest.id, error)
     return project(snapshot.vectors)
 

@@ -16,7 +16,7 @@ from lookalike.api.http.parameters import CollectionName, ItemId
 from lookalike.api.images import has_image
 from lookalike.api.search import SearchOptions, SearchResponse
 from lookalike.errors import ItemNotFound, NotReady
-from lookalike.layout import MAX_KEY_BYTES, check_item_id, image_key, upload_metadata_key
+from lookalike.layout import check_item_id, image_key
 from lookalike.search.query import QueryPart
 from lookalike.types import Attribute
 
@@ -106,10 +106,13 @@ def get_item(request: Request, collection: CollectionName, id: ItemId, _: Reader
     status_code=204,
     response_class=Response,
     responses=problems(409),
-    summary="Delete an item",
+    summary="Move an item to the trash",
 )
 def delete_item(request: Request, collection: CollectionName, id: ItemId, _: Writer) -> None:
-    """Removes the image and its uploaded metadata. Searches stop finding it within seconds."""
+    """Moves the image and its uploaded metadata to the trash, where they stay for 30 days.
+
+    Searches stop finding the item within seconds.
+    """
     _delete(context_of(request), collection, id)
 
 
@@ -119,8 +122,5 @@ def _delete(context: Context, collection: str, item_id: str) -> None:
     key = image_key(collection, check_item_id(item_id, collection))
     if not has_image(library, key):
         raise ItemNotFound("no such item", got=repr(item_id))
-    keys = [key, upload_metadata_key(collection, item_id)]
-    for each in keys:
-        if len(each.encode()) <= MAX_KEY_BYTES:  # no object has a longer key
-            library.images.delete(each)
+    keys = library.trash(collection).move([item_id])
     context.listener.objects_changed(keys, wait_seconds=DELETE_WAIT_SECONDS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import secrets
 import threading
 import time
@@ -22,12 +21,12 @@ from lookalike.change_token import ChangeTokens, Sighting, mark_all_changed
 from lookalike.errors import (
     Conflict,
     Forbidden,
-    Incompatible,
     InvalidInput,
     NotFound,
     ObjectNotFound,
     Unauthenticated,
 )
+from lookalike.integrity import convert, reading, seal, unseal
 from lookalike.storage import Store
 from lookalike.types import Scope
 
@@ -40,6 +39,7 @@ NEW_KEY_SECONDS = 0.5
 SWAP_ATTEMPTS = 20
 MAX_NAME_CHARACTERS = 100
 _PREFIX = "lk"
+_DAMAGE_FIX = "Restore it from a backup, or delete it and create the keys again."
 _FIX = "Create a key with `lookalike keys create`."
 
 
@@ -199,7 +199,7 @@ class Keys:
             if now - self._read_at >= (self._refresh_seconds if older_than is None else older_than):
                 try:
                     if blob := self._artifacts.get_if_changed(KEYS_PATH, self._etag):
-                        self._records, self._etag = _parse(blob.data), blob.etag
+                        self._records, self._etag = parse_keys(blob.data), blob.etag
                 except ObjectNotFound:
                     self._records, self._etag = {}, None
                 self._read_at = now
@@ -221,17 +221,14 @@ def _hash(secret: str, salt: str) -> str:
 
 def _render(records: dict[str, _Record]) -> bytes:
     keys = [asdict(record) for record in records.values()]
-    return json.dumps({"format": FORMAT, "keys": keys}, indent=1).encode()
+    return seal({"format": FORMAT, "keys": keys})
 
 
-def _parse(data: bytes) -> dict[str, _Record]:
-    try:
-        document = json.loads(data)
-        if document["format"] != FORMAT:
-            raise ValueError(f"format {document['format']}")
-        records = [_Record(**{**fields, "scopes": tuple(fields["scopes"])}) for fields in document["keys"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Incompatible(
-            f"{KEYS_PATH} cannot be read", got=repr(str(error)), expected=f"format {FORMAT}"
-        ) from error
-    return {record.id: record for record in records}
+def parse_keys(data: bytes) -> dict[str, _Record]:
+    """The records in the bytes of `keys.json`, by id. Raises Damaged, or Incompatible for another format."""
+    document = unseal(data, KEYS_PATH, format=FORMAT, known={"format", "keys"}, fix=_DAMAGE_FIX)
+    with reading(KEYS_PATH, _DAMAGE_FIX):
+        records = convert(tuple[_Record, ...], document["keys"])
+        for record in records:
+            bytes.fromhex(record.salt), bytes.fromhex(record.hash)
+        return {record.id: record for record in records}

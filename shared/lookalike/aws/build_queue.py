@@ -20,6 +20,7 @@ from typing import Any
 from lookalike.boto import boto_client
 from lookalike.collection_config import CollectionConfig
 from lookalike.errors import InvalidInput, StoreUnavailable
+from lookalike.integrity import load_json
 from lookalike.layout import check_collection_name
 from lookalike.snapshots.staleness import Staleness
 
@@ -70,7 +71,7 @@ class BuildQueue:
 def collection_of(body: str) -> str:
     """The collection that a message is about. Raises InvalidInput."""
     try:
-        name = json.loads(body)["collection"]
+        name = load_json(body)["collection"]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput("this message requests no build", got=repr(body[:200])) from error
     check_collection_name(str(name))

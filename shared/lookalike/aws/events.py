@@ -6,7 +6,6 @@ at least once and in any order; `sequencer` orders those of one key. Keys are en
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from urllib.parse import unquote_plus
 from lookalike.catalogue import normalise_sequencer
 from lookalike.catalogue.sequencer import sequencer_of_time
 from lookalike.errors import InvalidInput
+from lookalike.integrity import load_json
 
 TEST_EVENT = "s3:TestEvent"
 CREATED = "ObjectCreated:"
@@ -92,7 +92,7 @@ class NotificationReader:
             name = str(record["eventName"]).removeprefix("s3:")
             bucket, entry = str(record["s3"]["bucket"]["name"]), record["s3"]["object"]
             key = unquote_plus(entry["key"], errors="strict")
-            sequencer = entry.get("sequencer") or sequencer_of_time(str(record["eventTime"]))
+            sequencer = str(entry.get("sequencer") or "") or sequencer_of_time(str(record["eventTime"]))
             version = entry.get("versionId")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise _malformed(f"{type(error).__name__}: {error}") from error
@@ -110,7 +110,7 @@ class NotificationReader:
 
 def _records(body: str) -> list[Any]:
     try:
-        document = json.loads(body)
+        document = load_json(body)
     except ValueError as error:
         raise _malformed(repr(body[:200])) from error
     if isinstance(document, dict) and document.get("Event") == TEST_EVENT:

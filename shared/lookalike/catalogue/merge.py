@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lookalike.catalogue.rows import ItemRow, MetadataFile
+from lookalike.catalogue.rows import DAMAGE_FIX, ItemRow, MetadataFile
+from lookalike.integrity import load_json, reading
 from lookalike.layout import normalise
 from lookalike.types import Attribute, Item
 
@@ -42,7 +42,8 @@ def merge_metadata(rows: Any, files: Mapping[str, MetadataFile]) -> dict[str, Ce
         cells.product_id = row["product_id"] or cells.product_id
         cells.title = row["title"] or cells.title
         cells.category = row["category"] or cells.category
-        cells.attributes.update(json.loads(row["attributes"]))
+        with reading(f"the metadata of {row['id']!r}", DAMAGE_FIX):
+            cells.attributes.update(load_json(row["attributes"]))
     return merged
 
 

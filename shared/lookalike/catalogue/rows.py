@@ -9,6 +9,9 @@ from typing import Any
 from lookalike.metadata import MetadataTable, RowProblem
 from lookalike.types import Item, ItemStatus, Vectors
 
+DAMAGE_FIX = "Restore the collection's tables from a backup, or delete it and index its images again."
+"""What to do about a row that cannot be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:

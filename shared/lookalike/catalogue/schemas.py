@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.catalogue.rows import ItemRow, MetadataFile, MetadataVersion
+from lookalike.catalogue.rows import DAMAGE_FIX, ItemRow, MetadataFile, MetadataVersion
 from lookalike.catalogue.sequencer import normalise_sequencer
+from lookalike.integrity import load_json, reading
 from lookalike.metadata import MetadataRow, MetadataTable, RowProblem
 from lookalike.types import Vectors
 
@@ -149,9 +150,10 @@ def metadata_files(table: Any) -> dict[str, MetadataFile]:
     """Inverse of `metadata_table` for its heads: by file name."""
     files: dict[str, MetadataFile] = {}
     for row in table.to_pylist():
-        facts = json.loads(row["attributes"])
-        facts["problems"] = tuple(RowProblem(number, message) for number, message in facts["problems"])
-        files[row["file"]] = MetadataFile(**facts)
+        with reading(f"the record of the metadata file {row['file']}", DAMAGE_FIX):
+            facts = load_json(row["attributes"])
+            facts["problems"] = tuple(RowProblem(number, message) for number, message in facts["problems"])
+            files[row["file"]] = MetadataFile(**facts)
     return files
 
 

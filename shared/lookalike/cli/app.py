@@ -22,6 +22,7 @@ from lookalike.cli import (
     snapshot,
     train,
     trainings,
+    trash,
 )
 
 app = typer.Typer(
@@ -63,6 +64,7 @@ app.add_typer(encoders.app, name="encoders")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(keys.app, name="keys")
 app.add_typer(trainings.app, name="trainings")
+app.add_typer(trash.app, name="trash")
 app.command("train")(train.train)
 app.command("publish")(publish.publish)
 app.command("rollback")(publish.rollback)

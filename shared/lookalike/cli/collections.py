@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
-from lookalike.cli.options import ForceOption, JsonOption, StoreOption
+from lookalike.cli.options import ForceOption, JsonOption, StoreOption, answer
 from lookalike.errors import InvalidInput
 from lookalike.types import Engine, Metric
 
@@ -39,14 +38,16 @@ def list_all(store: StoreOption = None, as_json: JsonOption = False) -> None:
     from lookalike.cli.console import Console
     from lookalike.library import Library
 
-    collections = Library.open(store).collections
-    configs = [collections.get(name) for name in collections.names()]
+    configs, unreadable = Library.open(store).collections.all()
     console = Console(as_json=as_json)
-    console.document({"collections": [config.to_json() for config in configs]})
+    damaged = [{"name": name, "problem": str(error)} for name, error in unreadable.items()]
+    console.document({"collections": [config.to_json() for config in configs], "damaged": damaged})
     console.table(
         {"collection": "left", "encoder": "left", "metric": "left", "engine": "left", "created": "left"},
         [(c.name, c.encoder_id, c.metric, c.engine, c.created_at) for c in configs],
     )
+    for each in damaged:
+        console.say(f"{each['name']} is damaged: {each['problem']}")
 
 
 @app.command("show")
@@ -107,25 +108,19 @@ def update(
 def delete(
     name: Name, yes: ForceOption = False, store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
-    """Delete a collection: its images, metadata, catalogue and snapshots."""
+    """Delete a collection for ever: its images, metadata, trash, catalogue and snapshots."""
     from lookalike.cli.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
-    library.collections.get(name)
-    if not yes and not _agreed(f"Delete {name} and all its images? [y/N] "):
-        raise InvalidInput("nothing was deleted", fix="Answer y, or pass --yes.")
+    library.collections.check_exists(name)
+    question = f"This deletes {name} for ever: its images, metadata, trash and index. Type its name: "
+    if not yes and answer(question) != name:
+        raise InvalidInput("nothing was deleted", fix="Type the collection's name, or pass --yes.")
     library.delete_collection(name)
     console = Console(as_json=as_json)
     console.document({"deleted": name})
     console.say(f"Deleted {name}.")
-
-
-def _agreed(question: str) -> bool:
-    """Ask on standard error, because standard output may have to be one JSON document."""
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 
 if TYPE_CHECKING:
+    from lookalike.cli.console import Console
     from lookalike.ingest import IngestReport
     from lookalike.library import Library
 
@@ -26,9 +27,8 @@ def stats(
     from lookalike.library import Library
 
     library = Library.open(store)
-    names = library.collections.names() if collection is None else [collection]
-    rows = [_stats_of(library, name) for name in names]
     console = Console(as_json=as_json)
+    rows = [_stats_of(library, name) for name in _chosen(library, collection, console)]
     console.document({"collections": rows})
     columns = (
         "collection",
@@ -44,6 +44,16 @@ def stats(
         {name: "left" if name in {"collection", "encoder"} else "right" for name in columns},
         [[row[name] for name in columns] for row in rows],
     )
+
+
+def _chosen(library: Library, collection: str | None, console: Console) -> list[str]:
+    """The collection, or all of the store that can be read. Notes the others."""
+    if collection is not None:
+        return [collection]
+    readable, unreadable = library.collections.all()
+    for name, error in unreadable.items():
+        console.note(f"{name} is left out: {error}")
+    return [config.name for config in readable]
 
 
 def _stats_of(library: Library, name: str) -> dict[str, Any]:
@@ -112,10 +122,9 @@ def reconcile(
     from lookalike.library import Library
 
     library = Library.open(store)
-    names = library.collections.names() if collection is None else [collection]
     console = Console(as_json=as_json)
     rows = []
-    for name in names:
+    for name in _chosen(library, collection, console):
         report = library.ingestor.reconcile(name)
         rows.append({"collection": name, **_document(report)})
     console.document({"collections": rows})

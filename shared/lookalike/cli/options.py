@@ -1,7 +1,8 @@
-"""Options that several commands share, spelled once."""
+"""Options and questions that several commands share, spelled once."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -21,3 +22,15 @@ CollectionOption = Annotated[
     str, typer.Option("--collection", "-c", metavar="NAME", help="Name of the collection.")
 ]
 ForceOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def answer(question: str) -> str:
+    """Ask on standard error, because standard output may have to be one JSON document."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def agreed(question: str) -> bool:
+    """Whether the user answers yes."""
+    return answer(question).lower() in {"y", "yes"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
+from lookalike.integrity import load_json
 from lookalike.layout import image_key
 from lookalike.types import RankBy
 
@@ -85,7 +85,7 @@ def _parsed(conditions: str | None) -> Filter | None:
     from lookalike.filters import parse_filter
 
     try:
-        value = json.loads(conditions)
+        value = load_json(conditions)
     except ValueError as error:
         raise FilterError(
             "the filter is not JSON", got=conditions[:200], expected='something like {"price": {"lt": 50}}'

@@ -13,10 +13,12 @@ from typing import Any
 from lookalike.encoders.learnt import Learnt
 from lookalike.errors import EncoderNotFound, EncoderRejected, Incompatible
 from lookalike.images import Preprocess
+from lookalike.integrity import convert, field_names, reading, seal, unseal
 from lookalike.types import Precision
 
 FORMAT = 1
 MANIFEST_FILE = "encoder.json"
+DAMAGE_FIX = "Restore it from a backup, or build the encoder again."
 MODEL_FILES: Mapping[Precision, str] = {"fp32": "encoder.tflite", "int8": "encoder.int8.tflite"}
 NAME_RULE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 ID_DIGITS = 12
@@ -158,13 +160,16 @@ class EncoderManifest:
                 name=str(value["name"]),
                 backbone=str(value["backbone"]),
                 preprocess=Preprocess.from_json(value["preprocess"]),
-                vectors=tuple(VectorSpec(**spec) for spec in value["vectors"]),
-                precisions={key: PrecisionInfo(**info) for key, info in value["precisions"].items()},
-                default_precision=value["default_precision"],
+                vectors=convert(tuple[VectorSpec, ...], value["vectors"]),
+                precisions=convert(Mapping[Precision, PrecisionInfo], value["precisions"]),
+                default_precision=convert(Precision, value["default_precision"]),
                 created_at=str(value["created_at"]),
-                details=dict(value.get("details", {})),
+                details=convert(Mapping[str, Any], value.get("details", {})),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+            convert(tuple[str, ...], manifest.details.get("held_out", []))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, Incompatible):
+                raise
             raise Incompatible(f"encoder.json lacks a field or has one too many: {error}") from error
         if any(info.file != MODEL_FILES.get(key) for key, info in manifest.precisions.items()):
             raise Incompatible(
@@ -190,17 +195,13 @@ class EncoderManifest:
     @classmethod
     def parse(cls, data: bytes) -> EncoderManifest:
         """The manifest in the bytes of an `encoder.json`. Raises Incompatible."""
-        try:
-            value = json.loads(data)
-        except ValueError as error:
-            raise Incompatible(f"encoder.json is not JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise Incompatible("encoder.json is not an object", got=type(value).__name__)
-        return cls.from_json(value)
+        value = unseal(data, MANIFEST_FILE, format=FORMAT, known=field_names(cls), fix=DAMAGE_FIX)
+        with reading(MANIFEST_FILE, DAMAGE_FIX):
+            return cls.from_json(value)
 
     def dump(self) -> bytes:
         """The bytes of `encoder.json`."""
-        return json.dumps(self.to_json(), indent=2).encode() + b"\n"
+        return seal(self.to_json())
 
 
 def content_id(manifest: EncoderManifest) -> str:
@@ -223,12 +224,6 @@ def content_id(manifest: EncoderManifest) -> str:
 def name_of(encoder_id: str) -> str:
     """The name part of an id."""
     return encoder_id.rpartition("-")[0]
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _existing(path: Path) -> Path:

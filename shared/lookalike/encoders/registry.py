@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import shutil
 import tempfile
 import threading
@@ -14,14 +15,16 @@ from lookalike.encoders.manifest import (
     MANIFEST_FILE,
     EncoderManifest,
     PrecisionInfo,
-    file_sha256,
     name_of,
 )
 from lookalike.encoders.runtime import Encoder
-from lookalike.errors import EncoderNotFound, Incompatible, ObjectNotFound
+from lookalike.errors import Damaged, EncoderNotFound, Incompatible, ObjectNotFound
+from lookalike.integrity import file_sha256
 from lookalike.storage import Store
 from lookalike.timing import span
 from lookalike.types import Precision
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "encoders"
 DEFAULT_ENCODER = "efficientnet-lite0"
@@ -80,16 +83,23 @@ class Encoders:
         )
 
     def list(self) -> list[EncoderManifest]:
-        """Every encoder of the store, by id."""
-        return [self._read(known) for known in self._ids()]
+        """Every encoder of the store that can be read, by id. Logs a warning about each other one."""
+        found = []
+        for known in self._ids():
+            try:
+                found.append(self._read(known))
+            except Incompatible as error:
+                logger.warning("encoder %s is left out: %s", known, error)
+        return found
 
     def default(self) -> EncoderManifest | None:
         """The newest encoder named `DEFAULT_ENCODER`; else the store's only encoder; None: there is none.
 
         Raises:
+            Damaged: an encoder's manifest cannot be read; it may be the newest.
             Incompatible: there are several encoders and none of this name, so the caller has to choose.
         """
-        known = self.list()
+        known = [self._read(id_) for id_ in self._ids()]
         defaults = [manifest for manifest in known if manifest.name == DEFAULT_ENCODER]
         if defaults:
             return max(defaults, key=lambda manifest: (manifest.created_at, manifest.id))
@@ -148,11 +158,13 @@ class Encoders:
         stored = f"{FOLDER}/{manifest.id}/{info.file}"
         in_place = self._artifacts.local_path(stored)
         if in_place is not None:
+            _verify(in_place, info, manifest.id)
             return in_place
         if self._cache is None:
             self._cache = Path(tempfile.mkdtemp(prefix="lookalike-"))
         cached = self._cache / stored
-        if not (cached.is_file() and cached.stat().st_size == info.size_bytes):
+        # A damaged copy is replaced.
+        if not cached.is_file() or file_sha256(cached) != info.sha256:
             self._download(stored, cached, info, manifest.id)
         return cached
 
@@ -173,13 +185,13 @@ class Encoders:
 
 
 def _verify(path: Path, info: PrecisionInfo, encoder_id: str) -> None:
-    got = file_sha256(path) if path.is_file() else f"no file {path}"
+    got = file_sha256(path) if path.is_file() else f"no file {path.name}"
     if got != info.sha256:
-        raise Incompatible(
+        raise Damaged(
             f"{info.file} is not the file of encoder {encoder_id}",
             got=got,
             expected=info.sha256,
-            fix="Build or copy the encoder again.",
+            fix=f"Restore {FOLDER}/{encoder_id}/{info.file} from a backup, or publish another encoder.",
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from lookalike.errors import Incompatible, InvalidInput
 from lookalike.indexes.distance import Distances, Rows, check_query, exact_search, refined
+from lookalike.integrity import convert
 from lookalike.types import Engine, Metric, Vector, Vectors
 
 FORMAT = 1
@@ -83,9 +84,12 @@ class IndexSpec:
                     f"the index has an unknown {name}", got=data.get(name), expected=" | ".join(known)
                 )
         try:
-            return cls(**{**data, "files": tuple(data["files"]), "file_bytes": tuple(data["file_bytes"])})
-        except (KeyError, TypeError) as error:
+            spec: IndexSpec = convert(cls, data)
+        except ValueError as error:
             raise Incompatible("the index's description cannot be read", got=str(error)) from error
+        if len(spec.files) != len(spec.file_bytes) or spec.size < 0 or spec.dimension < 1:
+            raise Incompatible("the index's description contradicts itself", got=str(dict(data))[:200])
+        return spec
 
 
 class Index(Protocol):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lookalike.sources.indexing import IndexReport
     from lookalike.training_jobs.records import Publish
     from lookalike.training_jobs.workflow import Outcome
+    from lookalike.trash import Trash
     from lookalike.types import Item, Likelihood, RankBy
 
 
@@ -148,7 +149,9 @@ class Collection:
         return report
 
     def remove(self, ids: str | Iterable[str]) -> int:
-        """Delete items: their images, and the metadata that was uploaded with them.
+        """Move items to the trash: their images, and the metadata that was uploaded with them.
+
+        They stay there for 30 days; see `restore`.
 
         Returns:
             How many items were deleted.
@@ -156,19 +159,38 @@ class Collection:
         Raises:
             ItemNotFound: one of them does not exist; then nothing was deleted.
         """
-        from lookalike.layout import image_key, upload_metadata_key
+        from lookalike.layout import image_key
 
         images = self.library.images
         given = [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
         for id_ in given:
             if not images.exists(image_key(self.name, id_)):
                 raise ItemNotFound("no such item", got=repr(id_))
-        keys = []
-        for id_ in given:
-            keys += [image_key(self.name, id_), upload_metadata_key(self.name, id_)]
-        for key in keys:
-            images.delete(key)
-        self.library.ingestor.observe(self.name, keys)
+        self.library.ingestor.observe(self.name, self.trash.move(given))
+        self._refresh()
+        return len(given)
+
+    @property
+    def trash(self) -> Trash:
+        """The items that were deleted in the last 30 days."""
+        return self.library.trash(self.name)
+
+    def restore(self, ids: str | Iterable[str], *, replace: bool = False) -> int:
+        """Move items back from the trash, and index them.
+
+        Args:
+            ids: of deleted items.
+            replace: items that have these ids now go to the trash in their place.
+
+        Returns:
+            How many items were restored.
+
+        Raises:
+            ItemNotFound: one of them is not in the trash; then nothing was restored.
+            Conflict: an item has one of these ids now, and `replace` is not given; nothing was restored.
+        """
+        given = [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
+        self.library.ingestor.observe(self.name, self.trash.restore(given, replace=replace))
         self._refresh()
         return len(given)
 

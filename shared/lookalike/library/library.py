@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lookalike.search import Searcher
     from lookalike.snapshots import SnapshotManifest
     from lookalike.snapshots.staleness import Staleness
+    from lookalike.trash import Trash
 
 
 class Library:
@@ -174,6 +175,12 @@ class Library:
 
     # Collections
 
+    def trash(self, collection: str) -> Trash:
+        """The trash of a collection."""
+        from lookalike.trash import Trash
+
+        return Trash(self.images, self.artifacts, collection)
+
     def collection(self, name: str) -> Collection:
         """One collection, to search, change, train and evaluate. Raises CollectionNotFound."""
         from lookalike.library.collection import Collection
@@ -219,16 +226,17 @@ class Library:
         return self.collection(name)
 
     def delete_collection(self, name: str) -> None:
-        """Delete a collection: its images, its metadata, its catalogue and its snapshots.
+        """Delete a collection for ever: its images, metadata, trash, catalogue and snapshots.
 
-        Raises CollectionNotFound.
+        One whose files are damaged as well. Raises CollectionNotFound.
         """
-        self.collections.get(name)
+        self.collections.check_exists(name)
         # Images first: if this is cut short, the collection is still there to be deleted again.
         if (folder := self.images.local_path(name)) is not None:
             # Also what no listing shows: empty folders, and files that were being written.
             shutil.rmtree(folder, ignore_errors=True)
         self.images.delete_folder(name)
+        self.trash(name).empty()
         self.collections.delete(name)
         self.forget(name)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import Any, NamedTuple
 
 from lookalike.errors import MetadataError
+from lookalike.integrity import load_json
 from lookalike.metadata.columns import ID_COLUMNS, column_name
 from lookalike.metadata.table import RowProblem
 
@@ -77,8 +77,8 @@ def read_jsonl(data: bytes, problems: list[RowProblem]) -> list[Record]:
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            found = load_json(line)
+        except ValueError as error:
             problems.append(RowProblem(row, f"not JSON: {str(error)[:120]}"))
             continue
         if isinstance(found, dict):

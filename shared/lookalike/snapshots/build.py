@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.confidence import ConfidenceModel, fit_confidence
 from lookalike.errors import EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.indexes import IndexSpec, build_index, open_index
+from lookalike.integrity import file_sha256
 from lookalike.projection import POSITIONS_FILE, project, write_positions
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
@@ -31,6 +32,7 @@ from lookalike.snapshots.manifest import (
     LabelStatistics,
     SnapshotManifest,
 )
+from lookalike.snapshots.snapshot import is_whole
 from lookalike.snapshots.swap import only_one, publish
 from lookalike.storage import Store
 
@@ -137,7 +139,9 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
         and serving.options == job.options
         and serving.confidence_reason != OUTDATED
     )
-    return serving if same else None
+    # On S3 the bucket itself checks what it stores, and requests cost money.
+    in_folder = job.artifacts.folder is not None
+    return serving if same and not (in_folder and not is_whole(serving, job.artifacts)) else None
 
 
 def _build(
@@ -152,7 +156,7 @@ def _build(
     confidence = _confidence(job, index, contents, folder)
     say("computing the map")
     write_positions(project(open_index(index, folder).vectors), folder / POSITIONS_FILE)
-    manifest = _manifest(job, index, schema, contents.labels, confidence)
+    manifest = _hashed(_manifest(job, index, schema, contents.labels, confidence), folder)
     published = publish(
         manifest,
         folder,
@@ -224,6 +228,11 @@ def _manifest(
         columns={field.name: str(field.type) for field in schema},
         places=POSITIONS_FILE,
     )
+
+
+def _hashed(manifest: SnapshotManifest, folder: Path) -> SnapshotManifest:
+    names = (*manifest.files, *manifest.side_files)
+    return replace(manifest, hashes={name: file_sha256(folder / name) for name in names})
 
 
 @contextmanager

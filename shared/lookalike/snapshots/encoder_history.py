@@ -6,16 +6,18 @@ attempt resumes from the record.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from lookalike.errors import Conflict, Incompatible, ObjectNotFound
+from lookalike.errors import Conflict, ObjectNotFound
+from lookalike.integrity import convert, reading, seal, unseal
 from lookalike.storage import Store
 
 FORMAT = 1
+FILE = "encoders.json"
+DAMAGE_FIX = "Restore it from a backup, or delete it: then the collection cannot be rolled back."
 UPDATE_ATTEMPTS = 20
 REMEMBERED = 3
 """How many steps a collection can be rolled back. Their snapshots are kept."""
@@ -90,22 +92,14 @@ class Switches:
 
     def dump(self) -> bytes:
         """As it is stored."""
-        return json.dumps(
-            {"format": FORMAT, "switches": [asdict(each) for each in self.entries]}, indent=1
-        ).encode()
+        return seal({"format": FORMAT, "switches": [asdict(each) for each in self.entries]})
 
     @classmethod
     def parse(cls, data: bytes) -> Switches:
-        """Inverse of `dump`. Raises Incompatible."""
-        try:
-            found = json.loads(data)
-            if found["format"] != FORMAT:
-                raise Incompatible("encoders.json has another format", got=found["format"], expected=FORMAT)
-            return cls(tuple(Switch(**entry) for entry in found["switches"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise Incompatible(
-                "encoders.json cannot be read", got=repr(data[:80]), expected=f"the fields of format {FORMAT}"
-            ) from error
+        """Inverse of `dump`. Raises Damaged, or Incompatible for another format."""
+        found = unseal(data, FILE, format=FORMAT, known={"format", "switches"}, fix=DAMAGE_FIX)
+        with reading(FILE, DAMAGE_FIX):
+            return cls(convert(tuple[Switch, ...], found["switches"]))
 
 
 def read_switches(artifacts: Store, collection: str) -> Switches:

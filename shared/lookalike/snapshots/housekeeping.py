@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from lookalike.catalogue import CatalogueVersion
-from lookalike.errors import Incompatible, SnapshotNotFound
+from lookalike.errors import Damaged, Incompatible, SnapshotNotFound
 from lookalike.snapshots.encoder_history import read_switches
 from lookalike.snapshots.manifest import SnapshotManifest
 from lookalike.snapshots.pointer import read_pointer
 from lookalike.snapshots.snapshot import read_manifest, snapshot_folder, snapshots_folder
 from lookalike.storage import Store
+from lookalike.trash import expire
+
+logger = logging.getLogger(__name__)
 
 
 def current(artifacts: Store, collection: str) -> SnapshotManifest | None:
@@ -38,7 +42,7 @@ def list_snapshots(artifacts: Store, collection: str) -> list[SnapshotManifest]:
 
 
 def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> list[str]:
-    """Remove snapshots that no reader can be using, and leftovers of crashed builds.
+    """Remove snapshots that no reader can be using, leftovers of crashed builds, and expired trash.
 
     A snapshot is removed `grace_seconds` after it was replaced. A folder that was never current (a crash, a
     lost race) is removed if nothing was written to it for that long. The current snapshot, and those that a
@@ -47,13 +51,20 @@ def collect_garbage(artifacts: Store, collection: str, grace_seconds: float) -> 
     Returns:
         Ids of the removed snapshots.
     """
+    if artifacts.folder is not None:  # on S3 a lifecycle rule does it
+        expire(artifacts, collection)
     # List folders first: one that is published in between is then either not listed or current.
     folders = artifacts.list_folders(snapshots_folder(collection))
     found = read_pointer(artifacts, collection)
     serving = None if found is None else found[0].snapshot_id
+    try:
+        needed = read_switches(artifacts, collection).needed()
+    except Damaged as error:  # any snapshot may be needed, so all of them stay
+        logger.warning("%s: old snapshots are kept: %s", collection, error)
+        return []
     # Newest first; for a snapshot that was current twice, the last time counts.
     stopped = {} if found is None else {entry.id: entry.at for entry in reversed(found[0].replaced)}
-    kept = {serving} | read_switches(artifacts, collection).needed()
+    kept = {serving} | needed
     deadline = datetime.now(UTC) - timedelta(seconds=grace_seconds)
     removed = []
     for snapshot_id in folders:
@@ -76,7 +87,11 @@ def known_to_all(artifacts: Store, collection: str, serving: CatalogueVersion) -
     snapshot would lack the removals.
     """
     items, metadata = serving.items, serving.metadata
-    for snapshot_id in read_switches(artifacts, collection).needed():
+    try:
+        needed = read_switches(artifacts, collection).needed()
+    except Damaged:  # which snapshots can be restored is unknown, so nothing is purged
+        return CatalogueVersion(0, 0, serving.vectors)
+    for snapshot_id in needed:
         with suppress(SnapshotNotFound, Incompatible):
             known = read_manifest(artifacts, collection, snapshot_id).catalogue
             items, metadata = min(items, known.items), min(metadata, known.metadata)

@@ -79,7 +79,7 @@ def read_columns(path: Path) -> pa.Table:
             return pa.ipc.open_file(source).read_all()
     except FileNotFoundError:
         raise
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise Incompatible(
             f"{path.name} cannot be read: {error}", expected="an Arrow IPC file", fix="Build a new snapshot."
         ) from error

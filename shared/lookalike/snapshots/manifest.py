@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from lookalike.catalogue import CatalogueVersion
 from lookalike.confidence import ConfidenceModel
 from lookalike.errors import Incompatible
 from lookalike.indexes import IndexSpec
+from lookalike.integrity import convert, field_names, reading, seal, unseal
+from lookalike.snapshots.pointer import REBUILD
 from lookalike.types import ENGINES, METRICS, Engine, Metric
 
 FORMAT = 1
@@ -69,6 +71,7 @@ class SnapshotManifest:
         columns: column of `items.arrow` → Arrow type.
         created_at: ISO 8601, UTC.
         places: the file with the items' map positions; None in older snapshots.
+        hashes: file → SHA-256, for each of `files` and `side_files`; empty in older snapshots.
         format: version of this layout.
     """
 
@@ -88,6 +91,7 @@ class SnapshotManifest:
     created_at: str
     columns: Mapping[str, str] = field(default_factory=dict)
     places: str | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -102,7 +106,7 @@ class SnapshotManifest:
 
     def dump(self) -> bytes:
         """As it is stored."""
-        return json.dumps(
+        return seal(
             {
                 "format": self.format,
                 "id": self.id,
@@ -122,19 +126,20 @@ class SnapshotManifest:
                 "confidence_reason": self.confidence_reason,
                 "columns": dict(self.columns),
                 "places": self.places,
-            },
-            indent=1,
-        ).encode()
+                "hashes": dict(self.hashes),
+            }
+        )
 
     @classmethod
     def parse(cls, data: bytes) -> SnapshotManifest:
         """Inverse of `dump`.
 
         Raises:
+            Damaged: the file was changed after it was written.
             Incompatible: this version cannot read the snapshot; the message names both versions.
         """
-        try:
-            found = json.loads(data)
+        found = unseal(data, MANIFEST_FILE, format=FORMAT, known=field_names(cls), fix=REBUILD)
+        with reading(MANIFEST_FILE, REBUILD, expected=f"the fields of format {FORMAT}"):
             _check_supported(found)
             return cls(
                 id=found["id"],
@@ -145,25 +150,25 @@ class SnapshotManifest:
                 catalogue=CatalogueVersion.from_json(found["catalogue"]),
                 fingerprint=found["fingerprint"],
                 count=int(found["count"]),
-                options=BuildOptions(**found["options"]),
+                options=convert(BuildOptions, found["options"]),
                 index=IndexSpec.from_json(found["index"]),
-                labels=LabelStatistics(**found["labels"]),
+                labels=convert(LabelStatistics, found["labels"]),
                 confidence=found.get("confidence") and ConfidenceModel.from_json(found["confidence"]),
                 confidence_reason=found["confidence_reason"] if "confidence" in found else OUTDATED,
                 created_at=found["created_at"],
                 columns=found["columns"],
                 places=found.get("places"),
+                hashes=found.get("hashes", {}),
             )._checked()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Incompatible(
-                f"{MANIFEST_FILE} cannot be read",
-                got=f"{type(error).__name__}: {error}",
-                expected=f"the fields of format {FORMAT}",
-                fix="Build a new snapshot: `lookalike snapshot build`.",
-            ) from error
 
     def _checked(self) -> SnapshotManifest:
-        """Reject a manifest whose parts contradict each other. Raises Incompatible."""
+        """Reject a manifest whose parts contradict each other. Raises Incompatible, ValueError."""
+        for name in ("id", "collection", "encoder_id", "fingerprint"):
+            convert(str, getattr(self, name), name)
+        convert(str | None, self.places, "places")
+        convert(Mapping[str, str], self.hashes, "hashes")
+        convert(Mapping[str, str], self.columns, "columns")
+        datetime.fromisoformat(self.created_at)
         for name, own in (("metric", self.metric), ("dimension", self.dimension), ("size", self.count)):
             its = getattr(self.index, name)
             if its != own:
@@ -177,7 +182,6 @@ class SnapshotManifest:
 
 def _check_supported(found: dict[str, Any]) -> None:
     """Reject what this version cannot read, before parsing the rest."""
-    _expect(found, "format", found.get("format"), (FORMAT,))
     _expect(found, "metric", found["metric"], METRICS)
     _expect(found, "engine", found["index"]["engine"], ENGINES)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from lookalike.change_token import mark_changed
-from lookalike.errors import Conflict, Incompatible, ObjectNotFound
+from lookalike.errors import Conflict, Damaged, ObjectNotFound
+from lookalike.integrity import convert, field_names, reading, seal, unseal
 from lookalike.storage import Store
 
 FORMAT = 1
+FILE = "current.json"
+REBUILD = "Build a new snapshot: `lookalike snapshot build --force --collection NAME`."
 SWAP_ATTEMPTS = 20
 REMEMBERED = 32
 
@@ -44,21 +46,17 @@ class Pointer:
 
     def dump(self) -> bytes:
         """As it is stored."""
-        return json.dumps(asdict(self), indent=1).encode()
+        return seal(asdict(self))
 
     @classmethod
     def parse(cls, data: bytes) -> Pointer:
-        """Inverse of `dump`. Raises Incompatible."""
-        try:
-            found = json.loads(data)
-            if found["format"] != FORMAT:
-                raise Incompatible("current.json has another format", got=found["format"], expected=FORMAT)
-            replaced = tuple(Replaced(**entry) for entry in found["replaced"])
-            return cls(found["snapshot_id"], found["encoder_id"], found["published_at"], replaced)
-        except (ValueError, KeyError, TypeError) as error:
-            raise Incompatible(
-                "current.json cannot be read", got=repr(data[:80]), expected=f"the fields of format {FORMAT}"
-            ) from error
+        """Inverse of `dump`. Raises Damaged, or Incompatible for another format."""
+        found = unseal(data, FILE, format=FORMAT, known=field_names(cls), fix=REBUILD)
+        with reading(FILE, REBUILD):
+            pointer: Pointer = convert(cls, found)
+            for entry in pointer.replaced:
+                datetime.fromisoformat(entry.at)
+            return pointer
 
     def followed_by(self, snapshot_id: str, encoder_id: str) -> Pointer:
         """The pointer after a new snapshot is published now."""
@@ -89,7 +87,7 @@ def swap_pointer(
     *,
     may_replace: Callable[[Pointer], bool],
 ) -> bool:
-    """Compare-and-swap the pointer to a new snapshot.
+    """Compare-and-swap the pointer to a new snapshot. Replaces a damaged pointer.
 
     Args:
         artifacts: the artifacts store.
@@ -106,15 +104,27 @@ def swap_pointer(
     """
     path = pointer_path(collection)
     for _ in range(SWAP_ATTEMPTS):
-        found = read_pointer(artifacts, collection)
-        if found is None:
+        known, etag = _read(artifacts, collection)
+        if known is None:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            pointer, etag = Pointer(snapshot_id, encoder_id, now), None
-        elif may_replace(found[0]):
-            pointer, etag = found[0].followed_by(snapshot_id, encoder_id), found[1]
+            pointer = Pointer(snapshot_id, encoder_id, now)
+        elif may_replace(known):
+            pointer = known.followed_by(snapshot_id, encoder_id)
         else:
             return False
         if artifacts.replace(path, pointer.dump(), etag=etag):
             mark_changed(artifacts, collection)
             return True
     raise Conflict("other processes kept publishing snapshots", got=snapshot_id)
+
+
+def _read(artifacts: Store, collection: str) -> tuple[Pointer | None, str | None]:
+    """The pointer, None if there is none or it is damaged; and its ETag, None if there is none."""
+    try:
+        blob = artifacts.get(pointer_path(collection))
+    except ObjectNotFound:
+        return None, None
+    try:
+        return Pointer.parse(blob.data), blob.etag
+    except Damaged:
+        return None, blob.etag

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.errors import Incompatible, ObjectNotFound, SnapshotNotFound
+from lookalike.errors import Damaged, Incompatible, ObjectNotFound, SnapshotNotFound
 from lookalike.indexes import Index, open_index
+from lookalike.integrity import check_file
 from lookalike.snapshots.item_columns import ItemReader, read_columns
 from lookalike.snapshots.manifest import COLUMNS_FILE, MANIFEST_FILE, SnapshotManifest
+from lookalike.snapshots.pointer import REBUILD
 from lookalike.storage import Store
 from lookalike.timing import span
 from lookalike.types import Item, Vectors
@@ -107,9 +109,11 @@ def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> 
 
     Raises:
         SnapshotNotFound: its files were removed because another one became current.
+        Damaged: a file is not what was written.
         Incompatible: its files and its manifest disagree.
     """
     for attempt in range(OPEN_ATTEMPTS):
+        folder = None
         try:
             folder = fetch_snapshot(manifest, artifacts, cache)
             with span("load snapshot"):
@@ -120,11 +124,18 @@ def open_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> 
             # Another reader may have made room in the cache just between finding and opening the files, and
             # a third one may have brought the folder back since: that it is there now proves nothing.
             if attempt == OPEN_ATTEMPTS - 1:
-                raise
+                if isinstance(error, Incompatible):
+                    raise
+                raise _missing(manifest, error) from error
+            if isinstance(error, Damaged):
+                if attempt or folder is None or artifacts.folder is not None:
+                    raise
+                _remove(folder)  # a damaged copy of S3's file: download it again, once
     raise AssertionError("unreachable")
 
 
 def _open(manifest: SnapshotManifest, folder: Path) -> Snapshot:
+    check_hashes(manifest, folder)
     items = read_columns(folder / COLUMNS_FILE)
     if items.num_rows != manifest.count:
         raise Incompatible(
@@ -133,6 +144,37 @@ def _open(manifest: SnapshotManifest, folder: Path) -> Snapshot:
             expected=f"{manifest.count} items",
         )
     return Snapshot(manifest, items, ItemReader(items), open_index(manifest.index, folder))
+
+
+def check_hashes(manifest: SnapshotManifest, folder: Path) -> None:
+    """Compare the files that searches need with their hashes; older snapshots have none.
+
+    Raises:
+        Damaged: a file is not what was written.
+        FileNotFoundError: there is no such file.
+    """
+    for name in manifest.files:
+        if expected := manifest.hashes.get(name):
+            check_file(folder / name, expected, f"snapshot {manifest.id}", REBUILD)
+
+
+def is_whole(manifest: SnapshotManifest, artifacts: Store) -> bool:
+    """Whether the files of a snapshot are those that were written.
+
+    On S3 only whether they exist: to compare them, each would be downloaded.
+    """
+    stored = snapshot_folder(manifest.collection, manifest.id)
+    try:
+        if (folder := artifacts.local_path(stored)) is not None:
+            check_hashes(manifest, folder)
+    except (Damaged, FileNotFoundError):
+        return False
+    return all(artifacts.exists(f"{stored}/{name}") for name in manifest.files)
+
+
+def _missing(manifest: SnapshotManifest, error: OSError | ObjectNotFound) -> Damaged:
+    name = Path(str(error.filename)).name if isinstance(error, OSError) else error.got
+    return Damaged(f"a file of snapshot {manifest.id} is missing", got=f"no {name}", fix=REBUILD)
 
 
 def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) -> Path:

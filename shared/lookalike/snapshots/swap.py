@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.collection_config import Collections
-from lookalike.errors import Conflict, Incompatible, SnapshotNotFound, StoreUnavailable
+from lookalike.errors import Conflict, Damaged, Incompatible, SnapshotNotFound, StoreUnavailable
 from lookalike.indexes import exact_distances
 from lookalike.snapshots.housekeeping import current, remove_snapshot
 from lookalike.snapshots.manifest import MANIFEST_FILE, SnapshotManifest
@@ -18,6 +18,7 @@ from lookalike.snapshots.pointer import Pointer, read_pointer, swap_pointer
 from lookalike.snapshots.snapshot import (
     Snapshot,
     fetch_snapshot,
+    is_whole,
     open_snapshot,
     read_manifest,
     snapshot_folder,
@@ -85,7 +86,10 @@ def publish(
 
 def _remove_unless_current(artifacts: Store, manifest: SnapshotManifest) -> None:
     """Remove a snapshot that was not published. Ctrl-C may come just after the pointer was swapped to it."""
-    found = read_pointer(artifacts, manifest.collection)
+    try:
+        found = read_pointer(artifacts, manifest.collection)
+    except Damaged:  # and so it names no snapshot
+        found = None
     if found is None or found[0].snapshot_id != manifest.id:
         remove_snapshot(artifacts, manifest.collection, manifest.id)
 
@@ -114,8 +118,7 @@ def republish(
             manifest = read_manifest(artifacts, collection, snapshot_id)
         except (SnapshotNotFound, Incompatible):
             return None
-        folder = snapshot_folder(collection, snapshot_id)
-        if not all(artifacts.exists(f"{folder}/{name}") for name in manifest.files):
+        if not is_whole(manifest, artifacts):
             return None
         before_swap()
         Collections(artifacts).get(collection)

@@ -39,6 +39,7 @@ from lookalike import errors
 from lookalike.encoders.manifest import EncoderManifest
 from lookalike.errors import Incompatible, LookalikeError, TrainingCancelled
 from lookalike.images import Preprocess
+from lookalike.integrity import load_json, reading
 from lookalike.progress import TrainingProgress
 from lookalike.training.backbones.presets import PACKAGED
 from lookalike.training.tensorflow_import import import_tensorflow
@@ -166,11 +167,12 @@ def _require_tensorflow(work: str) -> None:
 
 
 def _read_result(run: Path, total_seconds: float) -> TrainingResult:
-    document = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    manifest = EncoderManifest.read(run / "encoder")
-    seconds = {**document["seconds"], "total": round(total_seconds, 1)}
-    return TrainingResult(run / "encoder", manifest, split, document["metrics"], seconds, document)
+    with reading(f"the result of the training in {run}", "Delete this folder and train again."):
+        document = load_json((run / "result.json").read_text(encoding="utf-8"))
+        split = load_json((run / "split.json").read_text(encoding="utf-8"))
+        manifest = EncoderManifest.read(run / "encoder")
+        seconds = {**document["seconds"], "total": round(total_seconds, 1)}
+        return TrainingResult(run / "encoder", manifest, split, document["metrics"], seconds, document)
 
 
 def _save_images(images: Iterable[Pixels] | None, folder: Path) -> str | None:
@@ -255,7 +257,7 @@ def _messages(
             line = lines.get(timeout=POLL_SECONDS)
             if line is None:
                 return
-            yield json.loads(line)
+            yield load_json(line)
 
 
 def _to_error(document: dict[str, Any]) -> LookalikeError:
@@ -277,7 +279,7 @@ def main(work: Work) -> None:
     # Only this module writes to the parent; what a library prints goes to standard error.
     with os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8") as output:
         os.dup2(2, 1)
-        request = json.loads(sys.stdin.readline())
+        request = load_json(sys.stdin.readline())
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
         def send(**message: Any) -> None:

@@ -33,6 +33,7 @@ from lookalike.api import (
     search,
     thumbnails,
     trainings,
+    trash,
     uploads,
 )
 from lookalike.api.changes import ChangeListener
@@ -54,6 +55,7 @@ FEATURES = (
     collections,
     search,
     items,
+    trash,
     images,
     thumbnails,
     uploads,
@@ -70,6 +72,7 @@ REQUEST_MODELS = (
     search.SearchRequest,
     search.SearchForm,
     uploads.UploadRequest,
+    trash.RestoreRequest,
     TrainingRequest,
 )
 

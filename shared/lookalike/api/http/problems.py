@@ -55,6 +55,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.ItemNotFound: Kind(404, "item-not-found", "Item not found"),
     errors.EncoderNotFound: Kind(404, "encoder-not-found", "Encoder not found"),
     errors.TrainingNotFound: Kind(404, "training-not-found", "Training not found"),
+    errors.Damaged: Kind(500, "damaged", "A stored file is damaged"),
     errors.Conflict: Kind(409, "conflict", "Conflict with the current state"),
     errors.Busy: Kind(429, "busy", "Too many requests"),
     errors.NotReady: Kind(503, "not-ready", "Nothing is indexed yet"),

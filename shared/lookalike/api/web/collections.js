@@ -1,7 +1,7 @@
 // Collections: lists them with size, encoder and index age; creates and deletes them.
 
 import { events, get, path, send } from "./api.js";
-import { confirmed, h, heading, notice } from "./dom.js";
+import { dialog, h, heading, notice } from "./dom.js";
 import { thumbnail } from "./images.js";
 import { address } from "./place.js";
 import * as words from "./words.js";
@@ -10,11 +10,12 @@ const SHOWN = 5;
 const REFRESH_MS = 5_000;
 
 /** Shows the view. Returns its cleanup function. */
-export function show(root, { collection, collections }) {
+export function show(root, { collection, collections, damaged }) {
   const leaving = new AbortController();
   const tiles = collections.map((each) => tile(each, each.name === collection, leaving.signal));
   root.append(h("div", { class: "stack" },
     heading("Collections"),
+    damaged.map(broken),
     tiles.length ? h("ul", { class: "tiles" }, tiles.map(({ element }) => element)) : h("p", {}, "No collections yet. Create one below."),
     maker()));
   const timer = setInterval(() => tiles.forEach(({ refresh }) => refresh()), REFRESH_MS);
@@ -58,12 +59,27 @@ function tile(collection, here, signal) {
     h("div", { class: "row" },
       h("a", { class: "button primary", href: address("search", { collection: name }), "aria-label": `Search in ${name}` }, "Search"),
       h("a", { class: "button", href: address("upload", { collection: name }), "aria-label": `Upload to ${name}` }, "Upload"),
+      h("a", { class: "button", href: address("trash", { collection: name }), "aria-label": `Trash of ${name}` }, "Trash"),
       h("button", { class: "quiet", "aria-label": `Delete ${name}`, onclick: () => remove(name) }, "Delete")));
   return { element, refresh };
 }
 
+/** A collection that cannot be used: why, and a button to delete it. */
+function broken({ name, problem }) {
+  return h("section", { class: "panel stack", "aria-label": `Damaged collection ${name}` },
+    h("div", { class: "row" }, h("h2", { class: "grow" }, name), h("span", { class: "badge" }, "damaged")),
+    h("p", { class: "error" }, problem),
+    h("div", { class: "row" }, h("button", { class: "quiet", "aria-label": `Delete ${name}`, onclick: () => remove(name) }, "Delete")));
+}
+
 async function remove(name) {
-  if (!(await confirmed(`Delete ${name}?`, "This deletes all of its images, indexes and encoders. You cannot undo this.", "Delete collection"))) return;
+  const typed = h("input", { type: "text", id: "delete-name", autocomplete: "off", spellcheck: "false" });
+  const answer = await dialog(`Delete ${name}?`, h("div", { class: "stack" },
+    h("p", {}, "This deletes its images, metadata, trash and indexes for ever. Encoders are kept."),
+    h("label", { for: "delete-name" }, `Type ${name} to delete it`), typed),
+  [["no", "Cancel", "quiet"], ["yes", "Delete collection", "danger"]]);
+  if (answer !== "yes") return;
+  if (typed.value.trim() !== name) return notice(`Nothing was deleted: the name is ${name}.`, { kind: "error" });
   try {
     await send("DELETE", path(name));
     notice(`Deleted ${name}.`, { seconds: 5 });

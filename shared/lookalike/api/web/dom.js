@@ -30,13 +30,20 @@ export function say(text) {
 
 let noticed = 0;
 
-/** Shows a message until another replaces it, the user closes it, or `seconds` have passed. */
-export function notice(text, { kind = "info", seconds = 0 } = {}) {
+/**
+ * Shows a message until another replaces it, the user closes it, or `seconds` have passed.
+ * `action`: the text of a button, and what it does.
+ */
+export function notice(text, { kind = "info", seconds = 0, action = null } = {}) {
   const place = document.getElementById("notice");
   clearTimeout(noticed);
   if (!text) return place.replaceChildren();
   place.replaceChildren(
     h("p", { class: `notice ${kind}` }, h("span", { dir: "auto" }, text),
+      action && h("button", { onclick: () => {
+        place.replaceChildren();
+        action[1]();
+      } }, action[0]),
       h("button", { class: "quiet", "aria-label": "Close message", onclick: () => place.replaceChildren() }, "✕")),
   );
   if (seconds) noticed = setTimeout(() => place.replaceChildren(), seconds * 1000);

@@ -3,6 +3,7 @@
 import { get, path, send } from "./api.js";
 import { confirmed, h, heading, notice, say } from "./dom.js";
 import { thumbnail } from "./images.js";
+import { moved } from "./trash.js";
 import * as words from "./words.js";
 
 const PAGE = 20;
@@ -46,7 +47,7 @@ export function show(root, { collection }) {
 function group(collection, { keep, members }) {
   const box = h("section", { class: "panel stack", "aria-label": `Group of ${members.length}, keep ${words.clipped(keep, 60)}` });
   const rest = new Map();
-  const all = h("button", { class: "danger", onclick: () => removeAll() }, "Delete all but the best");
+  const all = h("button", { onclick: () => removeAll() }, "Delete all but the best");
   const tiles = members.map((member) => {
     const kept = member.id === keep;
     const reasons = kept ? "best quality" : `${member.reasons.join(" and ")}, similarity ${words.score(member.score)}`;
@@ -63,10 +64,10 @@ function group(collection, { keep, members }) {
   return box;
 
   async function removeOne(id) {
-    if (await confirmed("Delete this image?", `This deletes ${words.clipped(id, 200)} from the collection. You cannot undo this.`, "Delete image")) await remove([id]);
+    if (await confirmed("Delete this image?", `${words.clipped(id, 200)} moves to the trash, where you can restore it for 30 days.`, "Delete image")) await remove([id]);
   }
   async function removeAll() {
-    if (await confirmed("Delete all but the best?", `${words.many(rest.size, "image")} in this group will be deleted. You cannot undo this.`, "Delete images")) await remove([...rest.keys()]);
+    if (await confirmed("Delete all but the best?", `${words.many(rest.size, "image")} in this group will move to the trash, where you can restore them for 30 days.`, "Delete images")) await remove([...rest.keys()]);
   }
   async function remove(ids) {
     for (const id of ids) {
@@ -78,8 +79,7 @@ function group(collection, { keep, members }) {
       rest.get(id).remove();
       rest.delete(id);
     }
-    say(`${words.many(ids.length, "image")} deleted.`);
-    notice(`${words.many(ids.length, "image")} deleted.`, { seconds: 4 });
+    moved(collection, ids);
     if (!rest.size) box.remove();
   }
 }

@@ -5,11 +5,12 @@ import { dialog, h, notice } from "./dom.js";
 import { address, go, here, note } from "./place.js";
 import { current } from "./query.js";
 
-const VIEWS = { search: "Search", map: "Map", upload: "Upload", duplicates: "Duplicates", quality: "Quality", collections: "Collections" };
+const VIEWS = { search: "Search", map: "Map", upload: "Upload", duplicates: "Duplicates", quality: "Quality", collections: "Collections", trash: "Trash" };
+const UNLISTED = "trash"; // reached from a collection
 const THEME = "lookalike-theme";
 const COLLECTION = "lookalike-collection";
 const main = document.getElementById("main");
-const frame = { collections: [], leave: () => {}, shows: null, number: 0 };
+const frame = { collections: [], damaged: [], leave: () => {}, shows: null, number: 0 };
 
 setTheme(localStorage.getItem(THEME));
 events.addEventListener("key", () => promptForKey("The server requires an API key."));
@@ -29,7 +30,7 @@ async function open({ first = false } = {}) {
   frame.leave = () => {};
   if (!frame.collections.length || first) {
     try {
-      frame.collections = (await get("collections")).collections;
+      await loadCollections();
     } catch (error) {
       if (turn === frame.number) {
         header(view, null);
@@ -44,7 +45,7 @@ async function open({ first = false } = {}) {
   if (!collection && view !== "collections") return go("collections", {});
   if (collection) localStorage.setItem(COLLECTION, collection);
   if (params.collection !== collection && collection) note(view, { ...params, collection });
-  await enter(view, { collection, params, collections: frame.collections }, turn, first);
+  await enter(view, { collection, params, collections: frame.collections, damaged: frame.damaged }, turn, first);
 }
 
 async function enter(view, context, turn, first) {
@@ -73,8 +74,13 @@ function chosen(params) {
   return wanted ?? names[0] ?? null;
 }
 
+async function loadCollections() {
+  const { collections, damaged } = await get("collections");
+  Object.assign(frame, { collections, damaged });
+}
+
 async function reloadCollections(to) {
-  frame.collections = (await get("collections")).collections;
+  await loadCollections();
   if (to) location.hash = to;
   else open();
 }
@@ -95,7 +101,7 @@ function header(view, collection) {
       go("search", { collection });
     } }, "lookalike"),
     frame.collections.length > 0 && picker,
-    h("nav", { "aria-label": "Views" }, Object.entries(VIEWS).map(([name, text]) =>
+    h("nav", { "aria-label": "Views" }, Object.entries(VIEWS).filter(([name]) => name !== UNLISTED).map(([name, text]) =>
       h("a", { href: address(name, { collection }), "aria-current": name === view ? "page" : null }, text))),
     h("div", { class: "row" },
       h("button", { class: "quiet icon", "aria-label": "Toggle dark mode", title: "Toggle dark mode", onclick: toggleTheme }, "◐"),

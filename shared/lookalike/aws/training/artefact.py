@@ -16,17 +16,20 @@ import json
 import shutil
 import tarfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lookalike.errors import Incompatible
+from lookalike.integrity import convert, load_json, reading
 from lookalike.publishing import Comparison
 
 MAX_BYTES = 2 << 30
 MAX_ENTRIES = 1_000
 ENCODER, RESULT, SPLIT, NOTES = "encoder", "result.json", "split.json", "notes.json"
 COMPARISON, REPORT = "comparison.json", "report.html"
+FIX = "Train again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,22 @@ class Artefact:
     @property
     def metrics(self) -> dict[str, float]:
         """The trainer's metrics on held-out images."""
-        return dict(self._json(RESULT)["metrics"])
+        with reading(RESULT, FIX):
+            return dict(convert(Mapping[str, float], self._json(RESULT)["metrics"]))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out of the source."""
-        return tuple(self._json(NOTES))
+        with reading(NOTES, FIX):
+            return tuple(convert(tuple[str, ...], self._json(NOTES)))
 
     @property
     def comparison(self) -> Comparison | None:
         """The comparison with the encoder in use; None: there was nothing to compare with."""
-        return Comparison.from_json(self._json(COMPARISON)) if (self.folder / COMPARISON).is_file() else None
+        if not (self.folder / COMPARISON).is_file():
+            return None
+        with reading(COMPARISON, FIX):
+            return Comparison.from_json(self._json(COMPARISON))
 
     @property
     def report(self) -> bytes | None:
@@ -63,7 +71,7 @@ class Artefact:
 
     def _json(self, name: str) -> Any:
         try:
-            return json.loads((self.folder / name).read_text("utf-8"))
+            return load_json((self.folder / name).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise Incompatible(
                 "the model artefact is not that of a training", got=f"{name}: {error}", expected="JSON"

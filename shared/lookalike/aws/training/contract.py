@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import InvalidInput
+from lookalike.integrity import load_json
 
 ROOT = "/opt/ml"
 ROOT_VARIABLE = "SM_ML_ROOT"
@@ -141,7 +142,7 @@ def source_of(channel: Path) -> Path:
 
 def _json(text: str, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = load_json(text)
     except ValueError as error:
         raise InvalidInput(f"{name} cannot be read", got=str(error), expected="a JSON object") from error
     if not isinstance(found, dict):

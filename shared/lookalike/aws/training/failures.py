@@ -6,7 +6,6 @@ description of the job, or Lambda's report of an exception.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from lookalike import errors
 from lookalike.aws.training.quota import QUOTA_ERROR, quota_failure
 from lookalike.errors import InvalidInput, LookalikeError, TrainingCancelled
+from lookalike.integrity import load_json
 from lookalike.publishing import EncodingCancelled
 
 Step = Literal["train", "register", "encode", "publish"]
@@ -91,7 +91,7 @@ def _of_function(step: str, error: str, document: Mapping[str, Any]) -> Failure 
 
 def _document(cause: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(cause)
+        found = load_json(cause)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

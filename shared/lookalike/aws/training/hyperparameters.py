@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
 from lookalike.errors import InvalidInput
+from lookalike.integrity import load_json
 from lookalike.training.options import TrainingOptions
 from lookalike.training_jobs import Training
 
@@ -72,7 +73,7 @@ def _plain(text: str) -> str:
     """The text without the JSON quotes that SageMaker's SDK adds."""
     if len(text) > 1 and text[0] == text[-1] == '"':
         try:
-            return str(json.loads(text))
+            return str(load_json(text))
         except ValueError:
             return text
     return text

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.encoders.manifest import MODEL_FILES, EncoderManifest, PrecisionInfo, content_id, file_sha256
+from lookalike.encoders.manifest import MODEL_FILES, EncoderManifest, PrecisionInfo, content_id
 from lookalike.errors import Incompatible, InvalidInput
 from lookalike.images import DecodedImage, Preprocess, model_input
+from lookalike.integrity import file_sha256
 from lookalike.training.backbones.int8_check import mean_cosine
 from lookalike.training.backbones.network import Network
 from lookalike.types import Pixels, Precision

@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lookalike.encoders.manifest import file_sha256
 from lookalike.errors import BackboneNotFound, Incompatible
 from lookalike.images import Preprocess
+from lookalike.integrity import file_sha256
 from lookalike.training.backbones.network import KnownInt8
 from lookalike.training.backbones.packaged import PackagedNetwork
 from lookalike.training.backbones.presets import PACKAGED, PRESETS, UNIT_RANGE

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import StoreUnavailable
+from lookalike.integrity import load_json, reading
 
 Kind = Literal["features", "activations"]
 _PREFIX: Mapping[Kind, bytes] = {"features": b"f", "activations": b"a"}
@@ -73,9 +74,10 @@ class ActivationCache:
             for digest in digests:
                 data = transaction.get(_PICTURE + digest)
                 if data is not None:
-                    known = json.loads(data)
-                    pdq = known["perceptual_hash"]
-                    found[digest] = PictureFacts(bytes.fromhex(pdq) if pdq else None, known["rejected"])
+                    with reading("an image in the cache of features", "Remove the cache's folder."):
+                        known = load_json(data)
+                        pdq = known["perceptual_hash"]
+                        found[digest] = PictureFacts(bytes.fromhex(pdq) if pdq else None, known["rejected"])
         return found
 
     def missing(self, digest: bytes, kind: Kind, views: int) -> list[int]:

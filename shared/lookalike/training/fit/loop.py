@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from lookalike.integrity import load_json, reading
 from lookalike.training.fit.losses import LOSSES, PAIRWISE
 from lookalike.training.options import Loss
 
@@ -246,8 +247,9 @@ def _save(
 def _restore(path: Path, phase: Phase, optimizer: Any, best: dict[str, NDArray[Any]]) -> _Progress:
     if not path.is_file():
         return _Progress()
-    with np.load(path, allow_pickle=False) as arrays:
-        state = json.loads(arrays["state"].tobytes())
+    fix = "Delete it: the training then starts this phase again."
+    with reading(str(path), fix), np.load(path, allow_pickle=False) as arrays:
+        state = load_json(arrays["state"].tobytes())
         if state.pop("signature") != _signature(phase):
             return _Progress()
         for name, variable in phase.variables.items():
@@ -255,4 +257,4 @@ def _restore(path: Path, phase: Phase, optimizer: Any, best: dict[str, NDArray[A
             best[name] = arrays[f"best/{name}"]
         for number, variable in enumerate(optimizer.variables):
             variable.assign(arrays[f"optimizer/{number}"])
-    return _Progress(**state)
+        return _Progress(**state)

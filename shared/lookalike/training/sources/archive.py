@@ -22,6 +22,7 @@ from typing import IO
 
 from lookalike.errors import InvalidInput
 from lookalike.images.files import HEAD_BYTES, is_leftover
+from lookalike.integrity import convert, load_json, reading
 from lookalike.metadata import is_metadata
 from lookalike.text import counted, listed
 from lookalike.training.sources.listing import Listing, is_wanted, passed_over
@@ -66,13 +67,15 @@ def unpack(file: Path, scratch: Path, *, limits: ArchiveLimits = ArchiveLimits()
     if not (folder / LIST_FILE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         _unpack(file, folder, limits)
-    known = json.loads((folder / LIST_FILE).read_text("utf-8"))
-    files = {name: folder / number for name, number in known["files"].items()}
+    with reading(str(folder / LIST_FILE), "Delete this file: the zip file is then unpacked again."):
+        known = load_json((folder / LIST_FILE).read_text("utf-8"))
+        files = {name: folder / number for name, number in known["files"].items()}
+        notes = convert(tuple[str, ...], known["notes"])
     return Listing(
         file,
         {name: path for name, path in files.items() if not is_metadata(name)},
         {name: path for name, path in files.items() if is_metadata(name)},
-        tuple(known["notes"]),
+        notes,
     )
 
 

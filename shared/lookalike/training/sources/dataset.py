@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from lookalike.errors import ImageRejected, InvalidInput
 from lookalike.images.sniff import read_header
+from lookalike.integrity import UNREADABLE, load_json
 from lookalike.text import counted, listed
 
 SplitPart = Literal["train", "validation"]
@@ -99,12 +100,12 @@ class Dataset:
         """
         try:
             with path.open(encoding="utf-8") as file:
-                head = json.loads(file.readline())
+                head = load_json(file.readline())
                 if head["format"] != FORMAT:
                     raise InvalidInput("unknown format of a data set", got=head["format"], expected=FORMAT)
-                examples = tuple(_example(json.loads(line)) for line in file)
+                examples = tuple(_example(load_json(line)) for line in file)
                 return cls(examples, tuple(head["notes"]))
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             if isinstance(error, InvalidInput):
                 raise
             raise InvalidInput("this is no data set", got=path, fix="Read the source again.") from error
