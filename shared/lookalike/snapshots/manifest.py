@@ -138,7 +138,9 @@ class SnapshotManifest:
             Damaged: the file was changed after it was written.
             Incompatible: this version cannot read the snapshot; the message names both versions.
         """
-        found = unseal(data, MANIFEST_FILE, format=FORMAT, known=field_names(cls), fix=REBUILD)
+        found = unseal(
+            data, MANIFEST_FILE, format=FORMAT, known=field_names(cls) | {"calibration"}, fix=REBUILD
+        )
         with reading(MANIFEST_FILE, REBUILD, expected=f"the fields of format {FORMAT}"):
             _check_supported(found)
             return cls(
