@@ -14,6 +14,7 @@ from lookalike.duplicates.tone import Tone, fit_tone
 from lookalike.images.copies import hamming
 from lookalike.images.decoded import DecodedImage
 from lookalike.images.perceptual import perceptual_hash
+from lookalike.types import Pixels
 
 BLOCKS = 16
 """Blocks along the longer side of the common part."""
@@ -26,9 +27,12 @@ DETAIL_FLOOR = 4.0
 """Variance of luma differences between neighboring pixels that counts as noise."""
 TEXTURE = 1.5
 """Standard deviation of fine detail, from which a block has texture."""
+SEAM = 0.015
+"""Share of width and height."""
 NOISE = 12.0
 """Differences of luma up to this many levels come from compression."""
 WHITE = 250.0
+GREY = 128
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 Floats = NDArray[np.float32]
@@ -53,6 +57,8 @@ class Evidence:
         white: share of pixels that are white in both.
         saturation: mean colourfulness of a and of b, in levels.
         edges: mean squared luma differences between neighboring pixels, per block, of a and of b.
+        crops: the pixels of the common parts, of equal size.
+        side: of a block, in pixels.
     """
 
     overlap: tuple[Edges, Edges]
@@ -67,12 +73,26 @@ class Evidence:
     white: float
     saturation: tuple[float, float]
     edges: tuple[Blocks, Blocks]
+    crops: tuple[Pixels, Pixels]
+    side: int
+
+    def bits_outside(self, flags: NDArray[np.bool_]) -> int | None:
+        """`bits` without some blocks: they are grey in both images. None: featureless."""
+        hidden = [crop.copy() for crop in self.crops]
+        height, width, _ = hidden[0].shape
+        top, left = _margins(height, width, self.side)
+        for row, column in np.argwhere(flags).tolist():
+            y, x = top + row * self.side, left + column * self.side
+            for crop in hidden:
+                crop[y : y + self.side, x : x + self.side] = GREY
+        return _bits(*hidden)
 
 
 def measure(a: Sample, b: Sample, alignment: Alignment) -> Evidence | None:
     """Compare the common part of two aligned images. None: it is too small."""
     overlap = alignment.overlap()
-    boxes = [_in_pixels(edges, sample) for edges, sample in zip(overlap, (a, b), strict=True)]
+    inner = _without_seam(*overlap)
+    boxes = [_in_pixels(edges, sample) for edges, sample in zip(inner, (a, b), strict=True)]
     width = round(min(box[2] - box[0] for box in boxes))
     height = round(min(box[3] - box[1] for box in boxes))
     if min(width, height) < MIN_SIDE:
@@ -81,10 +101,24 @@ def measure(a: Sample, b: Sample, alignment: Alignment) -> Evidence | None:
         np.asarray(s.image.resize((width, height), Image.Resampling.BICUBIC, box=box))
         for s, box in zip((a, b), boxes, strict=True)
     ]
-    bits = _bits(*crops)
-    first, second = (_smoothed(crop.astype(np.float32)) for crop in crops)
-    tone = fit_tone(first, second)
-    return _compared(overlap, bits, tone, first, second, max(MIN_BLOCK, round(max(width, height) / BLOCKS)))
+    side = max(MIN_BLOCK, round(max(width, height) / BLOCKS))
+    return _compared(overlap, (crops[0], crops[1]), side)
+
+
+def _without_seam(a: Edges, b: Edges) -> tuple[Edges, Edges]:
+    """The common part without a thin strip where one image ends and the other goes on."""
+    inner = []
+    for edges in (a, b):
+        margins = (SEAM * (edges[2] - edges[0]), SEAM * (edges[3] - edges[1]))
+        inner.append(
+            tuple(
+                edge + (margins[side % 2] if side < 2 else -margins[side % 2])
+                if max(abs(each[side] - (side > 1)) for each in (a, b)) > SEAM / 2
+                else edge
+                for side, edge in enumerate(edges)
+            )
+        )
+    return inner[0], inner[1]  # type: ignore[return-value]  # four edges each
 
 
 def _in_pixels(edges: Edges, sample: Sample) -> Edges:
@@ -92,9 +126,9 @@ def _in_pixels(edges: Edges, sample: Sample) -> Edges:
     return edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height
 
 
-def _compared(
-    overlap: tuple[Edges, Edges], bits: int | None, tone: Tone, a: Floats, b: Floats, side: int
-) -> Evidence:
+def _compared(overlap: tuple[Edges, Edges], crops: tuple[Pixels, Pixels], side: int) -> Evidence:
+    a, b = (_smoothed(crop.astype(np.float32)) for crop in crops)
+    tone = fit_tone(a, b)
     matched = tone.apply(a, b)
     ya, yb = matched @ LUMA, b @ LUMA
     details: list[Blocks] = []
@@ -117,7 +151,7 @@ def _compared(
     white = float(((a.min(-1) > WHITE) & (b.min(-1) > WHITE)).mean())
     return Evidence(
         overlap,
-        bits,
+        _bits(*crops),
         tone,
         structure=_structure(blocks_a, blocks_b),
         detail=np.minimum(*details),
@@ -128,10 +162,12 @@ def _compared(
         white=white,
         saturation=tuple(float(np.abs(pixels - (pixels @ LUMA)[..., None]).mean()) for pixels in (a, b)),  # type: ignore[arg-type]
         edges=edges,
+        crops=crops,
+        side=side,
     )
 
 
-def _bits(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int | None:
+def _bits(a: Pixels, b: Pixels) -> int | None:
     hashes = [perceptual_hash(DecodedImage.from_pixels(pixels)) for pixels in (a, b)]
     if hashes[0] is None or hashes[1] is None:
         return None
@@ -147,11 +183,16 @@ def _smoothed(pixels: Floats) -> Floats:
     return smoothed
 
 
+def _margins(height: int, width: int, side: int) -> tuple[int, int]:
+    """Pixels above and to the left of the first block."""
+    return height % side // 2, width % side // 2
+
+
 def _blocks(values: Floats, side: int) -> Floats:
     """Whole blocks around the centre: (rows, columns, side²)."""
     height, width = values.shape
     rows, columns = height // side, width // side
-    top, left = (height - rows * side) // 2, (width - columns * side) // 2
+    top, left = _margins(height, width, side)
     cut = values[top : top + rows * side, left : left + columns * side]
     return cut.reshape(rows, side, columns, side).transpose(0, 2, 1, 3).reshape(rows, columns, -1)
 

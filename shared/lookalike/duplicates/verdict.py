@@ -6,7 +6,7 @@ they achieve on the other half is in docs/duplicates.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -27,14 +27,14 @@ MIN_COVERED = 0.95
 MIN_OVERLAP = 0.5
 """Share of the other one."""
 MAX_BITS = 31
-"""PDQ's own limit, here for the hashes of the common parts."""
-MAX_BITS_LABELLED = 60
-"""The same if one of them has a label; two random hashes differ in 128 ± 8 bits."""
+"""PDQ's own limit, here for the hashes of the common parts, without a label."""
 MIN_STRUCTURE = 0.65
 MIN_DETAIL = 0.45
 MAX_COLOUR = 13.0
 MAX_LIGHT = 12.5
 """Limits for each block. A JPEG of quality 10 stays within them."""
+TONED_COLOUR, TONED_LIGHT, TONED_DETAIL = 7.0, 8.0, 0.6
+"""The same in a drawing, or on white, if one is brighter: it may be a variant in a darker colour."""
 PHOTO_TEXTURE = 0.7
 PHOTO_WHITE = 0.3
 """A photo has fine detail nearly everywhere, which no other photo repeats; a drawing has not. Only in photos
@@ -93,8 +93,11 @@ def compare(a: Sample, b: Sample) -> Evidence | None:
 
 
 def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
-    structural = (evidence.structure < MIN_STRUCTURE) | (evidence.detail < MIN_DETAIL)
-    coloured = (evidence.colour > MAX_COLOUR) | (evidence.light > MAX_LIGHT)
+    strict = evidence.tone.gain != 1 and not _is_photo(evidence)
+    structural = evidence.structure < MIN_STRUCTURE
+    structural |= evidence.detail < (TONED_DETAIL if strict else MIN_DETAIL)
+    coloured = evidence.colour > (TONED_COLOUR if strict else MAX_COLOUR)
+    coloured |= evidence.light > (TONED_LIGHT if strict else MAX_LIGHT)
     differing = structural | coloured
     covered = sorted(_area(edges) for edges in evidence.overlap)
     if covered[1] < MIN_COVERED or covered[0] < MIN_OVERLAP:
@@ -103,13 +106,16 @@ def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
     if grey[0] != grey[1] and max(evidence.saturation) > COLOURED and structural.mean() <= MAX_STRAY:
         return Verdict("variant", (_structure_words(evidence), "one is black and white"))
     change = _change(evidence, differing)
-    limit = MAX_BITS if change == "" else MAX_BITS_LABELLED
-    if change is not None and (evidence.bits is None or evidence.bits <= limit):
-        return _same(a, b, evidence, change, differing)
+    if change is not None:
+        bits = evidence.bits_outside(differing) if change else evidence.bits
+        if bits is None or bits <= MAX_BITS:
+            return _same(a, b, replace(evidence, bits=bits), change, differing)
     edges = np.maximum(*evidence.edges) > TEXTURE**2
-    agreeing = float((~structural)[edges].mean()) if edges.any() else 0.0
+    # Another colour has another contrast, so only the correlation counts.
+    correlated = evidence.detail >= MIN_DETAIL
+    agreeing = float(correlated[edges].mean()) if edges.any() else 0.0
     where = f"{_percent(differing)} of the area"
-    what = "colours" if structural.mean() < coloured.mean() / 2 else "details"
+    what = "colours" if (~correlated).mean() < coloured.mean() / 2 else "details"
     difference = f"other {what} in {where}"
     if agreeing >= VARIANT_AGREEMENT:
         alike = evidence.bits is None or evidence.bits <= MAX_BITS
@@ -122,7 +128,7 @@ def _change(evidence: Evidence, differing: Flags) -> str | None:
     share = float(differing.mean())
     if share == 0:
         return ""
-    if evidence.texture < PHOTO_TEXTURE or evidence.white > PHOTO_WHITE:
+    if not _is_photo(evidence):
         return None
     if share <= MAX_STRAY:
         return ""
@@ -133,6 +139,10 @@ def _change(evidence: Evidence, differing: Flags) -> str | None:
     if share <= MAX_MARK and through and evidence.one_sided >= MIN_ONE_SIDED:
         return "watermark"
     return None
+
+
+def _is_photo(evidence: Evidence) -> bool:
+    return evidence.texture >= PHOTO_TEXTURE and evidence.white <= PHOTO_WHITE
 
 
 def _same(a: Sample, b: Sample, evidence: Evidence, change: str, differing: Flags) -> Verdict:

@@ -22,6 +22,7 @@ from lookalike import __version__
 from lookalike.api import (
     collection_status,
     collections,
+    duplicates,
     facets,
     health,
     images,
@@ -58,6 +59,7 @@ FEATURES = (
     thumbnails,
     uploads,
     reports,
+    duplicates,
     collection_status,
     facets,
     item_map,
@@ -70,6 +72,7 @@ REQUEST_MODELS = (
     search.SearchRequest,
     search.SearchForm,
     uploads.UploadRequest,
+    duplicates.DecisionRequest,
     TrainingRequest,
 )
 
