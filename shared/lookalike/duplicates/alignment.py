@@ -139,7 +139,8 @@ def _refine(a: Luma, b: Luma, start: Alignment) -> Alignment | None:
             return None
         if np.abs(step).max() * max(wa, ha) < 0.03:
             break
-    return Alignment(*p.tolist(), fit=fit)
+    scale_x, scale_y, shift_x, shift_y = p.tolist()
+    return Alignment(scale_x, scale_y, shift_x, shift_y, fit)
 
 
 def _sampled(image: Luma, xs: Floats, ys: Floats) -> tuple[Floats, ...]:
@@ -168,7 +169,7 @@ def _tone(own: Floats, value: Floats) -> tuple[float, float, Floats]:
         offset = float(mean - gain * mean_own)
         error = value - gain * own - offset
         spread = max(4.0, 1.5 * float(np.median(np.abs(error.ravel()[::5]))))
-        weights = 1 / (1 + (error / (2 * spread)) ** 2) ** 2
+        weights = (1 / (1 + (error / (2 * spread)) ** 2) ** 2).astype(np.float32)
     return gain, offset, weights
 
 

@@ -179,8 +179,8 @@ def _smoothed(pixels: Floats) -> Floats:
     """Binomial filter of 3 × 3: copies were resampled, so their finest detail differs."""
     padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge")
     rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-    smoothed: Floats = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
-    return smoothed
+    smoothed = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+    return smoothed.astype(np.float32, copy=False)
 
 
 def _margins(height: int, width: int, side: int) -> tuple[int, int]:
