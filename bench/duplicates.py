@@ -196,9 +196,7 @@ def print_tables(result: Result, say: Callable[[str], None] = print) -> None:
         counts = result.others[half, name]
         if half == HALVES[1]:
             say(f"| {name} | {counts.pairs} | {counts.same} |")
-    say(
-        "\n| half | copies | not copies | called the same wrongly | precision | recall | recall with search |"
-    )
+    say("\n| half | copies | others | others called the same | precision | recall | recall with search |")
     say("|---|---|---|---|---|---|---|")
     for half in HALVES:
         copies = [counts for (which, _), counts in result.copies.items() if which == half]
@@ -206,11 +204,11 @@ def print_tables(result: Result, say: Callable[[str], None] = print) -> None:
         pairs, right, both = (
             sum(getattr(each, what) for each in copies) for what in ("pairs", "same", "both")
         )
-        wrong = sum(each.same for each in others)
-        say(
-            f"| {half} | {pairs:,} | {sum(each.pairs for each in others):,} | {wrong} "
-            f"| {right / max(1, right + wrong):.4f} | {right / max(1, pairs):.3f} | {both / max(1, pairs):.3f} |"
+        wrong, count = (sum(getattr(each, what) for each in others) for what in ("same", "pairs"))
+        precision, recall, found = (
+            part / max(1, whole) for part, whole in ((right, right + wrong), (right, pairs), (both, pairs))
         )
+        say(f"| {half} | {pairs:,} | {count:,} | {wrong} | {precision:.4f} | {recall:.3f} | {found:.3f} |")
 
 
 def write_wrong(result: Result, path: Path) -> None:
