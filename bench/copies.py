@@ -146,12 +146,18 @@ SAME: dict[str, Edit] = {
 OTHER: dict[str, Edit] = {
     "mirrored": lambda image, _: saved(ImageOps.mirror(image)),
     "black and white": lambda image, _: saved(image.convert("L")),
-    "30 % less colour": _saturation(0.7),
-    "40 % more colour": _saturation(1.4),
     "red and blue exchanged": lambda image, _: saved(Image.merge("RGB", image.convert("RGB").split()[::-1])),
     "other content in the middle": lambda image, _: _filled(image),
 }
 """Edits after which an image is another picture, or a variant."""
+
+
+EITHER: dict[str, Edit] = {
+    "30 % less colour": _saturation(0.7),
+    "40 % more colour": _saturation(1.4),
+}
+"""Edits after which an image is the same picture or a variant, depending on how colourful it is. Either is
+right, so they count for nothing."""
 
 
 def _filled(image: Image.Image) -> bytes:

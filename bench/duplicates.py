@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.copies import OTHER, SAME, drawings
+from bench.copies import EITHER, OTHER, SAME, drawings
 from lookalike.contact_sheet import SheetRow, Tile, write_sheet
 from lookalike.default_encoder import default_encoder
 from lookalike.demo.emoji import fetch_pictures
@@ -61,6 +61,7 @@ class Result:
 
     copies: dict[tuple[str, str], Counts] = field(default_factory=dict)
     others: dict[tuple[str, str], Counts] = field(default_factory=dict)
+    either: dict[tuple[str, str], Counts] = field(default_factory=dict)
     wrong: list[tuple[str, bytes, bytes]] = field(default_factory=list)
 
     def of(self, table: str, half: str, name: str) -> Counts:
@@ -87,11 +88,11 @@ def half_of(name: str) -> str:
     return HALVES[hashlib.sha256(name.encode()).digest()[0] % 2]
 
 
-def sources(folder: Path, count: int) -> list[Path]:
+def sources(folder: Path, count: int, seed: int) -> list[Path]:
     """Up to `count` images of a folder, in runs spread over it."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     runs = [files[start : start + RUN] for start in range(0, len(files), RUN)]
-    random.Random(0).shuffle(runs)
+    random.Random(seed).shuffle(runs)
     return [file for run in runs for file in run][:count]
 
 
@@ -101,7 +102,7 @@ def measure_copies(result: Result, files: Sequence[Path], space: Space) -> None:
         data = file.read_bytes()
         image, sample = decode(data, LIMITS).image, sample_of(data, LIMITS)
         own = space.of(data)
-        for table, edits in (("copies", SAME), ("others", OTHER)):
+        for table, edits in (("copies", SAME), ("others", OTHER), ("either", EITHER)):
             for name, edit in edits.items():
                 copy = edit(image, random.Random(f"{file.name} {name}"))
                 counts = result.of(table, half_of(file.name), name)
@@ -196,6 +197,11 @@ def print_tables(result: Result, say: Callable[[str], None] = print) -> None:
         counts = result.others[half, name]
         if half == HALVES[1]:
             say(f"| {name} | {counts.pairs} | {counts.same} |")
+    say("\n| either is right (held out) | pairs | called the same |")
+    say("|---|---|---|")
+    for name in EITHER:
+        counts = result.of("either", HALVES[1], name)
+        say(f"| {name} | {counts.pairs} | {counts.same} |")
     say("\n| half | copies | others | others called the same | precision | recall | recall with search |")
     say("|---|---|---|---|---|---|---|")
     for half in HALVES:
@@ -227,6 +233,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sources", type=int, default=40, help="images of each folder that are edited")
     parser.add_argument("--files", type=int, default=800, help="images of each folder that are compared")
     parser.add_argument("--pairs", type=int, default=1_000, help="pairs of each folder that are compared")
+    parser.add_argument("--seed", type=int, default=0, help="chooses the images")
     parser.add_argument("--sheet", type=Path, help="draw the pairs that were called the same wrongly")
     options = parser.parse_args(arguments)
     folders = [fetch_pictures(CACHE, lambda text: print(text, file=sys.stderr)), *options.photos]
@@ -235,7 +242,7 @@ def main(arguments: list[str]) -> int:
         library = Library.open(scratch, cache=Path(scratch) / "cache")
         space = Space(library.encoders.load(default_encoder(library).id))
         for folder in folders:
-            files = sources(folder, options.files)
+            files = sources(folder, options.files, options.seed)
             chosen = files[:: max(1, len(files) // options.sources)][: options.sources]
             measure_copies(result, chosen, space)
             measure_neighbours(result, files, space, options.pairs)

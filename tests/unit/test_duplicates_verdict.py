@@ -154,6 +154,16 @@ def test_a_black_and_white_copy_and_a_mirrored_one_are_variants() -> None:
     assert judge(sample(whole), sample(ImageOps.mirror(whole))) == Verdict("variant", ("mirrored",))
 
 
+def test_other_content_in_the_middle_of_a_photo_makes_it_another_picture() -> None:
+    whole = scene()
+    filled = whole.copy()
+    filled.paste(whole.crop((0, 0, 100, 100)).transpose(Image.Transpose.ROTATE_180), (110, 110))
+    assert judge(sample(whole), sample(filled)).relation != "same"
+    black = whole.copy()
+    black.paste((0, 0, 0), (120, 120, 190, 190))
+    assert judge(sample(whole), sample(black)).relation != "same"
+
+
 def kept(original: Image.Image, edited: Image.Image, quality: int = 92) -> tuple[str, tuple[str, ...]]:
     """Which of an original and its edited copy is kept; the copy is older and first by name."""
     samples = [sample(original), sample(edited, quality)]

@@ -18,7 +18,7 @@ MIN_SCORE = 0.95
 """Cosine similarity from which images are called similar. Chosen for the default encoder on 3,409 clothing
 and 3,017 grocery photos: other clothing photos never reach it; other grocery photos do in 1 of 38,000 pairs,
 all of them of the same shelf."""
-CANDIDATE_SCORE = 0.85
+CANDIDATE_SCORE = 0.8
 """Cosine similarity from which two images are compared pixel by pixel."""
 NEIGHBOURS = 8
 """Neighbors per image. Larger groups are found too, because their members are linked transitively."""

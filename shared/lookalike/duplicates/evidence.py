@@ -27,7 +27,7 @@ DETAIL_FLOOR = 4.0
 """Variance of luma differences between neighboring pixels that counts as noise."""
 TEXTURE = 1.5
 """Standard deviation of fine detail, from which a block has texture."""
-SEAM = 0.015
+SEAM = 0.03
 """Share of width and height."""
 NOISE = 12.0
 """Differences of luma up to this many levels come from compression."""

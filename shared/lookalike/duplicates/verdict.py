@@ -47,6 +47,7 @@ EDGE = 0.22
 """Share of width and height, on each side, that is near the edge."""
 MAX_MARK = 0.13
 MIN_MARK_DETAIL = 0.2
+MAX_MARK_CHANGE = 50.0
 MIN_ONE_SIDED = 0.85
 """A watermark only adds light, or only takes it, and the photo is seen through it."""
 VARIANT_AGREEMENT = 0.75
@@ -135,8 +136,9 @@ def _change(evidence: Evidence, differing: Flags) -> str | None:
     inner = differing & _inner(differing.shape)
     if not inner.any() and share <= MAX_LABEL:
         return "label"
-    through = float(evidence.detail[differing].mean()) >= MIN_MARK_DETAIL
-    if share <= MAX_MARK and through and evidence.one_sided >= MIN_ONE_SIDED:
+    strongest = max(float(each[differing].max()) for each in (evidence.light, evidence.colour))
+    seen = float(evidence.detail[differing].mean()) >= MIN_MARK_DETAIL and strongest <= MAX_MARK_CHANGE
+    if share <= MAX_MARK and seen and evidence.one_sided >= MIN_ONE_SIDED:
         return "watermark"
     return None
 
