@@ -116,16 +116,13 @@ class Collection:
         max_hash_distance: int | None = 31,
         progress: Progress | None = None,
     ) -> list[DuplicateGroup]:
-        """Groups of images that are the same picture, of variants, and of similar ones.
-
-        Only in a group of the relation `same` one image is enough. See `compare_items` for the limits.
-        Raises NotReady.
-        """
+        """Groups of the same picture, variants, and similar images; see `compare_items`. Raises NotReady."""
         from lookalike.duplicates import SampleReader, compare_items
 
+        library = self.library
         compared = compare_items(
-            self.library.searcher(self.name).state().view,
-            SampleReader.of(self.library.images, self.library.settings, self.name),
+            library.searcher(self.name).state().view,
+            SampleReader.of(library.images, library.settings, self.name),
             min_score=min_score,
             max_hash_distance=max_hash_distance,
             progress=progress,
