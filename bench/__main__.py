@@ -20,6 +20,7 @@ NAMES = (
     "page",
     "cloud",
     "requests",
+    "duplicates",
 )
 
 

@@ -204,10 +204,12 @@ class ContactSheet:
         return write_sheet(path, title, rows)
 
     def write_groups(self, path: Path, title: str, groups: Sequence[DuplicateGroup]) -> Path:
-        """One row per group: the member to keep, then the others."""
+        """One row per group: the member to keep, or the first of variants and similar images; the others."""
         rows = [
             SheetRow(
-                self._member_tile(group.members[0], badge="keep"),
+                self._member_tile(
+                    group.members[0], badge="keep" if group.relation == "same" else group.relation
+                ),
                 [self._member_tile(member) for member in group.members[1 : 1 + MAX_COLUMNS]],
             )
             for group in groups[:MAX_ROWS]

@@ -65,6 +65,7 @@ def test_examples_of_bodies_are_accepted(description):
         "/collections/{collection}/search": named["SearchRequest"],
         "/collections/{collection}/trainings": named["TrainingRequest"],
         "/collections/{collection}/trash/restore": named["RestoreRequest"],
+        "/collections/{collection}/duplicates/decisions": named["DecisionRequest"],
     }
     tried = 0
     for path, operations in description["paths"].items():

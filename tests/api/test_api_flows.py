@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fixtures.server import add_encoder, eventually, jpeg, running
+from fixtures.server import add_encoder, eventually, jpeg, running, smaller
 
 from lookalike.settings import Settings
 
@@ -252,12 +252,53 @@ def test_neighbours_page_by_page(server, shop):
 
 
 def test_two_copies_of_an_image_are_a_group_of_duplicates(server, collection):
-    server.upload(collection, {"a.jpg": jpeg(11, 256), "copy.jpg": jpeg(11, 128), "other.jpg": jpeg(12, 256)})
+    whole = jpeg(11, 256)
+    server.upload(collection, {"a.jpg": whole, "copy.jpg": smaller(whole, 128), "other.jpg": jpeg(12, 256)})
     server.wait_for(collection, "a.jpg", "copy.jpg", "other.jpg")
     answer = server.client.get(f"/collections/{collection}/duplicates", params={"min_score": 0.999}).json()
     assert answer["total"] == 1
     assert answer["groups"][0]["keep"] == "a.jpg"
     assert [member["id"] for member in answer["groups"][0]["members"]] == ["a.jpg", "copy.jpg"]
+    assert answer["groups"][0]["relation"] == answer["relation"] == "same"
+    assert answer["groups"][0]["kept_because"] == ["most pixels"]
+    assert answer["counts"]["same"] == 1
+    structure, colours = answer["groups"][0]["members"][1]["evidence"]
+    assert structure.startswith("same structure (")
+    assert colours == "same colours"
+
+
+def test_decisions_about_duplicates_stick(server, collection):
+    whole = jpeg(11, 256)
+    copies = {"copy.jpg": smaller(whole, 128), "third.jpg": smaller(whole, 96)}
+    server.upload(collection, {"a.jpg": whole, **copies})
+    server.wait_for(collection, "a.jpg", "copy.jpg", "third.jpg")
+    path = f"/collections/{collection}/duplicates"
+
+    def groups():
+        answer = server.client.get(path, params={"min_score": 0.999}).json()
+        return [[member["id"] for member in group["members"]] for group in answer["groups"]]
+
+    assert groups() == [["a.jpg", "copy.jpg", "third.jpg"]]
+    body = {"decision": "not_duplicates", "ids": ["third.jpg"], "others": ["a.jpg", "copy.jpg"]}
+    decided = server.client.post(f"{path}/decisions", json=body)
+    assert decided.status_code == 200, decided.text
+    assert decided.json()["decisions"][0]["ids"] == ["third.jpg"]
+    assert groups() == [["a.jpg", "copy.jpg"]]
+    server.build(collection)
+    server.upload(collection, {"other.jpg": jpeg(12, 256)})
+    server.wait_for(collection, "other.jpg")
+    assert groups() == [["a.jpg", "copy.jpg"]]
+    keep = {"decision": "keep_all", "ids": ["a.jpg", "copy.jpg"]}
+    assert server.client.post(f"{path}/decisions", json=keep).status_code == 200
+    assert groups() == []
+    kinds = [each["decision"] for each in server.client.get(f"{path}/decisions").json()["decisions"]]
+    assert kinds == ["not_duplicates", "keep_all"]
+    about = {"id": "a.jpg", "other": "copy.jpg"}
+    left = server.client.delete(f"{path}/decisions", params=about).json()["decisions"]
+    assert [each["decision"] for each in left] == ["not_duplicates"]
+    assert groups() == [["a.jpg", "copy.jpg"]]
+    for wrong in ({"decision": "no", "ids": ["a", "b"]}, {"decision": "keep_all", "ids": ["a"]}):
+        assert server.client.post(f"{path}/decisions", json=wrong).status_code in {400, 422}
 
 
 def test_changing_the_engine_builds_a_snapshot_with_it(server, shop):

@@ -18,6 +18,7 @@ READS = [
     ("GET", "/collections/shelf/images/a.jpg"),
     ("GET", "/collections/shelf/rejections"),
     ("GET", "/collections/shelf/duplicates"),
+    ("GET", "/collections/shelf/duplicates/decisions"),
     ("GET", "/collections/shelf/neighbors"),
 ]
 WRITES = [
@@ -25,6 +26,7 @@ WRITES = [
     ("DELETE", "/collections/other"),
     ("POST", "/collections/shelf/uploads"),
     ("DELETE", "/collections/shelf/items/none.jpg"),
+    ("DELETE", "/collections/shelf/duplicates/decisions?id=a.jpg&other=b.jpg"),
 ]
 
 
@@ -77,6 +79,12 @@ def test_writing_needs_the_write_scope(locked, method, path):
     assert refused.json()["type"] == "urn:lookalike:problem:forbidden"
     allowed = locked.client.request(method, path, headers=_bearer(locked.writer), **body)
     assert allowed.status_code in {200, 201, 204, 404}, allowed.text
+
+
+def test_deciding_about_duplicates_needs_the_write_scope(locked):
+    path, body = "/collections/shelf/duplicates/decisions", {"decision": "keep_all", "ids": ["a", "b"]}
+    assert locked.client.post(path, headers=_bearer(locked.reader), json=body).status_code == 403
+    assert locked.client.post(path, headers=_bearer(locked.writer), json=body).status_code == 200
 
 
 def test_health_the_description_and_upload_urls_need_no_key(locked):

@@ -273,6 +273,35 @@ def test_duplicates_finds_copies_and_keeps_the_largest(shell: Shell, photos: Pat
     shell.run("duplicates", "-c", NAME, "--by", "eye", code=2)
 
 
+def test_decisions_about_duplicates_stick(shell: Shell, photos: Path) -> None:
+    scene = Image.fromarray(draw_scene(1))
+    scene.save(photos / "hats" / "large.png")
+    scene.resize((128, 128), Image.Resampling.BICUBIC).save(photos / "hats" / "small.jpg")
+    shell.json("index", photos, "-c", NAME)
+
+    def pairs(name: str = NAME) -> list[list[str]]:
+        found = shell.json("duplicates", "-c", name, "--relation", "same", "--min-score", "0.9999")
+        assert all(group["relation"] == "same" for group in found["groups"])
+        return [[member["id"] for member in group["members"]] for group in found["groups"]]
+
+    both = ["hats/large.png", "hats/small.jpg"]
+    assert both in pairs()
+    told = shell.run("duplicates", "-c", NAME, "--min-score", "0.9999")
+    assert "kept" not in told
+    assert "most pixels" in told
+    made = shell.json("duplicates", "-c", NAME, "--not-duplicates", both[0], "--not-duplicates", both[1])[
+        "decisions"
+    ]
+    assert (made[0]["kind"], made[0]["ids"]) == ("not_duplicates", both)
+    assert both not in pairs()
+    shell.json("snapshot", "build", "-c", NAME)
+    assert both not in pairs()
+    assert "not duplicates" in shell.run("duplicates", "-c", NAME, "--decisions")
+    assert shell.json("duplicates", "-c", NAME, "--forget", both[0], "--forget", both[1])["decisions"] == []
+    assert both in pairs()
+    shell.run("duplicates", "-c", NAME, "--keep-all", both[0], code=1)
+
+
 def test_collections_are_made_shown_changed_and_deleted(shop: Shell) -> None:
     encoder = shop.json("encoders", "list")["encoders"][0]["id"]
     made = shop.json("collections", "create", "other", "--encoder", encoder[:8], "--engine", "exact")

@@ -53,7 +53,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_folder: Path) -
     shop = library.create_collection("shop")
     shop.add(folder / "photos")
     made = library.build_snapshot("shop")
-    assert made.calibration is not None
+    assert made.confidence is not None
     assert made.hashes.keys() == {*made.files, *made.side_files}
     Keys(library.artifacts).create("someone")
     Trainings(library.artifacts, "shop").create(Training("", "shop", "collection"))

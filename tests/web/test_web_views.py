@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fixtures.classes import zipped
-from fixtures.page import drop, found, photo, until
+from fixtures.page import cup, drop, found, photo, until
 from fixtures.server import eventually
 
 CHART = "globalThis.lookalikeChart"
@@ -151,6 +151,38 @@ def test_a_damaged_collection_is_shown_and_deleted(opened, server):
     page.get_by_role("dialog").get_by_role("button", name="Delete collection").click()
     page.get_by_text("Deleted hurt.").wait_for()
     assert server.client.get("/collections/hurt").status_code == 404
+
+
+def test_duplicates_are_shown_apart_from_variants_and_a_decision_sticks(opened, server):
+    server.create("cups")
+    pictures = {
+        "red.jpg": cup("#c02020"),
+        "blue.jpg": cup("#2040c0"),
+        "small.jpg": cup("#c02020", 160),
+        "tiny.jpg": cup("#c02020", 120),
+    }
+    server.upload("cups", pictures)
+    server.wait_for("cups", *pictures)
+    page = opened("duplicates?collection=cups")
+    same = page.get_by_role("region", name="The same picture")
+    same.get_by_text("1 group of duplicates").wait_for()
+    group = same.get_by_role("region", name="Group of 3, keep red.jpg")
+    group.get_by_text("kept: most pixels").wait_for()
+    group.get_by_text("same colours").first.wait_for()
+    variants = page.get_by_role("region", name="Variants")
+    variants.get_by_text("1 group of variants").wait_for()
+    shown = variants.locator(".member")
+    assert shown.count() == 2
+    assert "blue.jpg" in variants.inner_text()
+    assert "other colours" in variants.inner_text()
+    assert variants.get_by_role("button", name="Delete").count() == 0
+    group.get_by_role("button", name="Not a duplicate: tiny.jpg").click()
+    until(page, "document.querySelectorAll('section[aria-label^=\"The same\"] .member').length === 2")
+    group.get_by_role("button", name="Keep all").click()
+    group.wait_for(state="detached")
+    page.reload()
+    same.get_by_text("No duplicates found.").wait_for()
+    assert all(server.item("cups", name) is not None for name in pictures)
 
 
 def test_collections_are_created_selected_and_deleted(opened, server):

@@ -1,18 +1,15 @@
-"""Reports over a whole collection, page by page: rejected uploads, neighbours, duplicates."""
+"""Reports over a whole collection, page by page: rejected uploads and neighbours."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field
 
-from lookalike.api.caches import version_of
-from lookalike.api.context import Context, base_url, context_of, image_url
+from lookalike.api.context import context_of
 from lookalike.api.http.access import Reader
 from lookalike.api.http.models import (
     EXAMPLE_ENCODER,
-    EXAMPLE_SERVER,
     EXAMPLE_SNAPSHOT,
     EXAMPLE_TIME,
     ResponseBody,
@@ -23,7 +20,6 @@ from lookalike.api.http.parameters import CollectionName
 from lookalike.errors import NotReady
 
 if TYPE_CHECKING:
-    from lookalike.duplicates import DuplicateGroup
     from lookalike.library import Library
 
 router = APIRouter(tags=["reports"])
@@ -31,16 +27,6 @@ MAX_PAGE = 1_000
 MAX_NEIGHBORS_PAGE = 200
 MAX_K = 100
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="Number of entries to skip.")]
-_DUPLICATE = {
-    "id": "shoes/0001.jpg",
-    "product_id": "sku-17",
-    "width": 1200,
-    "height": 1200,
-    "score": 1.0,
-    "hash_distance": 0,
-    "reasons": ["vector", "hash"],
-    "image_url": f"{EXAMPLE_SERVER}/collections/fashion/images/shoes/0001.jpg",
-}
 
 
 class RejectionResponse(ResponseBody):
@@ -129,58 +115,6 @@ class NeighborsResponse(ResponseBody):
     items: list[ItemNeighborsResponse]
 
 
-class DuplicateResponse(ResponseBody):
-    """One image of a group of duplicates."""
-
-    id: str
-    product_id: str | None
-    width: int
-    height: int
-    score: float = Field(description="Cosine similarity to the image to keep.")
-    hash_distance: int | None = Field(description="Bits in which perceptual hashes differ, of 256.")
-    reasons: list[Literal["vector", "hash"]]
-    image_url: str
-
-
-class DuplicateGroupResponse(ResponseBody):
-    """Images that are duplicates. The one to keep comes first."""
-
-    keep: str
-    members: list[DuplicateResponse]
-
-
-class DuplicatesResponse(ResponseBody):
-    """A page of groups, largest first."""
-
-    model_config = example(
-        {
-            "collection": "fashion",
-            "total": 1,
-            "offset": 0,
-            "groups": [
-                {
-                    "keep": "shoes/0001.jpg",
-                    "members": [
-                        _DUPLICATE,
-                        {
-                            **_DUPLICATE,
-                            "id": "shoes/copy.jpg",
-                            "width": 600,
-                            "height": 600,
-                            "hash_distance": 4,
-                        },
-                    ],
-                }
-            ],
-        }
-    )
-
-    collection: str
-    total: int
-    offset: int
-    groups: list[DuplicateGroupResponse]
-
-
 @router.get("/collections/{collection}/rejections", responses=problems(), summary="List rejected uploads")
 def rejections(
     request: Request,
@@ -215,39 +149,6 @@ async def neighbors(
         return await slot.run(_neighbors, context.library, collection, k, offset, limit)
 
 
-@router.get(
-    "/collections/{collection}/duplicates", responses=problems(429), summary="List groups of duplicates"
-)
-async def duplicates(
-    request: Request,
-    collection: CollectionName,
-    _: Reader,
-    min_score: Annotated[
-        float, Query(gt=0, le=1, description="Minimum cosine similarity of duplicates.")
-    ] = 0.95,
-    max_hash_distance: Annotated[
-        int,
-        Query(ge=0, le=31, description="Maximum number of bits in which perceptual hashes may differ."),
-    ] = 31,
-    offset: Offset = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
-) -> DuplicatesResponse:
-    """Items with similar vectors or similar perceptual hashes, largest group first.
-
-    The first page compares all items, which takes a while. Further pages use the cached result.
-    """
-    context = context_of(request)
-    async with context.limiters.reports.slot() as slot:
-        groups = await slot.run(_duplicates, context, collection, min_score, max_hash_distance)
-    base = base_url(request)
-    return DuplicatesResponse(
-        collection=collection,
-        total=len(groups),
-        offset=offset,
-        groups=[_group(group, collection, base) for group in groups[offset : offset + limit]],
-    )
-
-
 def _neighbors(library: Library, collection: str, k: int, offset: int, limit: int) -> NeighborsResponse:
     from lookalike.neighbors import iter_neighbors
 
@@ -263,40 +164,4 @@ def _neighbors(library: Library, collection: str, k: int, offset: int, limit: in
         ]
     return NeighborsResponse(
         collection=collection, encoder=encoder, snapshot=snapshot, k=k, offset=offset, items=items
-    )
-
-
-def _duplicates(
-    context: Context, collection: str, min_score: float, max_hash_distance: int
-) -> list[DuplicateGroup]:
-    from lookalike.duplicates import find_duplicates
-
-    try:
-        state = context.library.searcher(collection).state()
-    except NotReady:
-        return []
-    return context.reports.get(
-        collection,
-        "duplicates",
-        (*version_of(state), min_score, max_hash_distance),
-        lambda: find_duplicates(state.view, min_score=min_score, max_hash_distance=max_hash_distance),
-    )
-
-
-def _group(group: DuplicateGroup, collection: str, base: str) -> DuplicateGroupResponse:
-    return DuplicateGroupResponse(
-        keep=group.keep,
-        members=[
-            DuplicateResponse(
-                id=member.id,
-                product_id=member.product_id,
-                width=member.width,
-                height=member.height,
-                score=member.score,
-                hash_distance=member.hash_distance,
-                reasons=list(member.reasons),
-                image_url=image_url(base, collection, member.id),
-            )
-            for member in group.members
-        ],
     )

@@ -86,7 +86,8 @@ Confidence = Annotated[
                 {"type": "number", "minimum": 0, "maximum": 1},
                 {"type": "string", "enum": list(WORDS)},
                 {"type": "null"},
-            ]
+            ],
+            "default": None,
         }
     ),
 ]

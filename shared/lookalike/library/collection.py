@@ -11,7 +11,7 @@ from lookalike.progress import Progress, as_notes
 
 if TYPE_CHECKING:
     from lookalike.collection_config import CollectionConfig
-    from lookalike.duplicates import DuplicateGroup
+    from lookalike.duplicates import DuplicateDecisions, DuplicateGroup, Relation
     from lookalike.evaluation import EvaluationReport
     from lookalike.library.library import Library
     from lookalike.neighbors import Neighbors
@@ -112,11 +112,33 @@ class Collection:
 
         return iter_neighbors(self.library.searcher(self.name).state(), k)
 
-    def duplicates(self) -> list[DuplicateGroup]:
-        """Groups of images that are nearly the same, the largest group first. Raises NotReady."""
-        from lookalike.duplicates import find_duplicates
+    def duplicates(
+        self,
+        *,
+        relations: Iterable[Relation] = ("same", "variant", "similar"),
+        min_score: float | None = 0.95,
+        max_hash_distance: int | None = 31,
+        progress: Progress | None = None,
+    ) -> list[DuplicateGroup]:
+        """Groups of the same picture, variants, and similar images; see `compare_items`. Raises NotReady."""
+        from lookalike.duplicates import SampleReader, compare_items
 
-        return find_duplicates(self.library.searcher(self.name).state().view)
+        library = self.library
+        compared = compare_items(
+            library.searcher(self.name).state().view,
+            SampleReader.of(library.images, library.settings, self.name),
+            min_score=min_score,
+            max_hash_distance=max_hash_distance,
+            progress=progress,
+        )
+        return compared.groups(self.duplicate_decisions.read().pairs(), relations)
+
+    @property
+    def duplicate_decisions(self) -> DuplicateDecisions:
+        """What was decided about duplicates: a decided pair is in no group any more."""
+        from lookalike.duplicates import DuplicateDecisions
+
+        return DuplicateDecisions(self.library.artifacts, self.name)
 
     # Changing
 

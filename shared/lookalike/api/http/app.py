@@ -22,6 +22,7 @@ from lookalike import __version__
 from lookalike.api import (
     collection_status,
     collections,
+    duplicates,
     facets,
     health,
     images,
@@ -60,6 +61,7 @@ FEATURES = (
     thumbnails,
     uploads,
     reports,
+    duplicates,
     collection_status,
     facets,
     item_map,
@@ -73,6 +75,7 @@ REQUEST_MODELS = (
     search.SearchForm,
     uploads.UploadRequest,
     trash.RestoreRequest,
+    duplicates.DecisionRequest,
     TrainingRequest,
 )
 

@@ -1,0 +1,303 @@
+"""Find the duplicates of a collection: candidates, then a comparison of the images, then groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Protocol
+
+from lookalike.duplicates.candidates import (
+    LINKS,
+    MIN_SCORE,
+    Candidate,
+    Candidates,
+    Link,
+    bits_between,
+    cosine,
+    describe,
+    find_candidates,
+)
+from lookalike.duplicates.decisions import Pair
+from lookalike.duplicates.groups import RowPair, components, linked_groups, ordered, star_groups
+from lookalike.duplicates.original import Traces, by_size_and_age, choose
+from lookalike.duplicates.samples import Sample
+from lookalike.duplicates.verdict import Relation, Verdict, judge
+from lookalike.images.copies import MAX_DISTANCE
+from lookalike.progress import Progress
+from lookalike.search.view import View
+
+RELATIONS: tuple[Relation, ...] = ("same", "variant", "similar")
+UNREADABLE = "an image cannot be read, so they were not compared"
+NOT_READ = "the images were not compared"
+
+
+class Samples(Protocol):
+    """Where the images come from."""
+
+    def get(self, item_id: str) -> Sample | None:
+        """The sample of an item; None: its image cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateMember:
+    """One image of a group.
+
+    Attributes:
+        id: of the item.
+        product_id: of the item.
+        width: in pixels.
+        height: in pixels.
+        score: cosine similarity to the member to keep.
+        hash_distance: differing bits of the perceptual hashes, of 256; None if one of the images is
+            featureless and has no hash.
+        reasons: what linked it to another member.
+        evidence: what a comparison with the member to keep found, in words; empty for that member, and for
+            one that was compared with others only.
+    """
+
+    id: str
+    product_id: str | None
+    width: int
+    height: int
+    score: float
+    hash_distance: int | None
+    reasons: tuple[Link, ...]
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Two or more images.
+
+    Attributes:
+        members: the one to keep comes first.
+        relation: `same`: the same picture, of which one is enough; `variant`: the same thing in another
+            colour or another state, or mirrored; `similar`: neither is certain.
+        kept_because: why the first is the one to keep, in words; empty unless `same`.
+    """
+
+    members: tuple[DuplicateMember, ...]
+    relation: Relation = "similar"
+    kept_because: tuple[str, ...] = ()
+
+    @property
+    def keep(self) -> str:
+        """Id of the member to keep."""
+        return self.members[0].id
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All pairs that were compared in one state of a collection.
+
+    Attributes:
+        view: the state.
+        candidates: by rows, the smaller first.
+        verdicts: of each candidate that is worth showing.
+        traces: of editing, by row, of images that are the same picture as another one.
+    """
+
+    view: View
+    candidates: Candidates
+    verdicts: Mapping[RowPair, Verdict]
+    traces: Mapping[int, Traces] = field(default_factory=dict)
+
+    def groups(
+        self, decided: Set[Pair] = frozenset(), relations: Iterable[Relation] = RELATIONS
+    ) -> list[DuplicateGroup]:
+        """Groups without decided pairs: those of the first relation first, and the largest of each first."""
+        return _Grouping(self, decided).groups(relations)
+
+
+def compare_items(
+    view: View,
+    samples: Samples | None = None,
+    *,
+    min_score: float | None = MIN_SCORE,
+    max_hash_distance: int | None = MAX_DISTANCE,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Find pairs that may be duplicates, and compare their images.
+
+    Costs one search per item and one comparison of two images (10–30 ms) per candidate; never all pairs. A
+    pair whose images cannot be read is `similar` at most.
+
+    Args:
+        view: one state of a collection (`Searcher.state().view`).
+        samples: the images; None: they are not compared.
+        min_score: minimum cosine similarity of similar images; None ignores vectors.
+        max_hash_distance: maximum number of differing hash bits, 0 to 31; None ignores hashes.
+        progress: called with what is done.
+
+    Raises:
+        InvalidInput: a limit is out of range, or both are None.
+    """
+    found = 0
+
+    def advance(count: int) -> None:
+        nonlocal found
+        found += count
+        if progress:
+            progress("finding candidates", found, view.count)
+
+    candidates = find_candidates(
+        view, min_score=min_score, max_hash_distance=max_hash_distance, progress=advance
+    )
+    verdicts = _verdicts(view, samples, candidates, progress)
+    if samples is not None:
+        missing = _missing(view, verdicts)
+        candidates |= describe(view, missing)
+        verdicts |= _verdicts(view, samples, {pair: candidates[pair] for pair in missing}, None)
+    return Comparison(view, candidates, verdicts, _traces(verdicts))
+
+
+def find_duplicates(
+    view: View,
+    samples: Samples | None = None,
+    *,
+    decided: Set[Pair] = frozenset(),
+    min_score: float | None = MIN_SCORE,
+    max_hash_distance: int | None = MAX_DISTANCE,
+    progress: Progress | None = None,
+) -> list[DuplicateGroup]:
+    """`compare_items`, grouped: images that are the same first, then variants, then similar ones."""
+    compared = compare_items(
+        view, samples, min_score=min_score, max_hash_distance=max_hash_distance, progress=progress
+    )
+    return compared.groups(decided)
+
+
+def _verdicts(
+    view: View, samples: Samples | None, candidates: Candidates, progress: Progress | None
+) -> dict[RowPair, Verdict]:
+    found: dict[RowPair, Verdict] = {}
+    # Pairs of one component together, so that an image is read once.
+    place = {row: at for at, rows in enumerate(components(candidates)) for row in rows}
+    for done, pair in enumerate(sorted(candidates, key=lambda pair: (place[pair[0]], pair)), start=1):
+        verdict = _verdict(view, samples, pair, candidates[pair])
+        if verdict is not None:
+            found[pair] = verdict
+        if progress and samples is not None:
+            progress("comparing images", done, len(candidates))
+    return found
+
+
+def _verdict(view: View, samples: Samples | None, pair: RowPair, candidate: Candidate) -> Verdict | None:
+    """None: not worth showing."""
+    a, b = (view.item_at(row) for row in pair)
+    if samples is None:
+        verdict = Verdict("similar", (NOT_READ,))
+    else:
+        first, second = samples.get(a.id), samples.get(b.id)
+        if first is None or second is None:
+            verdict = Verdict("similar", (UNREADABLE,))
+        else:
+            verdict = judge(first, second)
+    if verdict.relation != "similar":
+        return verdict
+    if not candidate.links:
+        return None
+    if a.product_id is not None and a.product_id == b.product_id:
+        return Verdict("variant", ("same product id", *verdict.reasons))
+    return verdict
+
+
+def _missing(view: View, verdicts: Mapping[RowPair, Verdict]) -> set[RowPair]:
+    """Pairs of the image to keep with those that it was not compared with."""
+    traces = _traces(verdicts)
+    missing: set[RowPair] = set()
+    for rows in components(pair for pair, verdict in verdicts.items() if verdict.relation == "same"):
+        kept, *rest = choose({row: view.item_at(row) for row in rows}, traces)[0]
+        missing |= {ordered(kept, row) for row in rest}
+    return missing - set(verdicts)
+
+
+def _traces(verdicts: Mapping[RowPair, Verdict]) -> dict[int, Traces]:
+    found: dict[int, Traces] = {}
+    for (one, other), verdict in verdicts.items():
+        if verdict.relation == "same":
+            for row, traces in ((one, verdict.traces[0]), (other, verdict.traces[1])):
+                found[row] = found[row].joined(traces) if row in found else traces
+    return found
+
+
+class _Grouping:
+    """Makes the groups of a comparison."""
+
+    def __init__(self, compared: Comparison, decided: Set[Pair]) -> None:
+        self._compared = compared
+        self._view = compared.view
+        rows = sorted({row for pair in compared.verdicts for row in pair})
+        self._items = {row: compared.view.item_at(row) for row in rows}
+        by_id = {item.id: row for row, item in self._items.items()}
+        self._decided = {
+            ordered(by_id[one], by_id[other]) for one, other in decided if one in by_id and other in by_id
+        }
+        self._links: dict[int, set[Link]] = {}
+        for pair in compared.verdicts:
+            for row in pair:
+                self._links.setdefault(row, set()).update(compared.candidates[pair].links)
+
+    def groups(self, relations: Iterable[Relation]) -> list[DuplicateGroup]:
+        """Groups of these relations, in the order of `RELATIONS`."""
+        same = star_groups(self._pairs("same"), self._decided, self._ranked)
+        found: dict[Relation, list[list[int]]] = {"same": same}
+        # In a weaker relation, the image to keep stands for those that are the same.
+        stands = {row: rows[0] for rows in same for row in rows}
+        taken: set[RowPair] = set()
+        for relation in RELATIONS[1:]:
+            pairs = {
+                ordered(*ends)
+                for pair in self._pairs(relation) - self._decided
+                if (ends := tuple(stands.get(row, row) for row in pair))[0] != ends[1]
+            }
+            found[relation] = linked_groups(pairs - taken, self._decided, self._by_size)
+            taken |= {ordered(one, other) for rows in found[relation] for one, other in combinations(rows, 2)}
+        wanted = set(relations)
+        return [
+            group
+            for relation in RELATIONS
+            if relation in wanted
+            for group in sorted(
+                (self._group(rows, relation) for rows in found[relation]),
+                key=lambda group: (-len(group.members), group.keep),
+            )
+        ]
+
+    def _pairs(self, relation: Relation) -> set[RowPair]:
+        return {pair for pair, verdict in self._compared.verdicts.items() if verdict.relation == relation}
+
+    def _ranked(self, rows: list[int]) -> list[int]:
+        return choose({row: self._items[row] for row in rows}, self._compared.traces)[0]
+
+    def _by_size(self, rows: list[int]) -> list[int]:
+        return by_size_and_age({row: self._items[row] for row in rows})
+
+    def _group(self, rows: list[int], relation: Relation) -> DuplicateGroup:
+        kept = rows[0]
+        because: tuple[str, ...] = ()
+        if relation == "same":
+            because = choose({row: self._items[row] for row in rows}, self._compared.traces)[1]
+        return DuplicateGroup(tuple(self._member(kept, row) for row in rows), relation, because)
+
+    def _member(self, kept: int, row: int) -> DuplicateMember:
+        item = self._items[row]
+        pair = ordered(kept, row)
+        known = self._compared.candidates.get(pair) or self._described(kept, row)
+        verdict = self._compared.verdicts.get(pair)
+        return DuplicateMember(
+            id=item.id,
+            product_id=item.product_id,
+            width=item.width,
+            height=item.height,
+            score=known.score,
+            hash_distance=known.bits,
+            reasons=tuple(link for link in LINKS if link in self._links.get(row, ())),
+            evidence=verdict.reasons if verdict else (),
+        )
+
+    def _described(self, kept: int, row: int) -> Candidate:
+        vectors = self._view.vector_at(kept), self._view.vector_at(row)
+        hashes = [self._items[each].perceptual_hash for each in (kept, row)]
+        return Candidate(round(cosine(*vectors), 6), bits_between(*hashes))

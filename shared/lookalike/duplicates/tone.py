@@ -1,0 +1,91 @@
+"""The change of tone between two aligned images: brighter, darker, more or less contrast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+DARK, BRIGHT = 3.0, 252.0
+"""Levels beyond which a value may have been clipped."""
+STEP = 3
+"""Every third row and column is enough for a fit."""
+GAINS = (0.5, 2.0)
+MIN_SHARE = 0.02
+SIMPLER = 1.15
+"""A model with more freedom must lower the error by this factor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """`b = gain * a + offset`, one for all three channels: so a change of hue is no change of tone."""
+
+    gain: float = 1.0
+    offset: float = 0.0
+
+    def apply(self, a: Floats, b: Floats) -> Floats:
+        """`a` with the tone of `b`. Where `a` was clipped, any value of `b` beyond it is right."""
+        matched = np.clip(self.gain * a + self.offset, 0, 255)
+        matched = np.where(a > BRIGHT, np.maximum(matched, np.minimum(b, 255)), matched)
+        final: Floats = np.where(a < DARK, np.minimum(matched, b), matched).astype(np.float32)
+        return final
+
+
+def fit_tone(a: Floats, b: Floats) -> Tone:
+    """The simplest change that explains most pixels: none, brightness, or contrast (around a level)."""
+    x, y = (pixels[::STEP, ::STEP].reshape(-1) for pixels in (a, b))
+    valid = (x > DARK) & (x < BRIGHT) & (y > DARK) & (y < BRIGHT)
+    if valid.mean() < MIN_SHARE:
+        return Tone()
+    x, y = x[valid], y[valid]
+    best, least = Tone(), _error(x, y, Tone())
+    for tone in (_brightness(x, y), _contrast(x, y)):
+        error = _error(x, y, tone)
+        if error * SIMPLER < least:
+            best, least = tone, error
+    return best
+
+
+def _error(x: Floats, y: Floats, tone: Tone) -> float:
+    """Mean absolute error, without the worst tenth, and never below a level of noise."""
+    errors = np.sort(np.abs(y - (tone.gain * x + tone.offset)))
+    return 1.0 + float(errors[: max(1, int(0.9 * len(errors)))].mean())
+
+
+def _brightness(x: Floats, y: Floats) -> Tone:
+    gain = float(np.median(y / x))
+    for _ in range(3):
+        weights = _weights((y - gain * x).astype(np.float32))
+        gain = float((weights * x * y).sum() / (weights * x * x).sum())
+    return Tone(_limited(gain))
+
+
+def _contrast(x: Floats, y: Floats) -> Tone:
+    """Around a level between black and white; else no change."""
+    gain, offset = 1.0, float(np.median(y - x))
+    for _ in range(4):
+        weights = _weights((y - gain * x - offset).astype(np.float32))
+        total = weights.sum()
+        mx, my = (weights * x).sum() / total, (weights * y).sum() / total
+        variance = (weights * (x - mx) ** 2).sum()
+        if variance < 100 * total:
+            return Tone()
+        gain = float((weights * (x - mx) * (y - my)).sum() / variance)
+        offset = float(my - gain * mx)
+    pivot = offset / (1 - gain) if abs(1 - gain) > 0.02 else 128.0
+    if not 0 <= pivot <= 255 or gain != _limited(gain):
+        return Tone()
+    return Tone(gain, offset) if abs(1 - gain) > 0.02 else Tone()
+
+
+def _weights(error: Floats) -> Floats:
+    spread = max(3.0, 1.5 * float(np.median(np.abs(error))))
+    weights: Floats = (1 / (1 + (error / (2 * spread)) ** 2) ** 2).astype(np.float32)
+    return weights
+
+
+def _limited(gain: float) -> float:
+    return min(max(gain, GAINS[0]), GAINS[1])

@@ -1,0 +1,218 @@
+"""The relation of two images, from the evidence in their pixels, with the reasons in words.
+
+The limits were chosen on copies and hard negatives from one half of the images of `bench.duplicates`; what
+they achieve on the other half is in docs/duplicates.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.duplicates.alignment import align, starts
+from lookalike.duplicates.evidence import TEXTURE, Evidence, measure
+from lookalike.duplicates.original import Traces
+from lookalike.duplicates.samples import Edges, Sample
+
+Relation = Literal["same", "variant", "similar"]
+Flags = NDArray[np.bool_]
+
+MIN_FIT = 0.85
+"""Correlation of aligned images below which they have no structure in common."""
+MIN_COVERED = 0.95
+"""Share of one of the images that the other must contain."""
+MIN_OVERLAP = 0.5
+"""Share of the other one."""
+MAX_BITS = 31
+"""PDQ's own limit, here for the hashes of the common parts, without a label."""
+MIN_STRUCTURE = 0.65
+MIN_DETAIL = 0.45
+MAX_COLOUR = 13.0
+MAX_LIGHT = 12.5
+"""Limits for each block. A JPEG of quality 10 stays within them."""
+TONED_COLOUR, TONED_LIGHT, TONED_DETAIL = 7.0, 8.0, 0.6
+"""The same in a drawing, or on white, if one is brighter: it may be a variant in a darker colour."""
+PHOTO_TEXTURE = 0.7
+PHOTO_WHITE = 0.3
+"""A photo has fine detail nearly everywhere, which no other photo repeats; a drawing has not. Only in photos
+may a part differ, because all other parts prove that it is the same photo."""
+MAX_STRAY = 0.01
+"""Share of differing blocks of a photo that need no explanation."""
+MAX_LABEL = 0.14
+"""Share of blocks that a label may cover, near the edge of a photo."""
+EDGE = 0.22
+"""Share of width and height, on each side, that is near the edge."""
+MAX_MARK = 0.13
+MIN_MARK_DETAIL = 0.2
+MAX_MARK_CHANGE = 50.0
+MIN_ONE_SIDED = 0.85
+"""A watermark only adds light, or only takes it, and the photo is seen through it."""
+VARIANT_AGREEMENT = 0.75
+"""Share of the blocks with edges that variants have in common."""
+GREY, COLOURED = 3.0, 8.0
+"""Mean colourfulness below which an image is black and white, and above which it is not."""
+MIRROR_FIT = 0.9
+CLIPPED_GAIN = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What two images are to each other.
+
+    Attributes:
+        relation: `same`, `variant` or `similar`.
+        reasons: in words, for people.
+        traces: of editing, in the first and in the second image.
+    """
+
+    relation: Relation
+    reasons: tuple[str, ...]
+    traces: tuple[Traces, Traces] = (Traces(), Traces())
+
+
+def judge(a: Sample, b: Sample) -> Verdict:
+    """Compare two images."""
+    evidence = compare(a, b)
+    if evidence is not None:
+        verdict = _judged(a, b, evidence)
+        if verdict.relation != "similar":
+            return verdict
+    else:
+        verdict = Verdict("similar", ("other structure",))
+    return Verdict("variant", ("mirrored",)) if _is_mirrored(a, b) else verdict
+
+
+def compare(a: Sample, b: Sample) -> Evidence | None:
+    """The evidence of two images; None: they have no structure in common."""
+    alignment = align(a.levels, b.levels, starts(a.content, b.content))
+    if alignment is None or alignment.fit < MIN_FIT:
+        return None
+    return measure(a, b, alignment)
+
+
+def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
+    strict = evidence.tone.gain != 1 and not _is_photo(evidence)
+    structural = evidence.structure < MIN_STRUCTURE
+    structural |= evidence.detail < (TONED_DETAIL if strict else MIN_DETAIL)
+    coloured = evidence.colour > (TONED_COLOUR if strict else MAX_COLOUR)
+    coloured |= evidence.light > (TONED_LIGHT if strict else MAX_LIGHT)
+    differing = structural | coloured
+    covered = sorted(_area(edges) for edges in evidence.overlap)
+    if covered[1] < MIN_COVERED or covered[0] < MIN_OVERLAP:
+        return Verdict("similar", ("only a part in common",))
+    grey = tuple(value < GREY for value in evidence.saturation)
+    if grey[0] != grey[1] and max(evidence.saturation) > COLOURED and structural.mean() <= MAX_STRAY:
+        return Verdict("variant", (_structure_words(evidence), "one is black and white"))
+    change = _change(evidence, differing)
+    if change is not None:
+        bits = evidence.bits_outside(differing) if change else evidence.bits
+        if bits is None or bits <= MAX_BITS:
+            return _same(a, b, replace(evidence, bits=bits), change, differing)
+    edges = np.maximum(*evidence.edges) > TEXTURE**2
+    # Another colour has another contrast, so only the correlation counts.
+    correlated = evidence.detail >= MIN_DETAIL
+    agreeing = float(correlated[edges].mean()) if edges.any() else 0.0
+    where = f"{_percent(differing)} of the area"
+    what = "colours" if (~correlated).mean() < coloured.mean() / 2 else "details"
+    difference = f"other {what} in {where}"
+    if agreeing >= VARIANT_AGREEMENT:
+        alike = evidence.bits is None or evidence.bits <= MAX_BITS
+        return Verdict("variant", (_structure_words(evidence) if alike else "same outline", difference))
+    return Verdict("similar", (difference,))
+
+
+def _change(evidence: Evidence, differing: Flags) -> str | None:
+    """What explains differing blocks: "label", "watermark", or "": none differ. None: other content."""
+    share = float(differing.mean())
+    if share == 0:
+        return ""
+    if not _is_photo(evidence):
+        return None
+    if share <= MAX_STRAY:
+        return ""
+    inner = differing & _inner(differing.shape)
+    if not inner.any() and share <= MAX_LABEL:
+        return "label"
+    strongest = max(float(each[differing].max()) for each in (evidence.light, evidence.colour))
+    seen = float(evidence.detail[differing].mean()) >= MIN_MARK_DETAIL and strongest <= MAX_MARK_CHANGE
+    if share <= MAX_MARK and seen and evidence.one_sided >= MIN_ONE_SIDED:
+        return "watermark"
+    return None
+
+
+def _is_photo(evidence: Evidence) -> bool:
+    return evidence.texture >= PHOTO_TEXTURE and evidence.white <= PHOTO_WHITE
+
+
+def _same(a: Sample, b: Sample, evidence: Evidence, change: str, differing: Flags) -> Verdict:
+    edits: tuple[set[str], set[str]] = (set(), set())
+    words = [_structure_words(evidence)]
+    gain = evidence.tone.gain
+    if abs(gain - 1) < 0.03 and abs(evidence.tone.offset) < 3:
+        words.append("same colours")
+    else:
+        words.append("same colours, brighter or darker")
+        bright = 1 if gain > 1 else 0
+        if max(gain, 1 / gain) > CLIPPED_GAIN and (a, b)[bright].clipped > (a, b)[1 - bright].clipped + 0.005:
+            edits[bright].add("clipped tones")
+    if change:
+        words.append(f"one has a {change}")
+        sums = [float(edges[differing].sum()) for edges in evidence.edges]
+        edits[int(sums[1] > sums[0])].add(f"a {change}")
+    _add_frame(a, b, evidence, words, edits)
+    traces = tuple(
+        Traces(frozenset(edit), sample.facts.camera, sample.facts.quantisation)
+        for edit, sample in zip(edits, (a, b), strict=True)
+    )
+    return Verdict("same", tuple(words), traces)  # type: ignore[arg-type]  # a pair
+
+
+def _add_frame(
+    a: Sample, b: Sample, evidence: Evidence, words: list[str], edits: tuple[set[str], set[str]]
+) -> None:
+    """Note that one is cropped, or has a border around it."""
+    for larger, sample in ((0, a), (1, b)):
+        edges = evidence.overlap[larger]
+        if _area(edges) >= 0.97 or _area(edges) >= _area(evidence.overlap[1 - larger]):
+            continue
+        # The rest of the larger one is of one colour: a border was added. Else the smaller one is a crop.
+        if sample.is_plain_outside(edges):
+            words.append("one has a border")
+            edits[larger].add("a border")
+        else:
+            words.append(f"one is cropped to {_area(edges):.0%} of the other")
+            edits[1 - larger].add("cropped")
+
+
+def _is_mirrored(a: Sample, b: Sample) -> bool:
+    mirrored = a.mirrored()
+    alignment = align(mirrored.levels, b.levels, [(1.0, 1.0, 0.0, 0.0)])
+    if alignment is None or alignment.fit < MIRROR_FIT:
+        return False
+    evidence = measure(mirrored, b, alignment)
+    return evidence is not None and _judged(mirrored, b, evidence).relation == "same"
+
+
+def _structure_words(evidence: Evidence) -> str:
+    if evidence.bits is None:
+        return "same structure"
+    return f"same structure ({evidence.bits} of 256 bits differ)"
+
+
+def _inner(shape: tuple[int, ...]) -> Flags:
+    inner = np.zeros(shape, bool)
+    rows, columns = (max(1, round(EDGE * length)) for length in shape)
+    inner[rows : shape[0] - rows, columns : shape[1] - columns] = True
+    return inner
+
+
+def _area(edges: Edges) -> float:
+    return (edges[2] - edges[0]) * (edges[3] - edges[1])
+
+
+def _percent(flags: Flags) -> str:
+    share = float(flags.mean())
+    return f"{share:.0%}" if share >= 0.01 else "less than 1%"
