@@ -25,7 +25,7 @@ from bench.stage import add_default_encoder, multipart, photos, post, query_jpeg
 from bench.vectors import embedding_like
 from lookalike.api.http.access import LoopbackAccess
 from lookalike.api.http.app import create_app
-from lookalike.api.search import SearchResponse
+from lookalike.api.search_models import SearchResponse
 from lookalike.catalogue import Catalogue
 from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.encoders import EncoderManifest

@@ -14,7 +14,7 @@ from lookalike.api.http.models import EXAMPLE_SERVER, ResponseBody, example
 from lookalike.api.http.openapi import problems
 from lookalike.api.http.parameters import CollectionName, ItemId
 from lookalike.api.images import has_image
-from lookalike.api.search import SearchOptions, SearchResponse
+from lookalike.api.search_models import SearchOptions, SearchResponse
 from lookalike.errors import ItemNotFound, NotReady
 from lookalike.layout import check_item_id, image_key
 from lookalike.search.query import QueryPart

@@ -32,6 +32,7 @@ from lookalike.api import (
     quality,
     reports,
     search,
+    search_models,
     thumbnails,
     trainings,
     trash,
@@ -71,8 +72,8 @@ FEATURES = (
 )
 REQUEST_MODELS = (
     collections.CollectionRequest,
-    search.SearchRequest,
-    search.SearchForm,
+    search_models.SearchRequest,
+    search_models.SearchForm,
     uploads.UploadRequest,
     trash.RestoreRequest,
     duplicates.DecisionRequest,
