@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lookalike.publishing import Publication
     from lookalike.search import SearchResult
     from lookalike.sources.indexing import IndexReport
+    from lookalike.training_jobs.folders import TrainingFolders
     from lookalike.training_jobs.records import Publish
     from lookalike.training_jobs.workflow import Outcome
     from lookalike.trash import Trash
@@ -251,7 +252,7 @@ class Collection:
         """
         from lookalike.training.options import TrainingOptions
         from lookalike.training_jobs.progress_sinks import CallbackSink
-        from lookalike.training_jobs.workflow import TrainingFolders, TrainingRequest, Workflow
+        from lookalike.training_jobs.workflow import TrainingRequest, Workflow
 
         chosen = TrainingOptions.from_json(options)
         request = TrainingRequest(

@@ -18,9 +18,10 @@ from lookalike.layout import zip_key
 from lookalike.library import Library
 from lookalike.publishing import EncodingCancelled
 from lookalike.training.options import TrainingOptions
+from lookalike.training_jobs.folders import TrainingFolders
 from lookalike.training_jobs.progress_sinks import RecordSink
 from lookalike.training_jobs.records import Training, Trainings
-from lookalike.training_jobs.workflow import TrainingFolders, TrainingRequest, Workflow
+from lookalike.training_jobs.workflow import TrainingRequest, Workflow
 
 NICENESS = 10
 LOCK_SECONDS = 30.0

@@ -23,6 +23,7 @@ from lookalike.publishing import (
     publish_encoder,
 )
 from lookalike.publishing.publish import Judge
+from lookalike.training_jobs.folders import TrainingFolders
 from lookalike.training_jobs.progress_sinks import ProgressSink, Trained
 from lookalike.training_jobs.records import Publish
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from lookalike.library import Library
     from lookalike.training.options import TrainingOptions
     from lookalike.training.sources.dataset import Dataset, Example
-
-
-CACHE_FOLDER = "training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,36 +54,6 @@ class TrainingRequest:
     target: str | None = None
     publish: Publish | None = None
     training_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingFolders:
-    """Where a training keeps its files.
-
-    Attributes:
-        source: unpacked zip files and downloaded images.
-        features: image features, which all trainings share.
-        run: the run folder of a data set, from which a killed training resumes.
-        dataset: a file that keeps the data set, so that a resumed training learns from the same; or None.
-        page: where to write the report; None: nowhere.
-    """
-
-    source: Path
-    features: Path
-    run: Callable[[Dataset], Path]
-    dataset: Path | None = None
-    page: Path | None = None
-
-    @classmethod
-    def in_cache(cls, cache: Path, options: TrainingOptions, page: Path | None = None) -> TrainingFolders:
-        """The folders of a training that has no record: below the cache, by what it learns from and how."""
-        folder = cache / CACHE_FOLDER
-        return cls(
-            source=folder / "sources",
-            features=folder / "features",
-            run=lambda dataset: folder / "runs" / dataset.fingerprint(options.to_json()),
-            page=page,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ from lookalike.library import Library
 from lookalike.progress import TrainingProgress
 from lookalike.settings import Settings
 from lookalike.training_jobs import Trainings
+from lookalike.training_jobs.folders import TrainingFolders
 from lookalike.training_jobs.records import Status
-from lookalike.training_jobs.workflow import Outcome, TrainingFolders, TrainingRequest, Workflow
+from lookalike.training_jobs.workflow import Outcome, TrainingRequest, Workflow
 
 if TYPE_CHECKING:
     from lookalike.training.sources.dataset import Dataset

@@ -30,6 +30,7 @@ from lookalike.training.fit.head import HIDDEN, Head
 from lookalike.training.fit.last_stages import Tail
 from lookalike.training.fit.loop import Epoch, fit
 from lookalike.training.fit.material import Material, gather
+from lookalike.training.fit.pace import Pace
 from lookalike.training.fit.phases import layer_phase, stage_phase, tail_features
 from lookalike.training.fit.stage_inputs import DecodedPictures, StageInputs, StoredActivations
 from lookalike.training.fit.trained import trained_network
@@ -44,23 +45,6 @@ OTHER_VIEW = 2
 
 Report = Callable[[Mapping[str, Any]], None]
 """Called with the fields of `TrainingProgress`; it may raise to stop."""
-
-
-class _Pace:
-    """Estimates the remaining time of a phase from the part that this process has done."""
-
-    def __init__(self) -> None:
-        self._phase = ""
-
-    def left(self, phase: str, done: int, total: int) -> float | None:
-        """Seconds; None if there is no estimate yet."""
-        now = time.monotonic()
-        if phase != self._phase:
-            self._phase, self._first, self._began = phase, done, now
-        if done >= total:
-            return 0.0
-        fresh = done - self._first
-        return (now - self._began) / fresh * (total - done) if fresh else None
 
 
 @dataclass(slots=True)
@@ -83,7 +67,7 @@ class Trainer:
     report: Report
     threads: int = 2
     seconds: dict[str, float] = field(default_factory=dict)
-    _pace: _Pace = field(default_factory=_Pace)
+    _pace: Pace = field(default_factory=Pace)
 
     def train(self) -> dict[str, Any]:
         """Run the training. Returns the content of `result.json`.
