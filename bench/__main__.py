@@ -21,6 +21,7 @@ NAMES = (
     "cloud",
     "requests",
     "duplicates",
+    "confidence",
 )
 
 
