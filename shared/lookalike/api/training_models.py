@@ -30,6 +30,7 @@ _METRICS = {
     "recall_at_5": 0.912,
     "recall_at_10": 0.941,
     "map_at_r": 0.395,
+    "recall_at_precision": 0.21,
 }
 _FINISHED: dict[str, Any] = {
     "id": EXAMPLE_TRAINING,
@@ -127,6 +128,9 @@ class EncoderMetricsResponse(ResponseBody):
     recall_at_5: float
     recall_at_10: float
     map_at_r: float
+    recall_at_precision: float | None = Field(
+        None, description="Share of pairs of one category that are found at precision 0.95."
+    )
 
 
 class ChangeResponse(ResponseBody):
@@ -159,9 +163,15 @@ class ComparisonResponse(ResponseBody):
     basis: str
     changes: dict[str, MetricChangeResponse] = Field(
         default_factory=dict,
-        description="By metric: recall_at_1, recall_at_5, recall_at_10, map_at_r. An encoder is better if "
-        "map_at_r or recall_at_1 is clearly better and none is worse. Empty in records of older versions.",
+        description="By metric: recall_at_1, recall_at_5, recall_at_10, map_at_r, recall_at_precision. An "
+        "encoder is better if map_at_r or recall_at_1 is clearly better and none is worse, neither here nor "
+        "in `unseen`. Empty in records of older versions.",
     )
+    unseen: dict[str, MetricChangeResponse] = Field(
+        default_factory=dict,
+        description="The same for the queries of categories that the training did not know.",
+    )
+    unseen_classes: int = Field(0, description="Number of those categories.")
 
 
 class TrainingResponse(ResponseBody):

@@ -69,13 +69,19 @@ def _show(console: Console, done: Publication) -> None:
 
 def compare(console: Console, comparison: Comparison) -> None:
     """A table of both encoders' numbers."""
-    columns = ("recall_at_1", "recall_at_5", "recall_at_10", "map_at_r")
+    names = {
+        "recall_at_1": "R@1",
+        "recall_at_5": "R@5",
+        "recall_at_10": "R@10",
+        "map_at_r": "mAP@R",
+        "recall_at_precision": "R@P.95",
+    }
     rows = [
-        (title, measured.encoder_id, *(f"{getattr(measured, name):.3f}" for name in columns))
+        (title, measured.encoder_id, *(f"{getattr(measured, name) or 0.0:.3f}" for name in names))
         for title, measured in (("in use", comparison.old), ("new", comparison.new))
     ]
     console.table(
-        {"": "left", "encoder": "left", "R@1": "right", "R@5": "right", "R@10": "right", "mAP@R": "right"},
+        {"": "left", "encoder": "left", **dict.fromkeys(names.values(), "right")},
         rows,
         title=f"{comparison.queries:,} queries of {comparison.classes:,} classes: {comparison.basis}",
     )

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from lookalike.errors import InvalidInput
-from lookalike.evaluation import DEPTHS, Difference, Draws, Interval, Retrieval, retrieval
+from lookalike.evaluation import DEPTHS, Difference, Draws, Interval, PairCounts, Retrieval
 from lookalike.evaluation.bootstrap import Verdict
-from lookalike.evaluation.queries_and_gallery import Exclude
+from lookalike.evaluation.pairs import count_pairs
+from lookalike.evaluation.queries_and_gallery import Exclude, QueriesAndGallery
+from lookalike.evaluation.retrieval import rank
 from lookalike.types import Vectors
 
 GAINS = ("map_at_r", "recall_at_1")
@@ -24,24 +26,50 @@ NAMES = {
     "recall_at_5": "recall@5",
     "recall_at_10": "recall@10",
     "map_at_r": "mAP@R",
+    "recall_at_precision": "recall at precision 0.95",
 }
 """Display names of the metrics."""
+QueryAndGallery = tuple[Vectors, Vectors]
+"""Vectors of the queries (q, d) and of the gallery (g, d), by one encoder."""
+PRECISION = 0.95
+"""Of pairs that are accepted as one category, for `recall_at_precision`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One encoder's numbers, all in [0, 1]; see `evaluation.retrieval`."""
+    """One encoder's numbers, all in [0, 1]; see `evaluation.retrieval` and `evaluation.pairs`.
+
+    `recall_at_precision` is that of pairs at precision 0.95; None in records of older versions.
+    """
 
     encoder_id: str
     recall_at_1: float
     recall_at_5: float
     recall_at_10: float
     map_at_r: float
+    recall_at_precision: float | None = None
 
     @classmethod
-    def of(cls, encoder_id: str, found: Retrieval) -> Measured:
-        """The means over queries."""
-        return cls(encoder_id, found.recall(1), found.recall(5), found.recall(10), found.map_at_r)
+    def of(cls, encoder_id: str, judged: _Judged) -> Measured:
+        """The means over queries, and the recall over their pairs."""
+        found, recall = judged.found, judged.counts.at_precision(PRECISION).recall
+        return cls(encoder_id, found.recall(1), found.recall(5), found.recall(10), found.map_at_r, recall)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the queries of one encoder find."""
+
+    sides: QueriesAndGallery
+    found: Retrieval
+    counts: PairCounts
+
+    @classmethod
+    def of(
+        cls, vectors: QueryAndGallery, labels: tuple[Sequence[str], Sequence[str]], exclude: Exclude | None
+    ) -> _Judged:
+        sides = QueriesAndGallery.of(vectors[0], labels[0], vectors[1], labels[1], exclude=exclude)
+        return cls(sides, rank(sides), count_pairs(sides))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +163,6 @@ def _is_clear(gain: Interval) -> bool:
     return gain.low > 0 and gain.value >= SURE * (gain.value - gain.low)
 
 
-QueryAndGallery = tuple[Vectors, Vectors]
-"""Vectors of the queries (q, d) and of the gallery (g, d), by one encoder."""
-
-
 def compare_vectors(  # noqa: PLR0913  # the last three by name and with defaults
     old_id: str,
     old: QueryAndGallery,
@@ -176,9 +200,9 @@ def compare_vectors(  # noqa: PLR0913  # the last three by name and with default
             got=f"{len(query_labels)} queries, {len(gallery_labels)} images to find",
             fix="Give items of two classes or more a category.",
         )
-    before = retrieval(old[0], query_labels, old[1], gallery_labels, exclude=exclude)
-    after = retrieval(new[0], query_labels, new[1], gallery_labels, exclude=exclude)
-    changes = _changes(before, after)
+    labels = (query_labels, gallery_labels)
+    before, after = _Judged.of(old, labels, exclude), _Judged.of(new, labels, exclude)
+    changes = _changes(before.found, after.found) | {"recall_at_precision": _recall_change(before, after)}
     unknown = known.intersection(query_labels) - set(known if known_classes is None else known_classes)
     apart = np.array([label in unknown for label in query_labels], bool)
     return Comparison(
@@ -191,9 +215,22 @@ def compare_vectors(  # noqa: PLR0913  # the last three by name and with default
         verdict=changes["map_at_r"].verdict,
         basis=basis,
         changes=changes,
-        unseen=_changes(before.of(apart), after.of(apart)) if unknown else {},
+        unseen=_changes(before.found.of(apart), after.found.of(apart)) if unknown else {},
         unseen_classes=len(unknown),
     )
+
+
+def _recall_change(before: _Judged, after: _Judged) -> Difference:
+    """That of recall at precision 0.95, by the same draws of queries."""
+    draws = Draws(len(before.sides.queries))
+    new, old = (
+        (
+            each.counts.at_precision(PRECISION).recall,
+            draws.recall_at_precision(each.sides, each.counts, PRECISION),
+        )
+        for each in (after, before)
+    )
+    return Difference.of(new, old)
 
 
 def _changes(before: Retrieval, after: Retrieval) -> dict[str, Difference]:
