@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from lookalike.publishing import Comparison, Publication
     from lookalike.training.child import TrainingResult
     from lookalike.training.sources.dataset import Dataset
-    from lookalike.training_jobs.folders import TrainingFolders
     from lookalike.training_jobs.progress_sinks import Trained
     from lookalike.training_jobs.records import Status
     from lookalike.training_jobs.workflow import Outcome, TrainingRequest
@@ -121,6 +120,7 @@ def _run(library: Library, request: TrainingRequest, report: Path | None, consol
     from lookalike.cli.console import stop_requested
     from lookalike.errors import LookalikeError, TrainingCancelled
     from lookalike.publishing import EncodingCancelled
+    from lookalike.training_jobs.folders import TrainingFolders
     from lookalike.training_jobs.workflow import Workflow
 
     folders = TrainingFolders.in_cache(library.cache, request.options, report)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from lookalike.publishing import Publication
     from lookalike.search import SearchResult
     from lookalike.sources.indexing import IndexReport
-    from lookalike.training_jobs.folders import TrainingFolders
     from lookalike.training_jobs.records import Publish
     from lookalike.training_jobs.workflow import Outcome
     from lookalike.trash import Trash
@@ -251,6 +250,7 @@ class Collection:
             Incompatible: TensorFlow is not installed.
         """
         from lookalike.training.options import TrainingOptions
+        from lookalike.training_jobs.folders import TrainingFolders
         from lookalike.training_jobs.progress_sinks import CallbackSink
         from lookalike.training_jobs.workflow import TrainingRequest, Workflow
 
