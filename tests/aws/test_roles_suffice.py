@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fixtures.server import eventually
 
 from infra.config import FUNCTIONS
 from lookalike.encoders import EncoderManifest
@@ -203,7 +204,7 @@ def test_trainings_are_asked_for_and_cancelled(guarded: Guarded) -> None:
 
 def test_what_no_event_told_of_is_repaired_once_a_day(guarded: Guarded) -> None:
     guarded.shop.put("hat/lost.jpg", picture(4711))
-    assert guarded.cloud.bodies("uploads"), "the event was there, and is lost now"
+    eventually(lambda: guarded.cloud.bodies("uploads"))  # the event was there, and is lost now
     repaired = guarded.proxy.process("reconcile", LOOKALIKE_DELTA_AGE_SECONDS="0.001").invoke({})
     assert repaired == {"later": []}
     builds = "arn:aws:sqs:us-east-1:123456789012:lookalike-dev-builds.fifo"

@@ -191,11 +191,21 @@ def test_index_builds_the_default_encoder_where_there_is_none(
 
 def test_search_by_picture_and_by_id_answers_as_the_http_api_does(shop: Shell, photos: Path) -> None:
     answer = shop.json("search", photos / "shoes" / "0001.jpg", "-c", NAME, "-k", 3)
-    assert set(answer) == {"collection", "encoder", "snapshot", "index_time", "took_ms", "results"}
+    assert set(answer) == {
+        "collection",
+        "encoder",
+        "snapshot",
+        "index_time",
+        "took_ms",
+        "results",
+        "category_estimate",
+        "confidence_reason",
+    }
     assert answer["collection"] == NAME
     best = answer["results"][0]
     assert set(best) == {
-        "id", "score", "distance", "confidence", "category", "product_id", "metadata", "image_url"
+        "id", "score", "distance", "confidence", "likelihood", "confidence_reason", "category", "product_id",
+        "metadata", "image_url",
     }  # fmt: skip
     assert (best["id"], best["category"], best["product_id"]) == ("shoes/0001.jpg", "shoes", "product-0")
     assert best["metadata"] == {"title": "Picture 1", "price": 1.5}
@@ -580,7 +590,7 @@ def test_a_damaged_collection_is_named_and_leaves_the_others_usable(shell: Shell
     shell.run("collections", "create", "good")
     shell.run("collections", "create", "hurt")
     path = Path(shell.store) / "artifacts" / "collections" / "hurt" / "collection.json"
-    path.write_bytes(path.read_bytes().replace(b"cosine", b"l2"))
+    path.write_bytes(path.read_bytes().replace(b"cosine", b"round"))
     listed = shell.json("collections", "list")
     assert [each["name"] for each in listed["collections"]] == ["good"]
     assert [each["name"] for each in listed["damaged"]] == ["hurt"]

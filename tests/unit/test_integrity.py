@@ -24,7 +24,7 @@ from lookalike.aws.training.artefact import NOTES, Artefact
 from lookalike.collection_config import CollectionConfig
 from lookalike.encoders import EncoderManifest
 from lookalike.errors import Damaged, LookalikeError
-from lookalike.integrity import CHECKSUM, convert, load_json
+from lookalike.integrity import CHECKSUM, convert, load_json, seal
 from lookalike.library import Library
 from lookalike.snapshots import (
     Pointer,
@@ -149,7 +149,8 @@ def test_a_damaged_collection_hurts_no_other_and_can_be_deleted(store: Path) -> 
     library.create_collection("hurt")
     path = library.artifacts.local_path("collections/hurt/collection.json")
     assert path is not None
-    path.write_bytes(path.read_bytes().replace(b"0.95", b"0.15"))
+    # With the checksum that the next version will write.
+    path.write_bytes(seal(json.loads(path.read_bytes())).replace(b"0.95", b"0.15"))
     readable, unreadable = library.collections.all()
     assert [config.name for config in readable] == ["shop"]
     assert list(unreadable) == ["hurt"]

@@ -78,6 +78,7 @@ Confidence = Annotated[
                 {"type": "null"},
             ],
             "default": None,
+            "examples": [0.5, "likely"],
         }
     ),
 ]

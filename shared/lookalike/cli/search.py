@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 from lookalike.integrity import load_json
 from lookalike.layout import image_key
-from lookalike.types import RankBy
+from lookalike.types import Likelihood, RankBy
+
+WORDS = get_args(Likelihood)
 
 if TYPE_CHECKING:
     from lookalike.cli.console import Console
     from lookalike.filters import Filter
     from lookalike.search import SearchResult
     from lookalike.storage import Store
-    from lookalike.types import Likelihood, Match
+    from lookalike.types import Match
+
+
+def _checked(text: str | None) -> str | None:
+    """Refuse what is no confidence, before anything is read."""
+    number = _least(text)
+    if number is None or (number in WORDS if isinstance(number, str) else 0 <= number <= 1):
+        return text
+    raise typer.BadParameter(f"{text} is neither a number from 0 to 1 nor {', '.join(WORDS)}")
+
+
+def _least(text: str | None) -> float | Likelihood | None:
+    """A number, or the word as it is."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return cast("Likelihood", text)
 
 
 def search(
@@ -31,7 +49,11 @@ def search(
     ] = None,
     min_confidence: Annotated[
         str | None,
-        typer.Option(metavar="NUMBER|WORD", help="Least confidence of a match: 0 to 1, likely or maybe."),
+        typer.Option(
+            metavar="NUMBER|WORD",
+            callback=_checked,
+            help="Least confidence of a match: 0 to 1, likely or maybe.",
+        ),
     ] = None,
     rank_by: Annotated[
         RankBy, typer.Option(help="What puts a match first; confidence finds more of the same category.")
@@ -91,14 +113,6 @@ def _parsed(conditions: str | None) -> Filter | None:
             "the filter is not JSON", got=conditions[:200], expected='something like {"price": {"lt": 50}}'
         ) from error
     return parse_filter(value)
-
-
-def _least(text: str | None) -> float | Likelihood | None:
-    """A number, or the word as it is; the query checks both."""
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return cast("Likelihood", text)
 
 
 def _document(result: SearchResult, images: Store, url_seconds: int) -> dict[str, Any]:

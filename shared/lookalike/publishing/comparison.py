@@ -128,7 +128,8 @@ class Comparison:
         if found := _worse(self.unseen):
             names = " and ".join(NAMES[metric] for metric in found)
             worse.append(
-                f"; {names} is worse for {self.unseen_classes} categories that the training did not know"
+                f"; {names} {'is' if len(found) == 1 else 'are'} worse for {self.unseen_classes} categories "
+                "that the training did not know"
             )
         return (
             f"mAP@R {direction}: {self.old.map_at_r:.3f} → {self.new.map_at_r:.3f} (change between "
