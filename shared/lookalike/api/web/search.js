@@ -314,7 +314,7 @@ class Search {
     const order = h("select", { id: "rank", disabled: !known && !this.rank, onchange: () => {
       this.rank = order.value;
       this.run();
-    } }, [["", "most similar"], ["confidence", "most probably the same category"]].map(([value, text]) =>
+    } }, [["", "most similar"], ["confidence", "probable category"]].map(([value, text]) =>
       h("option", { value, selected: value === this.rank }, text)));
     this.groupBox = h("input", { type: "checkbox", checked: this.group !== "", onchange: () => {
       this.group = this.groupBox.checked ? "product_id" : "";
