@@ -248,14 +248,17 @@ def _difference_norms(query: Vector, vectors: Vectors, metric: Metric) -> Distan
 
 
 def _precise(query: Vector, block: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
+    """Distances in float64; uses `block` as scratch space."""
     if metric == "l1":
         return np.asarray(np.abs(block - query).sum(axis=1))
     if metric == "l2":
         return np.asarray(np.linalg.norm(block - query, axis=1))
-    units = _units(block)
+    lengths = np.sqrt(np.square(block).sum(axis=1, keepdims=True))
+    np.divide(block, lengths, out=block, where=lengths > 0)
     unit_query = _unit(query)
-    halves = 0.5 * np.square(units - unit_query).sum(axis=1)
-    return np.where(units.any(axis=1) & unit_query.any(), np.minimum(halves, 2.0), 1.0)
+    np.subtract(block, unit_query, out=block)
+    halves = 0.5 * np.square(block, out=block).sum(axis=1)
+    return np.where((lengths[:, 0] > 0) & unit_query.any(), np.minimum(halves, 2.0), 1.0)
 
 
 def _unit(vector: NDArray[np.floating]) -> NDArray[np.float64]:
