@@ -118,6 +118,7 @@ def measure(library: Library, name: str, title: str, photos: Photos, strangers: 
     shares = (
         f"{word} {np.mean(words == word):.2f} ({seen.right[words == word].mean():.3f} right)"
         for word in LIKELIHOODS
+        if (words == word).any()
     )
     print("share of matches called", ", ".join(shares))
 
@@ -169,7 +170,9 @@ def main() -> None:
             library = Library(Settings(store=str(bench.store)), root / "cache")
             measure(library, name, f"{name}, frozen encoder", bench.photos, strangers)
             if arguments.trained:
-                lookalike(bench.store, root / "cache", "train", str(source), "--publish", name)
+                made = lookalike(bench.store, root / "cache", "train", str(source))["encoder"]
+                encoder = made["id"] if isinstance(made, dict) else made
+                lookalike(bench.store, root / "cache", "publish", name, str(encoder), "--force")
                 library = Library(Settings(store=str(bench.store)), root / "cache")
                 measure(library, name, f"{name}, trained feature layer", bench.photos, strangers)
 
