@@ -185,6 +185,29 @@ def test_duplicates_are_shown_apart_from_variants_and_a_decision_sticks(opened, 
     assert all(server.item("cups", name) is not None for name in pictures)
 
 
+def test_many_collections_are_shown_without_meeting_the_server_s_limit(opened, server):
+    names = [f"many-{number}" for number in range(12)]
+    for name in names:
+        server.create(name)
+        server.upload(name, {"hats/a.jpg": photo("hats", 80)})
+    for name in names:
+        server.wait_for(name, "hats/a.jpg")
+    together = []
+    page = opened("collections?collection=shop")
+    page.on("request", lambda request: together.append(request.url))
+    page.reload()
+    for name in names:
+        tile = page.locator(".tile", has=page.get_by_role("heading", name=name, exact=True))
+        tile.locator("dd", has_text="1").first.wait_for()
+        assert tile.locator(".error").count() == 0
+    page.wait_for_load_state("networkidle")
+    asked = [url.rpartition("/")[2] for url in together if "/standing" in url or "/map?" in url]
+    # Each collection's standing is followed by its own map, not by the standing of the next one.
+    assert [url.partition("?")[0] for url in asked[:4]] == ["standing", "map", "standing", "map"]
+    for name in names:
+        assert server.client.delete(f"/collections/{name}").status_code == 204
+
+
 def test_collections_are_created_selected_and_deleted(opened, server):
     page = opened("collections?collection=shop")
     tile = page.locator(".tile", has=page.get_by_role("heading", name="shop", exact=True))

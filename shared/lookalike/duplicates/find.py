@@ -120,7 +120,7 @@ def compare_items(
 ) -> Comparison:
     """Find pairs that may be duplicates, and compare their images.
 
-    Costs one search per item and one comparison of two images (10–30 ms) per candidate; never all pairs. A
+    Costs one search per item and one comparison of two images (tens of ms) per candidate; never all pairs. A
     pair whose images cannot be read is `similar` at most.
 
     Args:
