@@ -1,4 +1,4 @@
-"""How well copies are told from other images: `python -m bench.duplicates [--photos FOLDER …]`.
+"""How well copies are distinguished from other images: `python -m bench.duplicates [--photos FOLDER …]`.
 
 Measures on the emoji of the demo, and on folders of photos if any are given. Copies are made from some images
 of each folder, edited in each way of `bench.copies`. Hard negatives are the pairs of different files that the

@@ -3,7 +3,7 @@
 Labelled items ask for their neighbors as if they were queries. A match is more probably right if the matches
 around it agree on a category, so the features are a category's share of the neighborhood, its lead over the
 next one, and the score; a logistic regression turns them into a probability. Isotonic regression on the
-score alone, the usual way, cannot see that: on photos of clothing that nobody had indexed, the mean squared
+score alone, the usual way, cannot see that: on photos of clothing outside the index, the mean squared
 error of its probabilities (Brier 1950) is twice as large (`python -m bench.confidence`).
 """
 

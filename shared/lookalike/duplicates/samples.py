@@ -23,7 +23,7 @@ Edges = tuple[float, float, float, float]
 """left, top, right, bottom, in fractions of width and height."""
 
 DETAIL_SIDE = 256
-"""Longer side of a sample, in pixels. Words on a page and the hands of a clock can be told apart at it."""
+"""Longer side of a sample, in pixels. It shows the words on a page and the hands of a clock."""
 SIDES = (24, 48, 96)
 """Longer side of the images that are aligned, coarse to fine."""
 MIN_LEVEL_SIDE = 4

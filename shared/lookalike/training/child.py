@@ -20,28 +20,25 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import queue
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike import errors
 from lookalike.encoders.manifest import EncoderManifest
-from lookalike.errors import Incompatible, LookalikeError, TrainingCancelled
+from lookalike.errors import Incompatible, LookalikeError
 from lookalike.images import Preprocess
 from lookalike.integrity import load_json, reading
 from lookalike.progress import TrainingProgress
 from lookalike.training.backbones.presets import PACKAGED
+from lookalike.training.child_process import ChildProcess, Work, tail
 from lookalike.training.tensorflow_import import import_tensorflow
 from lookalike.types import Pixels
 
@@ -49,14 +46,11 @@ if TYPE_CHECKING:
     from lookalike.training.options import TrainingOptions
     from lookalike.training.sources.dataset import Dataset
 
-Work = Literal["train", "build"]
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
 """Environment of a child that builds an encoder. An export needs no GPU, so TensorFlow looks for none."""
 TRAINING_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 MAX_CALIBRATION_IMAGES = 250
 INSTALL_TENSORFLOW = "Type: pip install 'lookalike[train]' (in a clone: make setup)"
-TAIL_CHARACTERS = 2_000
-POLL_SECONDS = 0.25
 NICENESS = 5
 """Niceness of a training process: searches on the same machine take precedence."""
 
@@ -118,10 +112,10 @@ def train_in_child(
 
     request = {"run": str(run), "options": options.to_json(), "cache": str(cache)}
     with (run / "stderr.txt").open("w+", encoding="utf-8", errors="replace") as stderr:
-        child = _Child("train", request, TRAINING_ENVIRONMENT, stderr, argument=str(run))
+        child = ChildProcess("train", request, TRAINING_ENVIRONMENT, stderr, argument=str(run))
         if child.result(on_progress, cancelled) is None:
             raise LookalikeError(
-                "the training process died", got=_tail(stderr), fix="Run it again: it resumes."
+                "the training process died", got=tail(stderr), fix="Run it again: it resumes."
             )
     return _read_result(run, time.monotonic() - started)
 
@@ -154,10 +148,10 @@ def build_encoder_in_child(
             "check": _save_images(check, Path(scratch) / "check"),
         }
         with (Path(scratch) / "stderr").open("w+", encoding="utf-8", errors="replace") as stderr:
-            child = _Child("build", request, QUIET, stderr)
+            child = ChildProcess("build", request, QUIET, stderr)
             manifest = child.result(progress or (lambda _: None))
             if manifest is None:
-                raise LookalikeError("the process that builds the encoder died", got=_tail(stderr))
+                raise LookalikeError("the process that builds the encoder died", got=tail(stderr))
     return EncoderManifest.from_json(manifest)
 
 
@@ -182,87 +176,6 @@ def _save_images(images: Iterable[Pixels] | None, folder: Path) -> str | None:
     for number, image in enumerate(islice(images, MAX_CALIBRATION_IMAGES)):
         np.save(folder / f"{number:04}.npy", image, allow_pickle=False)
     return str(folder)
-
-
-def _tail(stderr: IO[str]) -> str:
-    stderr.seek(0)
-    return stderr.read()[-TAIL_CHARACTERS:].strip() or "no message"
-
-
-@dataclass(slots=True)
-class _Child:
-    """The parent's side of one child process; `argument` is only for the process list."""
-
-    work: Work
-    request: Mapping[str, Any]
-    environment: Mapping[str, str]
-    stderr: IO[str]
-    argument: str = ""
-
-    def result(
-        self, progress: Callable[[Any], None], cancelled: Callable[[], bool] | None = None
-    ) -> dict[str, Any] | None:
-        """Run the child to its end; returns its result, or None if it died.
-
-        Raises:
-            TrainingCancelled: `cancelled` returned True.
-            LookalikeError: the error that the child reported.
-        """
-        command = [sys.executable, "-m", "lookalike.training.child", self.work, self.argument]
-        with subprocess.Popen(  # noqa: S603  # our own module, and nothing of the request is in the command
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.stderr,
-            text=True,
-            env={**os.environ, **self.environment},
-        ) as process:
-            try:
-                assert process.stdin
-                with suppress(BrokenPipeError):  # it died early: its standard error has the reason
-                    process.stdin.write(json.dumps(self.request) + "\n")
-                    process.stdin.flush()
-                for message in _messages(process, cancelled):
-                    if "progress" in message:
-                        progress(message["progress"])
-                    elif "error" in message:
-                        raise _to_error(message["error"])
-                    else:
-                        result: dict[str, Any] = message["result"]
-                        return result
-                process.wait()  # it closed its output: let it write the reason
-            finally:
-                process.kill()
-        return None
-
-
-def _messages(
-    process: subprocess.Popen[str], cancelled: Callable[[], bool] | None
-) -> Iterator[dict[str, Any]]:
-    """The child's messages until its output ends. Raises TrainingCancelled."""
-    lines: queue.Queue[str | None] = queue.Queue()
-
-    def listen() -> None:
-        assert process.stdout
-        with suppress(ValueError):  # closed by the parent after a cancel
-            for line in process.stdout:
-                lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=listen, daemon=True).start()
-    while True:
-        if cancelled and cancelled():
-            raise TrainingCancelled("the training was cancelled", fix="Run it again to resume.")
-        with suppress(queue.Empty):
-            line = lines.get(timeout=POLL_SECONDS)
-            if line is None:
-                return
-            yield load_json(line)
-
-
-def _to_error(document: dict[str, Any]) -> LookalikeError:
-    kind: type[LookalikeError] = getattr(errors, document.pop("kind"), LookalikeError)
-    return kind(**document)
 
 
 # The child's side
