@@ -187,6 +187,21 @@ def test_facets_count_and_filter(opened):
     page.locator(".card .tag", has_text="shoes").first.wait_for()
 
 
+def test_a_number_typed_while_the_facets_load_joins_the_filter(opened):
+    page = opened("search?collection=shop&id=shoes%2F007.jpg")
+    found(page)
+    late = []
+    page.route("**/facets*", lambda route: route.continue_() if late else late.append(route))
+    with page.expect_request("**/facets*"):
+        page.get_by_role("checkbox", name="belts 16").check()
+    page.locator(".summary", has_text="16 results").wait_for()
+    page.get_by_label("price: at least").fill("30")
+    late[0].continue_()
+    page.locator(".summary", has_text="8 results").wait_for()
+    assert page.get_by_role("checkbox", name="belts").is_checked()
+    assert page.get_by_label("price: at least").input_value() == "30"
+
+
 def test_minimum_confidence_removes_results_and_updates_the_summary(opened):
     page = opened("search?collection=shop&id=shoes%2F007.jpg")
     found(page)

@@ -10,31 +10,28 @@ const FEW = 8;
 const chosen = (condition) =>
   condition === undefined ? [] : condition?.in ?? (typeof condition === "object" && condition !== null ? [] : [condition]);
 
-/** The panel. Calls `changed` with each new filter. */
-export function panel(facets, filter, changed) {
+/** The panel. Calls `change(field, update)`, where `update` takes the field's present condition and returns the new one:
+ * a control may outlive the filter that it was drawn with. */
+export function panel(facets, filter, change) {
   const shown = facets.filter((facet) => facet.kind === "number" ? facet.distinct > 1 || filter[facet.field] : facet.distinct > 0 && (facet.distinct <= MOST_CHOICES || facet.field === "category"));
   shown.sort((a, b) => (b.field === "category") - (a.field === "category"));
-  const set = (field, condition) => {
-    const next = { ...filter, [field]: condition };
-    if (condition === undefined) delete next[field];
-    changed(next);
-  };
   return shown.map((facet, place) =>
     h("details", { class: "facet", open: (place < 3 && innerWidth > 800) || facet.field in filter, "data-field": facet.field },
       h("summary", {}, h("bdi", {}, facet.field)),
-      facet.kind === "number" ? range(facet, filter[facet.field], set) : choices(facet, chosen(filter[facet.field]), set)));
+      facet.kind === "number" ? range(facet, filter[facet.field], change) : choices(facet, chosen(filter[facet.field]), change)));
 }
 
-function choices(facet, picked, set) {
+function choices(facet, picked, change) {
   const absent = picked.filter((value) => !facet.values.some((each) => each.value === value));
   const values = [...facet.values, ...absent.map((value) => ({ value, count: 0 }))];
   const line = ({ value, count }) => {
     const box = h("input", {
       type: "checkbox", checked: picked.includes(value), "data-focus": `${facet.field}=${value}`,
-      onchange: () => {
-        const next = box.checked ? [...picked, value] : picked.filter((each) => each !== value);
-        set(facet.field, next.length === 0 ? undefined : next.length === 1 ? next[0] : { in: next });
-      },
+      onchange: () => change(facet.field, (present) => {
+        const others = chosen(present).filter((each) => each !== value);
+        const next = box.checked ? [...others, value] : others;
+        return next.length === 0 ? undefined : next.length === 1 ? next[0] : { in: next };
+      }),
     });
     return h("label", { class: "choice" }, box, h("bdi", { class: "grow" }, words.value(value)), h("span", { class: "number" }, words.count(count)));
   };
@@ -44,17 +41,17 @@ function choices(facet, picked, set) {
       h("summary", { class: "more" }, `${rest.length} more`), rest.map(line)));
 }
 
-function range(facet, condition, set) {
+function range(facet, condition, change) {
   const bound = (name, label, hint) => {
     const input = h("input", {
       type: "number", step: "any", placeholder: words.value(hint ?? ""), value: condition?.[name] ?? "",
       "aria-label": `${facet.field}: ${label}`, "data-focus": `${facet.field}.${name}`,
-      oninput: debounced(() => {
-        const next = { ...condition };
+      oninput: debounced(() => change(facet.field, (present) => {
+        const next = { ...present };
         delete next[name];
         if (input.value !== "" && input.validity.valid) next[name] = Number(input.value);
-        set(facet.field, Object.keys(next).length ? next : undefined);
-      }, 500),
+        return Object.keys(next).length ? next : undefined;
+      }), 500),
     });
     return input;
   };

@@ -280,19 +280,27 @@ class Search {
       const filter = Object.keys(this.filter).length ? JSON.stringify(this.filter) : null;
       const answer = await get(path(this.collection, "facets"), { query: { filter }, signal });
       this.matching = answer.items;
-      const focused = document.activeElement?.dataset?.focus;
+      const { dataset: { focus: focused } = {}, value: typed } = document.activeElement ?? {};
       const open = new Map([...this.fields.querySelectorAll(".facet")].map((each) => [each.dataset.field, each.open]));
-      this.fields.replaceChildren(...facets.panel(answer.facets, this.filter, (next) => {
-        this.filter = next;
-        this.run();
-      }));
+      this.fields.replaceChildren(...facets.panel(answer.facets, this.filter, (field, update) => this.narrow(field, update)));
       for (const each of this.fields.querySelectorAll(".facet")) each.open = open.get(each.dataset.field) ?? each.open;
-      if (focused) [...this.root.querySelectorAll("[data-focus]")].find((each) => each.dataset.focus === focused)?.focus();
+      const again = focused && [...this.root.querySelectorAll("[data-focus]")].find((each) => each.dataset.focus === focused);
+      if (again) {
+        again.focus();
+        if (again.type === "number") again.value = typed;
+      }
       this.groupLine.hidden = !this.group && !answer.facets.some((facet) => facet.field === "product_id");
       if (this.took !== undefined && !this.summary.querySelector(".error")) this.count();
     } catch (error) {
       if (error.name !== "AbortError" && !this.fields.children.length) this.fields.append(h("p", { class: "error" }, error.message));
     }
+  }
+
+  narrow(field, update) {
+    const condition = update(this.filter[field]);
+    this.filter = { ...this.filter, [field]: condition };
+    if (condition === undefined) delete this.filter[field];
+    this.run();
   }
 
   knobs() {
