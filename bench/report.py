@@ -26,8 +26,8 @@ from lookalike.evaluation.compare_encoders import (
     spread,
     thumbnails,
 )
-from lookalike.evaluation.figures import figures
 from lookalike.evaluation.html import write_html
+from lookalike.evaluation.plots import figures
 from lookalike.library import Library
 from lookalike.training.child import build_encoder_in_child
 from lookalike.training.sources.read_source import read_source

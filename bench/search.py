@@ -20,7 +20,7 @@ from lookalike.catalogue import Catalogue
 from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.filters import Filter, parse_filter
 from lookalike.search.delta import DeltaRows
-from lookalike.search.find import Request, find
+from lookalike.search.find_nearest import Request, find
 from lookalike.search.view import View
 from lookalike.snapshots import build_snapshot, open_snapshot
 from lookalike.storage import Store

@@ -39,8 +39,8 @@ from lookalike.training.fit.cache import ActivationCache
 from lookalike.training.fit.features import Extractor, cache_folder, read_features
 from lookalike.training.fit.head import Head
 from lookalike.training.fit.loop import fit
-from lookalike.training.fit.material import Material
 from lookalike.training.fit.phases import layer_phase
+from lookalike.training.fit.training_input import Material
 from lookalike.training.options import LOSSES, TrainingOptions
 from lookalike.types import Precision, Vectors
 

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from lookalike.api.changes import ChangeListener
+from lookalike.api.change_listeners import ChangeListener
 from lookalike.api.http.access import Access, GatewayAccess, KeyAccess
 from lookalike.api.http.app import create_app
 from lookalike.api.keys import Keys

@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.confidence import Judgement
 from lookalike.errors import InvalidInput
-from lookalike.search.find import Request, find
+from lookalike.search.find_nearest import Request, find
 from lookalike.search.loader import State
 from lookalike.search.neighborhood import judge, nearest
 from lookalike.search.view import View

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.layout import STAGING_FOLDER
-from lookalike.sources.intake import LEFTOVER_SECONDS, Intake
+from lookalike.sources.copy_files import LEFTOVER_SECONDS, Intake
 from lookalike.storage import Store
 
 
@@ -89,7 +89,7 @@ def test_what_a_killed_process_left_is_removed_an_hour_later(
     staging.mkdir(parents=True)
     (staging / "old.part").write_bytes(b"left")
     now = time.time()
-    monkeypatch.setattr("lookalike.sources.intake.time.time", lambda: now + LEFTOVER_SECONDS + 10)
+    monkeypatch.setattr("lookalike.sources.copy_files.time.time", lambda: now + LEFTOVER_SECONDS + 10)
     Intake(Store(str(tmp_path / "images")), "shop", source).close()
     assert not staging.exists()
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from lookalike.catalogue import ItemRow, newest, schemas
+from lookalike.catalogue import ItemRow, newest_version, schemas
 from lookalike.catalogue.tables import Table
 from lookalike.storage import Store
 from tests.aws_emulator.request_recorder import Recorder
@@ -51,7 +51,7 @@ def agree(reader: Process, writer: Process, *ids: str) -> None:
     found = reader.table.newest()
     assert found is not None
     assert (found.path, found.etag) == (listed.path, listed.etag)
-    assert reader.table.version() == newest.version_of(listed)
+    assert reader.table.version() == newest_version.version_of(listed)
     assert reader.ids() == sorted(ids)
 
 
@@ -79,7 +79,7 @@ def test_a_commit_lists_once_and_that_is_lance_itself(processes: tuple[Process, 
 def test_many_commits_of_another_process_are_seen(processes: tuple[Process, Process]) -> None:
     one, other = processes
     one.put("a")
-    ids = [f"b{number}" for number in range(newest.MAX_STEPS + 2)]
+    ids = [f"b{number}" for number in range(newest_version.MAX_STEPS + 2)]
     other.put(*ids)
     agree(one, other, "a", *ids)
 
@@ -129,7 +129,7 @@ def test_what_was_known_long_ago_is_listed_again(
     one.recorder.taken()
     assert one.table.version() == 2
     assert one.listings() == 0
-    monkeypatch.setattr(newest, "KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(newest_version, "KNOWN_SECONDS", 0.0)
     other.put("b")
     assert one.table.version() == 3
     assert one.listings() == 1

@@ -14,7 +14,7 @@ import pytest
 from fixtures.frames import COLOURS, NAME, Frames, framed
 
 from lookalike.encoders import EncoderManifest
-from lookalike.encoders.learnt import pack_learnt
+from lookalike.encoders.learnt_images import pack_learnt
 from lookalike.encoders.manifest import content_id
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
 from lookalike.ingest import Ingestor

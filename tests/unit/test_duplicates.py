@@ -19,8 +19,8 @@ from lookalike.catalogue import ItemRow
 from lookalike.duplicates import find_duplicates
 from lookalike.errors import InvalidInput
 from lookalike.images import ImageLimits, decode, perceptual_hash
+from lookalike.images.connected_components import Union
 from lookalike.images.copies import close_pairs, hamming
-from lookalike.images.union import Union
 from lookalike.settings import Settings
 from lookalike.storage import Store
 

@@ -23,8 +23,8 @@ from lookalike.evaluation import (
     evaluate,
     retrieval,
 )
-from lookalike.evaluation.figures import figures, svg
 from lookalike.evaluation.html import html, write_html
+from lookalike.evaluation.plots import figures, svg
 from lookalike.storage import Store
 
 NASTY = (

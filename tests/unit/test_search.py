@@ -18,7 +18,7 @@ from fixtures.repetition import seeded, times
 from fixtures.shelf import NAME, Shelf, unit_vectors
 from PIL import Image
 
-import lookalike.search.find as finding
+import lookalike.search.find_nearest as finding
 from lookalike.change_token import mark_changed
 from lookalike.collection_config import Collections
 from lookalike.encoders import Encoder, Encoders

@@ -14,7 +14,7 @@ from lookalike.encoders import Encoder, EncoderManifest
 from lookalike.errors import Incompatible, InvalidInput
 from lookalike.images import ImageLimits, read_image
 from lookalike.settings import Settings
-from lookalike.training.fit import trained
+from lookalike.training.fit import trained_network
 from lookalike.training.fit.trainer import Trainer
 from lookalike.training.options import TrainingOptions
 from lookalike.training.sources.read_source import read_source
@@ -80,7 +80,7 @@ def test_a_failed_quantisation_does_not_fail_the_training(
     def fail(*_: object) -> None:
         raise Incompatible("LiteRT cannot express the model in int8", got="XNNPACK")
 
-    monkeypatch.setattr(trained, "to_int8", fail)
+    monkeypatch.setattr(trained_network, "to_int8", fail)
     write_classes(tmp_path / "photos", EACH)
     (tmp_path / "run").mkdir()
     dataset = read_source(tmp_path / "photos", tmp_path / "scratch")

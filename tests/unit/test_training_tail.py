@@ -17,7 +17,7 @@ from lookalike.training.backbones.load import Backbone, load_backbone
 from lookalike.training.fit.blend import Frozen, blended, unit
 from lookalike.training.fit.head import Head
 from lookalike.training.fit.last_stages import Tail
-from lookalike.training.fit.trained import trained_network
+from lookalike.training.fit.trained_network import trained_network
 from lookalike.types import Pixels, Vectors
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import Request
 
 from lookalike.api.caches import ReportCache, ThumbnailCache
-from lookalike.api.changes import ChangeListener, NoListener
+from lookalike.api.change_listeners import ChangeListener, NoListener
 from lookalike.api.http.request_limiter import RequestLimiter
 from lookalike.api.upload_urls import UploadTokens
 from lookalike.training_jobs.runner import NoTrainingRunner, TrainingRunner

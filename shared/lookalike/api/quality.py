@@ -203,7 +203,7 @@ def _vectors(view: View, rows: NDArray[np.int64], dimension: int) -> NDArray[np.
 
 
 def _response(report: EvaluationReport, collection: str, state: State) -> QualityResponse:
-    from lookalike.evaluation.plain import to_plain
+    from lookalike.evaluation.to_json import to_plain
 
     result = report.encoders[0]
     plain: dict[str, Any] = to_plain(result)

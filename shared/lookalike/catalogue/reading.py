@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lookalike.catalogue.merge import NOTHING, Cells, item_of, merge_metadata
-from lookalike.catalogue.newest import version_of
+from lookalike.catalogue.newest_version import version_of
 from lookalike.catalogue.rows import CatalogueBatch, CatalogueVersion, Delta, ItemRow, MetadataFile
 from lookalike.catalogue.schemas import METADATA_CELLS, item_rows, metadata_files, vectors_array
 from lookalike.catalogue.tables import CHANGED, LOOKUP_IDS, Table, quoted

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import uniform
 from typing import Any, TypeVar
 
-from lookalike.catalogue.newest import newest_manifest, newest_version, remember, version_of
+from lookalike.catalogue.newest_version import newest_manifest, newest_version, remember, version_of
 from lookalike.errors import Incompatible, StoreUnavailable
 from lookalike.storage import ObjectInfo, Store
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import InvalidInput
 from lookalike.images.copies import HASH_BYTES, MAX_DISTANCE, close_pairs
-from lookalike.search.find import Request, find
+from lookalike.search.find_nearest import Request, find
 from lookalike.search.view import View
 
 MIN_SCORE = 0.95

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Set
 
 import numpy as np
 
-from lookalike.images.union import Union
+from lookalike.images.connected_components import Union
 
 RowPair = tuple[int, int]
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lookalike.encoders.learnt import Learnt
+from lookalike.encoders.learnt_images import Learnt
 from lookalike.errors import EncoderNotFound, EncoderRejected, Incompatible
 from lookalike.images import Preprocess
 from lookalike.integrity import convert, field_names, reading, seal, unseal

@@ -17,8 +17,8 @@ from lookalike.evaluation.evaluate import Candidate, evaluate
 from lookalike.evaluation.report import EvaluationReport
 from lookalike.evaluation.split import QuerySplit
 from lookalike.images import DecodedImage, ImageLimits, decode, model_input, perceptual_hash
+from lookalike.images.connected_components import Union
 from lookalike.images.copies import close_pairs
-from lookalike.images.union import Union
 from lookalike.layout import image_key
 from lookalike.settings import Settings
 from lookalike.types import Pixels, Precision, Vector

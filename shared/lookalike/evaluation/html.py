@@ -10,8 +10,8 @@ from html import escape
 from pathlib import Path
 
 from lookalike.evaluation.bootstrap import Difference, Interval
-from lookalike.evaluation.figures import CONTROL, figures, svg
 from lookalike.evaluation.pairs import Threshold
+from lookalike.evaluation.plots import CONTROL, figures, svg
 from lookalike.evaluation.report import METRICS, EncoderResult, EvaluationReport, WorstQuery
 from lookalike.types import Pixels
 

@@ -10,7 +10,7 @@ from typing import Any
 from lookalike.errors import Incompatible
 from lookalike.evaluation.bootstrap import Difference, Interval
 from lookalike.evaluation.pairs import Threshold
-from lookalike.evaluation.plain import from_plain, to_plain
+from lookalike.evaluation.to_json import from_plain, to_plain
 
 FORMAT = 1
 

@@ -7,7 +7,6 @@ or time (`lookalike.images.formats`).
 
 from lookalike.images.decode import decode
 from lookalike.images.decoded import DecodedImage
-from lookalike.images.limits import ImageLimits
 from lookalike.images.perceptual import HASH_BYTES, perceptual_hash
 from lookalike.images.preprocess import (
     FITS,
@@ -19,6 +18,7 @@ from lookalike.images.preprocess import (
     read_image,
     resample,
 )
+from lookalike.images.size_limits import ImageLimits
 from lookalike.images.sniff import FORMATS
 
 __all__ = [

@@ -11,7 +11,7 @@ from lookalike.images import colour
 from lookalike.images.decoded import DecodedImage
 from lookalike.images.header import Box, Header, damaged
 from lookalike.images.ifd import exif_orientation
-from lookalike.images.limits import ImageLimits
+from lookalike.images.size_limits import ImageLimits
 from lookalike.images.sniff import read_header
 
 if TYPE_CHECKING:

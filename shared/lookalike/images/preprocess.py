@@ -13,7 +13,7 @@ from lookalike.errors import Incompatible, InvalidInput
 from lookalike.images.decode import decode
 from lookalike.images.decoded import DecodedImage
 from lookalike.images.header import Box
-from lookalike.images.limits import ImageLimits
+from lookalike.images.size_limits import ImageLimits
 from lookalike.types import Pixels
 
 Fit = Literal["crop", "squash", "pad"]

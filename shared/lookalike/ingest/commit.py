@@ -12,7 +12,7 @@ import numpy as np
 
 from lookalike.catalogue import Catalogue, ItemRow
 from lookalike.errors import StoreUnavailable
-from lookalike.ingest.encode import Outcome
+from lookalike.ingest.check_and_encode import Outcome
 from lookalike.ingest.report import IngestReport
 from lookalike.types import Vector
 

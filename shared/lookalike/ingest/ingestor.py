@@ -16,10 +16,10 @@ from lookalike.collection_config import CollectionConfig, Collections
 from lookalike.encoders import Encoder
 from lookalike.errors import LookalikeError
 from lookalike.images import ImageLimits
+from lookalike.ingest.check_and_encode import ImageEncoder, now, tombstone
 from lookalike.ingest.commit import commit
-from lookalike.ingest.encode import ImageEncoder, now, tombstone
 from lookalike.ingest.metadata_files import MetadataFiles
-from lookalike.ingest.observe import Observer
+from lookalike.ingest.missed_events import Observer
 from lookalike.ingest.plan import plan_all, sort_events
 from lookalike.ingest.report import Counter, IngestReport, Progress
 from lookalike.layout import normalise, other_spellings, shown

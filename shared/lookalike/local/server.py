@@ -104,7 +104,7 @@ class LocalServer:
                     part.close(CLOSE_SECONDS)
         self._cache.cleanup()
 
-    # The `lookalike.api.changes.ChangeListener` of the API
+    # The `lookalike.api.change_listeners.ChangeListener` of the API
 
     def objects_changed(self, keys: Sequence[str], *, wait_seconds: float = 0.0) -> None:
         """Ingest these objects next."""

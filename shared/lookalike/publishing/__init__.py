@@ -1,13 +1,13 @@
 """Publishing: another encoder for a collection that is in use, and the way back."""
 
-from lookalike.publishing.comparison import Comparison, Measured, compare_vectors
-from lookalike.publishing.encoding import Encoding, EncodingCancelled
 from lookalike.publishing.labelled_vectors import (
     ExampleVectors,
     compare_on_collection,
     compare_on_own_or_else,
 )
 from lookalike.publishing.publish import Publication, publish_encoder
+from lookalike.publishing.publish_rule import Comparison, Measured, compare_vectors
+from lookalike.publishing.reencode import Encoding, EncodingCancelled
 from lookalike.publishing.rollback import rollback
 
 __all__ = [

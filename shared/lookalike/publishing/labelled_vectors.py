@@ -14,7 +14,7 @@ import numpy as np
 from lookalike.catalogue import Catalogue
 from lookalike.errors import InvalidInput
 from lookalike.images import HASH_BYTES, ImageLimits, read_image
-from lookalike.publishing.comparison import Comparison, QueryAndGallery, compare_vectors
+from lookalike.publishing.publish_rule import Comparison, QueryAndGallery, compare_vectors
 from lookalike.training.sources.dataset import Example
 from lookalike.training.sources.splits import split
 from lookalike.types import Item, Vectors

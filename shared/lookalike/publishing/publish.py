@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from lookalike.collection_config import CollectionConfig
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
 from lookalike.progress import Progress
-from lookalike.publishing.comparison import Comparison
-from lookalike.publishing.encoding import Encoding, EncodingCancelled
 from lookalike.publishing.labelled_vectors import compare_on_collection
+from lookalike.publishing.publish_rule import Comparison
+from lookalike.publishing.reencode import Encoding, EncodingCancelled
 from lookalike.snapshots import (
     SnapshotManifest,
     Switch,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import Conflict
 from lookalike.progress import Progress
-from lookalike.publishing.encoding import Encoding
 from lookalike.publishing.publish import Publication, begin_using, build_and_swap, publish_lock
+from lookalike.publishing.reencode import Encoding
 from lookalike.snapshots import Switch, Switches, finish_switch, read_switches, republish
 from lookalike.snapshots.encoder_history import Earlier
 

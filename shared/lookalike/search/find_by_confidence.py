@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.confidence import Judgement
-from lookalike.search.find import Found, Request, find
+from lookalike.search.find_nearest import Found, Request, find
 from lookalike.search.view import Mask, View
 from lookalike.types import RankBy, Vector, score_from_distance
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from lookalike.confidence import ConfidenceModel, Judgement
-from lookalike.search.find import Found, Request, find
+from lookalike.search.find_nearest import Found, Request, find
 from lookalike.search.view import View
 from lookalike.types import Vector, score_from_distance
 

@@ -14,12 +14,12 @@ from lookalike.encoders import Encoders
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.images import ImageLimits
 from lookalike.layout import normalise
-from lookalike.search.find import Found, Request, find
 from lookalike.search.find_by_confidence import find_by_confidence
+from lookalike.search.find_nearest import Found, Request, find
 from lookalike.search.loader import Loader, State
 from lookalike.search.neighborhood import judge, nearest
 from lookalike.search.query import Query, SearcherStatus, SearchResult
-from lookalike.search.target import row_or_raise, target_vector
+from lookalike.search.query_vector import row_or_raise, target_vector
 from lookalike.search.view import View
 from lookalike.settings import Settings
 from lookalike.storage import Store

@@ -20,7 +20,7 @@ from lookalike.ingest import IngestReport
 from lookalike.layout import check_collection_name, is_image_key
 from lookalike.progress import Progress, as_notes
 from lookalike.snapshots.staleness import staleness_of
-from lookalike.sources.intake import Arrival, Intake
+from lookalike.sources.copy_files import Arrival, Intake
 from lookalike.sources.scan import Source
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from lookalike.api import (
     trash,
     uploads,
 )
-from lookalike.api.changes import ChangeListener
+from lookalike.api.change_listeners import ChangeListener
 from lookalike.api.context import Context
 from lookalike.api.http import openapi
 from lookalike.api.http.access import Access

@@ -17,8 +17,8 @@ from lookalike.training.fit.head import Head
 from lookalike.training.fit.last_stages import Tail
 from lookalike.training.fit.loop import Phase, Rows
 from lookalike.training.fit.losses import PAIRWISE
-from lookalike.training.fit.material import Material
 from lookalike.training.fit.stage_inputs import StageInputs
+from lookalike.training.fit.training_input import Material
 from lookalike.training.options import TrainingOptions
 from lookalike.types import Vectors
 

@@ -14,7 +14,7 @@ from lookalike.images import ImageLimits, Preprocess, decode
 from lookalike.settings import Settings
 from lookalike.training.fit import views
 from lookalike.training.fit.cache import ActivationCache
-from lookalike.training.fit.material import Material, Rows
+from lookalike.training.fit.training_input import Material, Rows
 from lookalike.types import Pixels
 
 RANDOM_VIEWS = range(3, 1 << 16)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.encoders import EncoderManifest
-from lookalike.encoders.learnt import pack_learnt
+from lookalike.encoders.learnt_images import pack_learnt
 from lookalike.images import ImageLimits, read_image
 from lookalike.settings import Settings
 from lookalike.training.backbones.efficientnet_lite import VARIANTS
@@ -29,11 +29,11 @@ from lookalike.training.fit.features import Extractor, cache_folder, not_cuttabl
 from lookalike.training.fit.head import HIDDEN, Head
 from lookalike.training.fit.last_stages import Tail
 from lookalike.training.fit.loop import Epoch, fit
-from lookalike.training.fit.material import Material, gather
-from lookalike.training.fit.pace import Pace
 from lookalike.training.fit.phases import layer_phase, stage_phase, tail_features
+from lookalike.training.fit.remaining_time import Pace
 from lookalike.training.fit.stage_inputs import DecodedPictures, StageInputs, StoredActivations
-from lookalike.training.fit.trained import trained_network
+from lookalike.training.fit.trained_network import trained_network
+from lookalike.training.fit.training_input import Material, gather
 from lookalike.training.options import TrainingOptions
 from lookalike.training.sources.dataset import Dataset
 from lookalike.types import Pixels, Vectors

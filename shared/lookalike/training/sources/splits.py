@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from lookalike.errors import InvalidInput
 from lookalike.images import HASH_BYTES
+from lookalike.images.connected_components import Union
 from lookalike.images.copies import MAX_DISTANCE, close_pairs
-from lookalike.images.union import Union
 from lookalike.text import counted, listed
 from lookalike.training.sources.dataset import Example, SplitPart
 
