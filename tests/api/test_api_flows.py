@@ -8,32 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fixtures.search_answer import ANSWER_FIELDS, MATCH_FIELDS
 from fixtures.server import add_encoder, eventually, jpeg, running, smaller
 
 from lookalike.settings import Settings
-
-RESULT_FIELDS = {
-    "id",
-    "score",
-    "distance",
-    "confidence",
-    "likelihood",
-    "confidence_reason",
-    "category",
-    "product_id",
-    "metadata",
-    "image_url",
-}
-ANSWER_FIELDS = {
-    "collection",
-    "encoder",
-    "snapshot",
-    "index_time",
-    "took_ms",
-    "results",
-    "category_estimate",
-    "confidence_reason",
-}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +69,7 @@ def test_search_by_file_by_base64_and_by_id_find_the_same(server, shop):
     )
     assert form.status_code == similar.status_code == 200
     assert set(by_id) == ANSWER_FIELDS
-    assert all(set(result) == RESULT_FIELDS for result in by_id["results"])
+    assert all(set(result) == MATCH_FIELDS for result in by_id["results"])
     expected = [result["id"] for result in by_id["results"]]
     assert expected[0] == item_id
     assert len(expected) == 6

@@ -19,6 +19,7 @@ import pytest
 from fixtures.command import Command
 from fixtures.photos import write_photos
 from fixtures.pictures import draw_scene
+from fixtures.search_answer import ANSWER_FIELDS, MATCH_FIELDS
 from PIL import Image
 
 from lookalike.api.keys import Keys
@@ -191,22 +192,10 @@ def test_index_builds_the_default_encoder_where_there_is_none(
 
 def test_search_by_picture_and_by_id_answers_as_the_http_api_does(shop: Shell, photos: Path) -> None:
     answer = shop.json("search", photos / "shoes" / "0001.jpg", "-c", NAME, "-k", 3)
-    assert set(answer) == {
-        "collection",
-        "encoder",
-        "snapshot",
-        "index_time",
-        "took_ms",
-        "results",
-        "category_estimate",
-        "confidence_reason",
-    }
+    assert set(answer) == ANSWER_FIELDS
     assert answer["collection"] == NAME
     best = answer["results"][0]
-    assert set(best) == {
-        "id", "score", "distance", "confidence", "likelihood", "confidence_reason", "category", "product_id",
-        "metadata", "image_url",
-    }  # fmt: skip
+    assert set(best) == MATCH_FIELDS
     assert (best["id"], best["category"], best["product_id"]) == ("shoes/0001.jpg", "shoes", "product-0")
     assert best["metadata"] == {"title": "Picture 1", "price": 1.5}
     assert best["score"] == pytest.approx(1, abs=1e-3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
+from lookalike.cli.options import CollectionOption, JsonOption, OneOrAllOption, StoreOption
 
 if TYPE_CHECKING:
     from lookalike.cli.console import Console
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def stats(
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", metavar="NAME", help="One collection.  [default: all]")
-    ] = None,
+    collection: OneOrAllOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,9 +109,7 @@ def rejections(
 
 
 def reconcile(
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", metavar="NAME", help="One collection.  [default: all]")
-    ] = None,
+    collection: OneOrAllOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -21,6 +21,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 CollectionOption = Annotated[
     str, typer.Option("--collection", "-c", metavar="NAME", help="Name of the collection.")
 ]
+OneOrAllOption = Annotated[
+    str | None, typer.Option("--collection", "-c", metavar="NAME", help="One collection.  [default: all]")
+]
 ForceOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 

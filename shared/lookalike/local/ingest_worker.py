@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from lookalike.errors import CollectionNotFound
 from lookalike.ingest import Ingestor, IngestReport
 from lookalike.layout import collection_of, shown
+from lookalike.local.worker_thread import WorkerThread
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +30,12 @@ class _Pending:
     waiters: list[threading.Event] = field(default_factory=list)
 
 
-class IngestWorker:
+class IngestWorker(WorkerThread):
     """One thread that ingests changed objects, collection by collection.
 
     Urgent keys, for which a caller waits, take turns with the others: an upload waits for one other batch at
-    most, and a folder of a million files still proceeds during a stream of uploads.
+    most, and a folder of a million files still proceeds during a stream of uploads. The reconcile of the next
+    start finds what is left at the end.
 
     Args:
         ingestor: does the work.
@@ -44,29 +46,15 @@ class IngestWorker:
     def __init__(
         self, ingestor: Ingestor, *, ingested: Callable[[str], None], unknown: Callable[[str], None]
     ) -> None:
+        super().__init__("ingest")
         self._ingestor = ingestor
         self._ingested = ingested
         self._unknown = unknown
-        self._condition = threading.Condition()
         self._urgent: dict[str, _Pending] = {}
         self._patient: dict[str, _Pending] = {}
         self._was_urgent = False
         self._later: list[tuple[float, str, int]] = []
-        self._closing = False
         self._busy = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
-
-    def start(self) -> None:
-        """Start to work."""
-        self._thread.start()
-
-    def close(self, timeout_seconds: float) -> None:
-        """Finish the present batch. The reconcile of the next start finds the rest."""
-        with self._condition:
-            self._closing = True
-            self._condition.notify()
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
 
     def notice(self, keys: Sequence[str]) -> None:
         """Ingest `keys` of the images root, with low priority."""

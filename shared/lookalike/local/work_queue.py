@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
+
+from lookalike.local.worker_thread import WorkerThread
 
 logger = logging.getLogger(__name__)
 
 
-class WorkQueue:
+class WorkQueue(WorkerThread):
     """Calls `work(name)` for each requested name, in the order of the first request.
 
     Args:
@@ -28,32 +29,18 @@ class WorkQueue:
         every_seconds: float = 0.0,
         names: Callable[[], list[str]] | None = None,
     ) -> None:
+        super().__init__(title)
         self._title = title
         self._work = work
         self._every_seconds = every_seconds
         self._names = names or list
-        self._condition = threading.Condition()
         self._waiting: dict[str, None] = {}
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name=title, daemon=True)
-
-    def start(self) -> None:
-        """Start to work."""
-        self._thread.start()
 
     def request(self, name: str) -> None:
         """Add `name` to the queue, unless it is in it."""
         with self._condition:
             self._waiting[name] = None
             self._condition.notify()
-
-    def close(self, timeout_seconds: float) -> None:
-        """Finish the present work, and start no more."""
-        with self._condition:
-            self._closing = True
-            self._condition.notify()
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         while (name := self._next()) is not None:
