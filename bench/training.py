@@ -35,7 +35,7 @@ from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.training.backbones.load import load_backbone
 from lookalike.training.fit.blend import SHARES, Frozen, Side
-from lookalike.training.fit.cache import ActivationCache
+from lookalike.training.fit.feature_cache import ActivationCache
 from lookalike.training.fit.features import Extractor, cache_folder, read_features
 from lookalike.training.fit.head import Head
 from lookalike.training.fit.loop import fit

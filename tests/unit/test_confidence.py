@@ -19,6 +19,7 @@ from lookalike.confidence import (
 )
 from lookalike.confidence.fit import near_copies
 from lookalike.confidence.logistic import fit_logistic
+from lookalike.confidence.none_of_these import none_of_these
 from lookalike.errors import Incompatible
 from lookalike.indexes import exact_search
 from lookalike.types import score_from_distance
@@ -162,7 +163,7 @@ def test_scores_unlike_any_say_none_of_these():
     assert odd.estimates()[0].category is None
     assert odd.confidence("a", 0.3) < 0.15
     assert MODEL.judge([], []).none == 1
-    chances = [MODEL.none_of_these(best) for best in np.linspace(1, -1, 200)]
+    chances = [none_of_these(best, MODEL.usual_best, MODEL.usual_spread) for best in np.linspace(1, -1, 200)]
     assert chances == sorted(chances)
 
 

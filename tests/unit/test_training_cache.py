@@ -13,7 +13,7 @@ from lookalike.errors import Incompatible, StoreUnavailable
 from lookalike.images import ImageLimits, model_input, read_image
 from lookalike.settings import Settings
 from lookalike.training.backbones.load import Backbone, load_backbone
-from lookalike.training.fit.cache import ActivationCache, PictureFacts
+from lookalike.training.fit.feature_cache import ActivationCache, PictureFacts
 from lookalike.training.fit.features import Extractor, cache_folder, read_features
 
 LIMITS = ImageLimits.from_settings(Settings())

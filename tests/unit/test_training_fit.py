@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from lookalike.training.fit.batch_sampling import epoch_batches
 from lookalike.training.fit.head import Head
-from lookalike.training.fit.loop import Epoch, Phase, epoch_batches, fit
+from lookalike.training.fit.loop import Epoch, Phase, fit
 from lookalike.training.options import LOSSES, Loss
 
 CLASSES = 5

@@ -15,11 +15,10 @@ from lookalike.api.http.access import Reader
 from lookalike.api.http.models import EXAMPLE_ENCODER, EXAMPLE_SNAPSHOT, ResponseBody, example
 from lookalike.api.http.openapi import problems
 from lookalike.api.http.parameters import CollectionName
-from lookalike.confidence import HELD_OUT_SPLITS
 
 if TYPE_CHECKING:
     from lookalike.encoders import Encoders
-    from lookalike.evaluation import EvaluationReport, QuerySplit
+    from lookalike.evaluation import EvaluationReport
     from lookalike.search.loader import State
     from lookalike.search.view import View
 
@@ -158,15 +157,12 @@ def _quality(context: Context, collection: str, wanted_precision: float) -> Qual
 
 
 def _evaluate(state: State, collection: str, encoders: Encoders, wanted_precision: float) -> QualityResponse:
-    """Evaluate the current encoder.
-
-    The queries are the images that its training held out; else those that the metadata column `split` marks;
-    else each image is a query against all others (leave-one-out).
+    """Evaluate the current encoder; `QuerySplit.choose` says with which queries.
 
     Raises:
         InvalidInput: the items have too few categories, or too few items have one.
     """
-    from lookalike.evaluation import Candidate, evaluate
+    from lookalike.evaluation import Candidate, QuerySplit, evaluate
 
     view = state.view
     labels = np.array(view.column("category").to_pylist(), object)
@@ -174,25 +170,15 @@ def _evaluate(state: State, collection: str, encoders: Encoders, wanted_precisio
     if rows.size > MAX_IMAGES:
         rows = rows[np.linspace(0, rows.size - 1, MAX_IMAGES).round().astype(np.int64)]
     ids = [str(item_id) for item_id in view.column("id").take(rows).to_pylist()]
-    split = _split(view, rows, ids, encoders.get(state.encoder.id).held_out)
+    marked = view.fields.get(SPLIT_COLUMN) == "text"
+    splits = view.column(SPLIT_COLUMN).take(rows).to_pylist() if marked else [None] * len(ids)
+    held_out = encoders.get(state.encoder.id).held_out
+    split = QuerySplit.choose(ids, splits, [held_out], queries=MAX_QUERIES)
     candidate = Candidate(state.encoder.id, _vectors(view, rows, state.dimension))
     report = evaluate(
         [candidate], ids, [str(label) for label in labels[rows]], split, wanted_precision=wanted_precision
     )
     return _response(report, collection, state)
-
-
-def _split(view: View, rows: NDArray[np.int64], ids: list[str], held_out: frozenset[str]) -> QuerySplit:
-    from lookalike.evaluation import QuerySplit
-
-    is_query = np.array([item_id in held_out for item_id in ids], bool)
-    if is_query.any() and not is_query.all():
-        return QuerySplit.held_out(is_query, "queries are the images that the encoder's training held out")
-    if view.fields.get(SPLIT_COLUMN) == "text":
-        by_name = QuerySplit.by_name(view.column(SPLIT_COLUMN).take(rows).to_pylist(), HELD_OUT_SPLITS)
-        if by_name is not None:
-            return by_name
-    return QuerySplit.leave_one_out(len(ids), queries=MAX_QUERIES)
 
 
 def _vectors(view: View, rows: NDArray[np.int64], dimension: int) -> NDArray[np.float32]:

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lookalike.confidence.none_of_these import none_of_these
 from lookalike.errors import Incompatible
 from lookalike.types import Likelihood
 
 FORMAT = 2
 UNKNOWN_SHARE = 0.01
 """Share of the neighborhood that is spread over all categories, so that no category has exactly none."""
-FALSE_ALARM = 0.01
-"""Share of ordinary queries whose best score is so low that "none of these" becomes as probable as not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +88,7 @@ class ConfidenceModel:
             tops.setdefault(category, score)
         if total > 0:
             shares = {category: share / total for category, share in shares.items()}
-        return Judgement(self, shares, tops, self.none_of_these(best))
-
-    def none_of_these(self, best: float | None) -> float:
-        """Probability that the query is of no category of the collection, from its best score.
-
-        f² / (f² + F²), where F is the share of ordinary queries whose best score is lower (a normal
-        distribution) and f = `FALSE_ALARM`. The squares leave ordinary queries alone: their mean is 0.016.
-        """
-        if best is None:
-            return 1.0
-        lower = 0.5 * math.erfc((self.usual_best - best) / (self.usual_spread * math.sqrt(2)))
-        return FALSE_ALARM**2 / (FALSE_ALARM**2 + lower**2)
+        return Judgement(self, shares, tops, none_of_these(best, self.usual_best, self.usual_spread))
 
     def probability(self, score: float, share: float, other: float) -> float:
         """Probability of a category of the collection.

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from lookalike.confidence import HELD_OUT_SPLITS
 from lookalike.encoders import Encoder, EncoderManifest, Encoders
 from lookalike.errors import ImageRejected, InvalidInput, LookalikeError
+from lookalike.evaluation.choose_queries import QuerySplit
 from lookalike.evaluation.evaluate import Candidate, evaluate
 from lookalike.evaluation.report import EvaluationReport
-from lookalike.evaluation.split import QuerySplit
 from lookalike.images import DecodedImage, ImageLimits, decode, model_input, perceptual_hash
 from lookalike.images.connected_components import Union
 from lookalike.images.copies import close_pairs
@@ -157,23 +156,23 @@ def choose_split(
     leave_one_out: bool = False,
     queries: int = QUERIES,
 ) -> QuerySplit:
-    """A split in which no query is an image that an encoder learnt from.
+    """`QuerySplit.choose` for images that were read: near-duplicates (31 of 256 bits) do not find each other.
 
-    Queries are the images that the training of every trained encoder held out; else what the metadata column
-    `split` says; else leave one out, where near-duplicates (31 of 256 bits) do not find each other.
+    With `leave_one_out`, every image is a query, even if some were held out of a training.
     """
-    trained = [manifest.held_out for manifest in manifests if manifest.held_out]
-    if not leave_one_out:
-        if trained:
-            common = frozenset.intersection(*trained)
-            is_query = np.array([picture.id in common for picture in images], bool)
-            if is_query.any() and not is_query.all():
-                words = "queries are those that the training of the encoder held out"
-                return QuerySplit.held_out(is_query, words)
-        named = QuerySplit.by_name([picture.split for picture in images], HELD_OUT_SPLITS)
-        if named is not None:
-            return named
-    return QuerySplit.leave_one_out(len(images), near_duplicates=_near_duplicates(hashes), queries=queries)
+
+    def near_duplicates() -> tuple[np.ndarray, np.ndarray]:
+        return _near_duplicates(hashes)
+
+    if leave_one_out:
+        return QuerySplit.leave_one_out(len(images), near_duplicates=near_duplicates(), queries=queries)
+    return QuerySplit.choose(
+        [picture.id for picture in images],
+        [picture.split for picture in images],
+        [manifest.held_out for manifest in manifests],
+        near_duplicates=near_duplicates,
+        queries=queries,
+    )
 
 
 def evaluate_encoders(  # noqa: PLR0913  # all but three by name and with defaults

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import InvalidInput
 from lookalike.evaluation.bootstrap import Difference, Draws, Interval, Replicates
+from lookalike.evaluation.choose_queries import QuerySplit
 from lookalike.evaluation.map import map_of
 from lookalike.evaluation.mistakes import by_category, confusion, worst_queries
 from lookalike.evaluation.pairs import PairCounts, Threshold, count_pairs
@@ -26,7 +27,6 @@ from lookalike.evaluation.report import (
     WantedThreshold,
 )
 from lookalike.evaluation.retrieval import DEPTHS, rank
-from lookalike.evaluation.split import QuerySplit
 from lookalike.types import Vectors
 
 WANTED_PRECISION = 0.92

@@ -23,7 +23,7 @@ from lookalike.images import ImageLimits, decode, perceptual_hash
 from lookalike.images.perceptual import HASH_BYTES
 from lookalike.training.backbones.load import Backbone
 from lookalike.training.fit import views
-from lookalike.training.fit.cache import ActivationCache, Kind, PictureFacts, Values
+from lookalike.training.fit.feature_cache import ActivationCache, Kind, PictureFacts, Values
 from lookalike.types import Pixels
 
 BATCH = 32

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from lookalike.integrity import load_json, reading
+from lookalike.training.fit.batch_sampling import Labels, Rows, epoch_batches
 from lookalike.training.fit.losses import LOSSES, PAIRWISE
 from lookalike.training.options import Loss
 
-MAX_REPEATS = 4.0
-CLASSES_PER_BATCH = 32
 PATIENCE_SHARE = 0.4
 MIN_PATIENCE = 4
 
-Labels = NDArray[np.int64]
-Rows = NDArray[np.int64]
 Monitor = Callable[["Epoch"], None]
 
 
@@ -181,39 +178,6 @@ def _run_epoch(phase: Phase, step: Any, done: _Progress, steps: int, monitor: Mo
             loss = float(losses[-1])
             monitor(Epoch(phase.name, epoch + 1, phase.epochs, len(losses), steps, loss, done.metrics))
     return float(np.mean([float(loss) for loss in losses]))
-
-
-def epoch_batches(labels: Labels, batch: int, rng: np.random.Generator, *, pairwise: bool) -> Iterator[Rows]:
-    """Row numbers in batches; about as many in total as there are rows.
-
-    Rare classes come up more often than their share, by the square root of how rare they are and at most
-    four times, as in Mahajan et al. 2018, https://arxiv.org/abs/1805.00932. For pairwise losses a batch holds
-    up to 32 classes with as many images of each (Hermans et al. 2017, https://arxiv.org/abs/1703.07737).
-    """
-    if not pairwise:
-        order = _balanced(labels, rng)
-        for start in range(0, len(order), batch):
-            yield order[start : start + batch]
-        return
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    chances = np.sqrt([len(rows) for rows in members])
-    for _ in range(max(1, len(labels) // batch)):
-        count = min(CLASSES_PER_BATCH, len(members), batch // 2)
-        chosen = rng.choice(len(members), count, replace=False, p=chances / chances.sum())
-        each = batch // count
-        yield np.concatenate(
-            [rng.choice(members[label], each, replace=len(members[label]) < each) for label in chosen]
-        )
-
-
-def _balanced(labels: Labels, rng: np.random.Generator) -> Rows:
-    counts = np.bincount(labels)
-    wanted = np.minimum(np.sqrt(counts.max() / np.maximum(counts, 1)), MAX_REPEATS)
-    wanted = wanted[labels]
-    wanted *= len(labels) / wanted.sum()
-    repeats = np.floor(wanted + rng.random(len(labels))).astype(np.int64)
-    order: Rows = rng.permutation(np.repeat(np.arange(len(labels)), repeats))
-    return order
 
 
 # Checkpoints

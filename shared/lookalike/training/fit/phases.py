@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from lookalike.evaluation.retrieval import retrieval
+from lookalike.training.fit.batch_sampling import Rows
 from lookalike.training.fit.head import Head
 from lookalike.training.fit.last_stages import Tail
-from lookalike.training.fit.loop import Phase, Rows
+from lookalike.training.fit.loop import Phase
 from lookalike.training.fit.losses import PAIRWISE
 from lookalike.training.fit.stage_inputs import StageInputs
 from lookalike.training.fit.training_input import Material

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lookalike.images import ImageLimits, Preprocess, decode
 from lookalike.settings import Settings
 from lookalike.training.fit import views
-from lookalike.training.fit.cache import ActivationCache
+from lookalike.training.fit.feature_cache import ActivationCache
 from lookalike.training.fit.training_input import Material, Rows
 from lookalike.types import Pixels
 

@@ -23,8 +23,8 @@ from lookalike.training.backbones.export import export_backbone
 from lookalike.training.backbones.int8_export import MIN_CALIBRATION_PICTURES, REFUSAL
 from lookalike.training.backbones.load import Backbone, load_backbone
 from lookalike.training.fit.blend import Frozen, Side, Trade, choose, trades
-from lookalike.training.fit.cache import ActivationCache
 from lookalike.training.fit.devices import compute_type
+from lookalike.training.fit.feature_cache import ActivationCache
 from lookalike.training.fit.features import Extractor, cache_folder, not_cuttable
 from lookalike.training.fit.head import HIDDEN, Head
 from lookalike.training.fit.last_stages import Tail

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.training.fit.cache import ActivationCache, Values
+from lookalike.training.fit.feature_cache import ActivationCache, Values
 from lookalike.training.fit.features import Extraction, read_features
 from lookalike.training.options import TrainingOptions
 from lookalike.training.sources.dataset import Dataset, Example, check_readable

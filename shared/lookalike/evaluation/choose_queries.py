@@ -1,13 +1,14 @@
-"""Query/gallery split without leakage."""
+"""Which images of an evaluation are its queries, and which its gallery: a split without leakage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.confidence import HELD_OUT_SPLITS
 from lookalike.errors import InvalidInput
 from lookalike.evaluation.queries_and_gallery import Exclude, Rows
 
@@ -27,6 +28,39 @@ class QuerySplit:
     gallery: Rows
     exclude: Exclude
     words: str
+
+    @classmethod
+    def choose(
+        cls,
+        ids: Sequence[str],
+        splits: Sequence[str | None],
+        held_out: Sequence[frozenset[str]],
+        *,
+        near_duplicates: Callable[[], Exclude] | None = None,
+        queries: int | None = None,
+    ) -> QuerySplit:
+        """A split in which no query is an image that an encoder learnt from.
+
+        Queries are the images that the training of every trained encoder held out; else those that the
+        metadata column `split` marks; else each image is a query against all others (leave-one-out).
+
+        Args:
+            ids: of the images.
+            splits: their metadata column `split`.
+            held_out: of each encoder: ids of the images that its training held out; empty if it has none.
+            near_duplicates, queries: of `leave_one_out`; the first is called only for that.
+        """
+        trained = [known for known in held_out if known]
+        if trained:
+            common = frozenset.intersection(*trained)
+            is_query = np.array([item_id in common for item_id in ids], bool)
+            if is_query.any() and not is_query.all():
+                return cls.held_out(is_query, "queries are the images that the encoder's training held out")
+        named = cls.by_name(splits, HELD_OUT_SPLITS)
+        if named is not None:
+            return named
+        found = near_duplicates() if near_duplicates else None
+        return cls.leave_one_out(len(ids), near_duplicates=found, queries=queries)
 
     @classmethod
     def held_out(cls, queries: NDArray[np.bool_], words: str) -> QuerySplit:
