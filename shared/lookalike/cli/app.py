@@ -15,6 +15,7 @@ from lookalike.cli import (
     index,
     keys,
     maintenance,
+    match,
     neighbors,
     publish,
     search,
@@ -59,6 +60,7 @@ app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("neighbors")(neighbors.neighbors)
 app.command("duplicates")(duplicates.duplicates)
+app.command("match")(match.match)
 app.add_typer(collections.app, name="collections")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(snapshot.app, name="snapshot")

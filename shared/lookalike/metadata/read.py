@@ -53,6 +53,27 @@ def read_metadata(name: str, data: bytes) -> MetadataTable:
     Raises:
         MetadataError: the file as a whole cannot be read: unknown suffix, too large, no column `file`.
     """
+    problems: list[RowProblem] = []
+    records = read_records(name, data, problems)
+    names = list(dict.fromkeys(column for record in records for column in record.cells))
+    reserved = _reserved_columns(names)
+    if records and not reserved.keys() & {"file", "id"}:
+        raise MetadataError(
+            "no column says which image a row describes",
+            got="columns " + ", ".join(names[:20]),
+            expected="a column file or id",
+            fix="Name the column that holds the image's path below images/ `file`.",
+        )
+    kept = _described(name, records, reserved, problems)
+    return MetadataTable(_rows(kept, names, reserved, problems), bounded(problems))
+
+
+def read_records(name: str, data: bytes, problems: list[RowProblem]) -> list[Record]:
+    """Rows of the table `name` with content `data`, as they are; `problems` gets what is left out.
+
+    Raises:
+        MetadataError: unknown suffix, too large, too many columns, or unreadable.
+    """
     suffix = PurePosixPath(name).suffix.lower()
     if suffix not in _READERS:
         raise MetadataError(
@@ -66,23 +87,13 @@ def read_metadata(name: str, data: bytes) -> MetadataTable:
             got=f"{len(data)} bytes",
             expected=f"at most {MAX_METADATA_BYTES}",
         )
-    problems: list[RowProblem] = []
     records = _READERS[suffix](data, problems)
-    names = list(dict.fromkeys(column for record in records for column in record.cells))
-    if len(names) > MAX_COLUMNS:
+    columns = {column for record in records for column in record.cells}
+    if len(columns) > MAX_COLUMNS:
         raise MetadataError(
-            "the metadata file has too many columns", got=len(names), expected=f"at most {MAX_COLUMNS}"
+            "the metadata file has too many columns", got=len(columns), expected=f"at most {MAX_COLUMNS}"
         )
-    reserved = _reserved_columns(names)
-    if records and not reserved.keys() & {"file", "id"}:
-        raise MetadataError(
-            "no column says which image a row describes",
-            got="columns " + ", ".join(names[:20]),
-            expected="a column file or id",
-            fix="Name the column that holds the image's path below images/ `file`.",
-        )
-    kept = _described(name, records, reserved, problems)
-    return MetadataTable(_rows(kept, names, reserved, problems), bounded(problems))
+    return records
 
 
 def _reserved_columns(names: list[str]) -> dict[str, str]:
