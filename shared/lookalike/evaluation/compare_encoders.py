@@ -98,7 +98,8 @@ def encode(
         advance: called after each image with 1.
 
     Raises:
-        EncoderNotFound: an id that is not there, before anything is encoded; or not in this precision.
+        EncoderNotFound: there is no such encoder, or not in this precision; raised before anything is
+            encoded.
         InvalidInput: no image can be read.
     """
     manifests = list({manifest.id: manifest for manifest in map(encoders.get, ids)}.values())
@@ -157,10 +158,10 @@ def choose_split(
     leave_one_out: bool = False,
     queries: int = QUERIES,
 ) -> QuerySplit:
-    """A split in which no query is an image that an encoder learnt from.
+    """A split in which no query is an image that an encoder was trained on.
 
     Queries are the images that the training of every trained encoder held out; else what the metadata column
-    `split` says; else leave one out, where near-duplicates (31 of 256 bits) do not find each other.
+    `split` says; else leave-one-out, where near-duplicates (31 of 256 bits) are not compared.
     """
     trained = [manifest.held_out for manifest in manifests if manifest.held_out]
     if not leave_one_out:
@@ -199,9 +200,9 @@ def evaluate_encoders(  # noqa: PLR0913  # all but three by name and with defaul
         images: see `from_collection`.
         title: of the report.
         precision: of the models; None: each encoder's own.
-        precision_target: the precision for which a threshold is looked for.
+        precision_target: the precision for which to find a threshold.
         leave_one_out: use every image as a query, even if some were held out of a training.
-        queries: at most this many queries, where every image may be one.
+        queries: maximum number of queries in leave-one-out.
         layout: compute a map of the images.
         notes: for the report.
         advance: called after each image with 1.
