@@ -240,7 +240,7 @@ def _too_few_labels(count: int) -> InvalidInput:
         "the encoders cannot be compared: too few images have a category",
         got=f"{count} that both encoders have encoded",
         expected="two categories or more, each with two images or more",
-        fix="Give the items categories, or publish with `--force`.",
+        fix="Give the items categories, or publish with force.",
     )
 
 
