@@ -1,7 +1,7 @@
 # lookalike on one machine: the page, the HTTP API, and the folder that it watches. See docs/container.md.
 #   docker compose up
 ARG BASE=python:3.11-slim-bookworm
-# The same with a C++ compiler, where there is such an image already.
+# The image for compiling; pass one that already has a C++ compiler to save its installation.
 ARG BUILDER=${BASE}
 
 FROM ${BUILDER} AS build
@@ -10,8 +10,8 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY requirements requirements
 COPY shared shared
-# A machine with a package index of its own hands it in as a secret, which leaves no trace in the image.
-# Annoy is compiled here and runs on another machine: for the processors that its architecture begins with.
+# A machine with its own package index passes it as a secret, which leaves no trace in the image.
+# Annoy is compiled here but runs elsewhere, so it is built for the oldest processors of the architecture.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     [ "$(uname -m)" = aarch64 ] && processor=armv8-a || processor=x86-64-v2; \
     export ANNOY_COMPILER_ARGS="-O3,-march=$processor,-ffast-math,-fno-associative-math,-std=c++14,-DANNOYLIB_MULTITHREADED_BUILD" && \
@@ -44,8 +44,8 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["python", "-c", 
   "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 ENTRYPOINT ["lookalike"]
 CMD ["serve", "--host", "0.0.0.0", "--first-key", "--encoder", "/opt/lookalike/encoder"]
-# Writes the bytecode of what a server imports, and of no more. The standard library of the base image has none, and no
-# start could keep it.
+# Compiles only what a server imports. The standard library of the base image has no bytecode, and a running server
+# cannot write it.
 RUN PYTHONDONTWRITEBYTECODE= python -c \
     "import lookalike.local.server, lookalike.cli.serve, annoy, lance, pyarrow.parquet, rich.progress, rich.table, uvicorn.lifespan.on, uvicorn.loops.auto, uvicorn.protocols.http.auto"
 USER 10001:10001

@@ -19,7 +19,7 @@ CDK_OPTIONS ?=
 MINUTES ?= 10
 SEED ?= 1
 UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
-# A worker that a hanging test ended is not replaced: pytest-xdist may wait for ever for its successor.
+# A worker that a hanging test ended is not replaced: pytest-xdist can wait indefinitely for its successor.
 # Three workers keep two cores busy while some tests wait.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
@@ -27,15 +27,15 @@ PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --
 .DEFAULT_GOAL := help
 
 # Each layer installs one file of requirements/: exact versions with their hashes, and no addresses. uv installs in
-# parallel and shows its progress. It does not read pip's configuration, so infra/package_index.py translates it; where
-# uv cannot be had or cannot resolve what pip can, pip installs. Bytecode is compiled now, because each process would
-# compile anew where the environment forbids to write it later. annoy and pdqhash are compiled from source. Exact
+# parallel and shows its progress. It does not read pip's configuration, so infra/package_index.py translates it; if uv
+# is missing or cannot resolve what pip can, pip installs. Bytecode is compiled now, because otherwise each process
+# would compile it where the environment forbids writing it later. annoy and pdqhash are compiled from source. Exact
 # versions need no constraints, and uv takes none along with hashes.
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "lookalike needs Python 3.11 or newer; got $$($(PYTHON) --version). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION) || echo "uv is not to be had here; pip will install"
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION) || echo "uv is not available; pip will install the packages"
 	@touch $@
 
 $(VENV)/.%: requirements/%.lock pyproject.toml | $(VENV)/.created
@@ -54,7 +54,7 @@ $(VENV)/.infra: BYTECODE =
 
 setup: $(READY)  ## install everything: training, tests, the CDK
 
-demo: $(DEMO)  ## set up, build two collections, search them, draw the answers, serve
+demo: $(DEMO)  ## set up, build two collections, search them, draw the results, serve
 	$(BIN)/python -m lookalike.demo
 
 check: $(READY)  ## format, lint, types, layers and the fast tests, in about two minutes
@@ -64,7 +64,7 @@ test: $(READY)  ## set up and run every test
 	@$(BIN)/python -m compileall -q shared lambdas infra  # hundreds of processes would, where bytecode is not written
 	$(PYTEST)
 
-test-aws: $(READY)  ## the tests of the AWS part alone, on an emulator that runs here
+test-aws: $(READY)  ## only the tests of the AWS part, on a local emulator
 	$(PYTEST) tests/aws tests/infra
 
 soak: $(READY)  ## repeat kills, faults and fuzzing with new seeds: make soak MINUTES=10 SEED=1
@@ -79,11 +79,11 @@ lint: $(READY)  ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fix: $(READY)  ## repair what can be repaired by a tool
+fix: $(READY)  ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## print the tables that the docs quote
+bench: $(READY)  ## print the tables of the documentation
 	$(BIN)/python -m bench
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header
@@ -104,19 +104,19 @@ synth: $(INFRA)  ## write the templates for AWS to cdk.out; needs no account, Do
 bootstrap: $(INFRA)  ## once for each account and region: what the CDK itself needs there
 	$(CDK) bootstrap $(OPTIONS) $(CDK_OPTIONS)
 
-deploy: $(INFRA)  ## build the images and deploy; takes over buckets that an earlier destroy left
+deploy: $(INFRA)  ## build the images and deploy; takes over buckets that an earlier destroy kept
 	$(CDK) deploy --import-existing-resources --outputs-file cdk.out/outputs.json $(OPTIONS) $(CDK_OPTIONS)
 
-seed: $(INFRA) $(DEMO)  ## add the default encoder and the collections of cdk.json to what is deployed
+seed: $(INFRA) $(DEMO)  ## add the default encoder and the collections of cdk.json to the deployment
 	$(BIN)/python -m infra.seed $(OPTIONS)
 
 # Access logs may arrive after a bucket was emptied, and then it cannot be deleted: once more, without asking.
-destroy: $(INFRA)  ## take everything down; buckets stay unless removal=destroy
+destroy: $(INFRA)  ## delete the stack; buckets are kept unless removal=destroy
 	$(BIN)/python -m infra.teardown $(OPTIONS)
 	$(CDK) destroy --force $(OPTIONS) $(CDK_OPTIONS) || \
 	  { $(BIN)/python -m infra.teardown --again $(OPTIONS) && $(CDK) destroy --force $(OPTIONS) $(CDK_OPTIONS); }
 
-images: $(READY)  ## build the container images, boot each, print what it adds to its base
+images: $(READY)  ## build the container images, start each, print how much it adds to its base
 	$(BIN)/python -m infra.container_images $(IMAGES)
 
 wheel: $(READY)  ## build the wheel, and use it in a fresh environment
@@ -125,5 +125,5 @@ wheel: $(READY)  ## build the wheel, and use it in a fresh environment
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-clean:  ## remove everything that was made here
+clean:  ## remove everything that make created
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-store build dist cdk.out

@@ -26,7 +26,7 @@ NAMES = (
 
 
 def main(names: list[str]) -> int:
-    """Run each benchmark in a process of its own, so that none pays for another's memory."""
+    """Run each benchmark in a separate process, so that none pays for another's memory."""
     unknown = set(names) - set(NAMES)
     if unknown:
         print(f"unknown: {', '.join(sorted(unknown))}; expected: {', '.join(NAMES)}", file=sys.stderr)

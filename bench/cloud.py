@@ -1,11 +1,11 @@
 """The cloud path in seconds: `python -m bench.cloud [latency|cold] [--uploads 100] [--runs 7]`.
 
-A deployment on this machine, made of the synthesised templates (see `tests/aws_emulator`): functions run
-under awslambdaric in processes of their own, and a moto server stands in for AWS. Photos are those of the
+A deployment on this machine, made from the synthesised templates (see `tests/aws_emulator`): functions run
+under awslambdaric in separate processes, and a moto server imitates AWS. Photos are those of the
 clothing set, or drawn.
 
 latency: from the end of `put_object` to the answer of the query function that has the image in it, with a
-batching window of 1 s and a refresh of 1 s. Uploads come one after the other, at odd moments.
+batching window of 1 s and a refresh of 1 s. Uploads come one after the other, at irregular intervals.
 cold: from the start of the query function's process to its first answer, on the clothing collection in S3.
 With --image, the process is the entry point of the query image that `make images` left on this machine.
 """
@@ -83,7 +83,7 @@ def chosen(files: list[Path], folder: Path) -> Path:
 
 
 def index(store: str, folder: Path) -> None:
-    """As a user would, on this machine."""
+    """Index as a user would, on this machine."""
     command = [sys.executable, "-m", "lookalike.cli", "index", str(folder), "--collection", NAME]
     subprocess.run([*command, "--store", store, "--json"], check=True, stdout=subprocess.DEVNULL)
 
@@ -171,7 +171,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("what", nargs="?", choices=("latency", "cold"))
     parser.add_argument("--uploads", type=int, default=100)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--items", type=int, help="take so many photos instead of all")
+    parser.add_argument("--items", type=int, help="use only this many photos")
     parser.add_argument("--image", action="store_true", help="cold start inside the query image")
     options = parser.parse_args(argv)
     with staged(options.uploads, options.items) as stage:

@@ -1,7 +1,8 @@
 """How often confidence is right: `python -m bench.confidence [--set clothing] [--trained] [--store FOLDER]`.
 
-Photos of the split `train` become a collection; those of the split `val` are queries that nothing has seen.
-Each asks for its 20 most similar items, and then for all by confidence. `isotonic` is what earlier versions
+Photos of the split `train` become a collection; those of the split `val` are queries that are used for
+nothing else. Each query requests its 20 most similar items, and then all items by confidence. `isotonic` is
+what earlier versions
 did: isotonic regression on the score alone, learned from the ten nearest of the collection's own items.
 Photos of the other set stand for "none of these". Needs labelled photos (see `bench.recall`).
 """
@@ -134,7 +135,7 @@ def measure(library: Library, name: str, title: str, photos: Photos, strangers: 
     claimed = np.mean([one.probability for one in best])
     alarm = np.mean([one.category is None for one in best])
     print(
-        f"the most probable category is right {hit:.3f}, said {claimed:.3f}; "
+        f"the most probable category is right {hit:.3f}, mean probability {claimed:.3f}; "
         f'"none of these" first {alarm:.3f}'
     )
     odd = ask(library, name, strangers, Query((QueryPart("id", "x"),), limit=1))
@@ -155,7 +156,7 @@ def main() -> None:
     parser.add_argument(
         "--trained", action="store_true", help="train the feature layer first, and measure again"
     )
-    parser.add_argument("--store", type=Path, help="where to work; made collections are used again")
+    parser.add_argument("--store", type=Path, help="working folder; existing collections are reused")
     arguments = parser.parse_args()
     everything = {name: read_photos(DATA / name) for name in SETS}
     with tempfile.TemporaryDirectory(prefix="bench-confidence-") as scratch:

@@ -1,4 +1,4 @@
-"""Edited copies of images, and images that are easily taken for copies, for `bench.duplicates`."""
+"""Edited copies of images, and images that are easily mistaken for copies, for `bench.duplicates`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _scaled(image: Image.Image, across: float, down: float | None = None) -> Ima
 
 
 def _cropped(image: Image.Image, share: float, chance: random.Random | None = None) -> Image.Image:
-    """Without `share` of width and height: around the centre, or somewhere by chance."""
+    """Without `share` of width and height: around the centre, or at a random position."""
     left, top = (share / 2 if chance is None else chance.uniform(0, share) for _ in range(2))
     width, height = image.size
     box = left * width, top * height, (left + 1 - share) * width, (top + 1 - share) * height
@@ -149,7 +149,7 @@ OTHER: dict[str, Edit] = {
     "red and blue exchanged": lambda image, _: saved(Image.merge("RGB", image.convert("RGB").split()[::-1])),
     "other content in the middle": lambda image, _: _filled(image),
 }
-"""Edits after which an image is another picture, or a variant."""
+"""Edits after which an image is a different picture, or a variant."""
 
 
 EITHER: dict[str, Edit] = {
@@ -157,7 +157,7 @@ EITHER: dict[str, Edit] = {
     "40 % more colour": _saturation(1.4),
 }
 """Edits after which an image is the same picture or a variant, depending on how colourful it is. Either is
-right, so they count for nothing."""
+right, so they are not counted."""
 
 
 def _filled(image: Image.Image) -> bytes:
@@ -169,7 +169,7 @@ def _filled(image: Image.Image) -> bytes:
 
 
 def drawings() -> dict[str, list[bytes]]:
-    """Images of one kind that are easily taken for copies of each other."""
+    """Images of one kind that are easily mistaken for copies of each other."""
     return {
         "cups in other colours": list(_cups()),
         "pages of text": list(_pages()),

@@ -6,8 +6,8 @@ start-up and memory; the rounds alternate, so that other load on the machine aff
 
 cold         seconds from before the first import to the first vector
 MB           resident memory at the end
-ms           milliseconds a picture, one at a time, median
-2 callers    pictures a second of two threads that share one encoder, relative to one thread; 2.0 would be
+ms           milliseconds an image, one at a time, median
+2 callers    images a second of two threads that share one encoder, relative to one thread; 2.0 would be
              perfect on two free CPUs, 1.0 would mean that the interpreter holds the GIL
 """
 
@@ -38,7 +38,7 @@ CALIBRATION_PICTURES = 50
 
 
 def opener(runtime: str, folder: Path, threads: int) -> Callable[[Any], Any]:
-    """A function that encodes one picture."""
+    """A function that encodes one image."""
     if runtime == "tensorflow":
         import tensorflow as tf
         import tensorflow_hub as hub
@@ -83,7 +83,7 @@ def seconds(encode: Callable[[Any], Any], picture: Any) -> float:
 
 
 def pictures_a_second(encode: Callable[[Any], Any], picture: Any, callers: int, count: int) -> float:
-    """Throughput of threads that each encode one picture at a time."""
+    """Throughput of threads that each encode one image at a time."""
     with ThreadPoolExecutor(callers) as pool:
         list(pool.map(encode, [picture] * callers * 2))  # opens what each caller needs
         started = time.perf_counter()
@@ -122,7 +122,7 @@ def build(folder: Path) -> None:
 
 
 def child(*arguments: str) -> str:
-    """Run a part of this script in a process of its own."""
+    """Run a part of this script in a separate process."""
     from lookalike.training.child import QUIET
 
     command = [sys.executable, "-m", "bench.encode", *arguments]
@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=100, help="pictures of one measurement")
+    parser.add_argument("--count", type=int, default=100, help="images of one measurement")
     parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
     parser.add_argument(
         "--measure", nargs=3, metavar=("RUNTIME", "FOLDER", "THREADS"), help=argparse.SUPPRESS
@@ -164,7 +164,7 @@ def print_table(rounds: int, count: int) -> None:
             for runtime, threads in lines:
                 output = child("--measure", runtime, folder, str(threads), "--count", str(count))
                 found[runtime, threads].append(json.loads(output.splitlines()[-1]))
-    print(f"{os.cpu_count()} CPUs; medians of {rounds} rounds of {count} pictures")
+    print(f"{os.cpu_count()} CPUs; medians of {rounds} rounds of {count} images")
     print(f"{'runtime':22} {'threads':>7} {'ms':>7} {'2 callers':>10} {'cold s':>7} {'MB':>6}")
     for (runtime, threads), answers in found.items():
         middle = {key: statistics.median(answer[key] for answer in answers) for key in answers[0]}

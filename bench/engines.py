@@ -47,7 +47,7 @@ class Built:
 class Hnswlib:
     """The external reference: hnswlib, with its own defaults."""
 
-    engine: Engine = "exact"  # no name of ours; only its `search` is used
+    engine: Engine = "exact"  # not one of our engines; only its `search` is used
 
     def __init__(self, vectors: Vectors, metric: Metric) -> None:
         import hnswlib
@@ -108,7 +108,7 @@ def build_ours(engine: Engine, vectors: Vectors, metric: Metric, target: float, 
         vectors.shape[1],
         folder,
         recall_target=target,
-        # The first line is said when the file is written; what follows is tuning.
+        # The first message comes when the file is written; the rest is tuning.
         progress=lambda _: marks.append(time.perf_counter()),
     )
     end = time.perf_counter()

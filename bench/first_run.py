@@ -1,4 +1,4 @@
-"""The first minute of a newcomer: `python -m bench.first_run`.
+"""The time to a first result on a new machine: `python -m bench.first_run`.
 
 Clones the last commit of this repository into a temporary folder, runs `make demo` there with empty caches of
 uv, pip and npm, and prints where the time went and what it takes on disk. Needs git and a package index.

@@ -1,6 +1,6 @@
 """Time from the end of an upload until a search finds it: `python -m bench.freshness [--uploads 100]`.
 
-`lookalike serve` in a process of its own, over a fresh store with the real default encoder. For each photo:
+`lookalike serve` in a separate process, over a fresh store with the real default encoder. For each photo:
 request a URL, PUT it, and search by its id every few milliseconds until a search finds it. First one upload
 after the other, then four clients at once, as fast as they can. The first snapshots are built during the run,
 as in use.

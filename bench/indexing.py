@@ -19,7 +19,7 @@ DATA = Path(os.environ.get("LOOKALIKE_DATA", "../shared/data"))
 
 
 def run_index(source: Path, store: Path) -> tuple[float, dict[str, object]]:
-    """Seconds and the report of one `lookalike index` in a process of its own."""
+    """Seconds and the report of one `lookalike index` in a separate process."""
     command = [sys.executable, "-m", "lookalike.cli", "index", str(source), "--collection", "bench"]
     started = time.perf_counter()
     ran = subprocess.run(

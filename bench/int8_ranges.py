@@ -2,7 +2,7 @@
 
 Writes `training/backbones/int8_ranges.json`. A layer stays in float32 if int8 vectors come nearer to those of
 fp32 by it, one layer at a time, the most useful first. Ranges and layers come from gallery photos; the cosine
-in the file, and those that are printed, from validation photos, which had no part in them. Needs the photos
+in the file, and those that are printed, from validation photos, which are not used for them. Needs the photos
 of `bench.recall`.
 """
 

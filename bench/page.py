@@ -2,7 +2,7 @@
 
 Times are taken in the page: from the drop (or the click) until the first results are in the document, less
 what the browser itself took to decode the photo; and from one drawn frame of the map to the next while it is
-panned and zoomed. Vectors are synthetic, of the default encoder's dimension; pictures, encoder, server and
+panned and zoomed. Vectors are synthetic, of the default encoder's dimension; images, encoder, server and
 browser are real.
 """
 
@@ -79,7 +79,7 @@ def serving(settings: Settings) -> Iterator[str]:
     local = LocalServer(settings, keys_required=False)
     listening = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(local.app, log_level="error", access_log=False))
-    # The API alone: the synthetic vectors have no pictures that ingest could find again.
+    # The API alone: the synthetic vectors have no images that ingest could find again.
     server.config.lifespan = "off"
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -92,7 +92,7 @@ def serving(settings: Settings) -> Iterator[str]:
 
 
 def place_pictures(settings: Settings, ids: list[str], found: list[Path]) -> None:
-    """Give every item a picture."""
+    """Give every item an image."""
     for number, item_id in enumerate(ids):
         target = Path(settings.images_url) / NAME / "images" / item_id
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def measure(page: Any, url: str, photo: bytes) -> dict[str, list[float]]:
     return {
         "drop of a 12-megapixel photo, without decoding": drops,
         "(the browser's decoding of it)": decodes,
-        "more like this": clicks,
+        "find similar": clicks,
         "map: one frame to the next": frames,
         "map: work of a frame": work,
     }

@@ -61,7 +61,7 @@ def read_photos(folder: Path) -> Photos:
 
 
 def inputs(files: Sequence[Path], preprocess: Preprocess) -> Iterator[Pixels]:
-    """The model's inputs, by the very code that serves."""
+    """The model's inputs, made by the same code as in serving."""
     limits = ImageLimits.from_settings(Settings())
     for file in files:
         yield read_image(file.read_bytes(), limits, preprocess)[1]
@@ -73,7 +73,7 @@ def encode(encoder: Encoder, photos: Photos, preprocess: Preprocess) -> Vectors:
 
 
 def recall_at_1(photos: Photos, queries: Vectors, gallery: Vectors) -> float:
-    """Part of the queries whose nearest gallery photo is of their class."""
+    """Share of queries whose nearest gallery photo is of their class."""
     nearest = (queries[photos.queries] @ gallery[photos.gallery].T).argmax(1)
     found = photos.classes[photos.gallery][nearest] == photos.classes[photos.queries]
     return float(found.mean())
@@ -100,7 +100,7 @@ def print_precisions(folder: Path, manifest: EncoderManifest, sets: dict[str, Ph
 
 
 def print_variants(folder: Path, manifest: EncoderManifest, sets: dict[str, Photos]) -> None:
-    """Recall of fp32 with other ways from photo to input."""
+    """Recall of fp32 with other preprocessing."""
     encoder = Encoder(manifest, folder / manifest.precisions["fp32"].file, "fp32")
     print(f"\n{'preprocessing (fp32)':22}" + "".join(f" {name + ' R@1':>13}" for name in sets))
     for label, preprocess in VARIANTS.items():

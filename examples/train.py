@@ -6,7 +6,7 @@ import lookalike
 
 
 def main(store: str, collection: str, epochs: str | None = None) -> None:
-    """Train, compare with the encoder in use, and use the new one if it finds better."""
+    """Train, compare with the encoder in use, and use the new one if it is better."""
     outcome = (
         lookalike.open(store)
         .collection(collection)

@@ -27,7 +27,7 @@ SAGEMAKER_QUOTAS = "https://console.aws.amazon.com/servicequotas/home/services/s
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know before a deployment; `fatal`: it must not go on. `id` names the kind."""
+    """A finding before a deployment; `fatal`: the deployment must not continue. `id` names the kind."""
 
     id: str
     text: str

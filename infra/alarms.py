@@ -35,7 +35,7 @@ class AlarmSpec:
         threshold: raised at this value, or above.
         period_seconds: length of the period of each value.
         periods: consecutive values that must reach the threshold.
-        few_samples: whether a percentile of few samples counts; a lone cold start says nothing.
+        few_samples: whether a percentile of few samples counts; a lone cold start is not significant.
     """
 
     name: str
@@ -49,7 +49,7 @@ class AlarmSpec:
 
 
 BASIC = ("uploads-dead", "api-5xx")
-"""The alarms that say that something is lost for users; `alarms.more` adds those that say where to look."""
+"""The alarms for losses that users notice; `alarms.more` adds those that show where to look."""
 
 
 def alarm_specs(config: Config, names: Names, api_id: str) -> list[AlarmSpec]:
@@ -73,7 +73,11 @@ def _queues(config: Config, names: Names) -> list[AlarmSpec]:
             1,
         ),
         AlarmSpec(
-            "builds-dead", "builds-dead", "Builds failed for good.", queue(names.builds_dead, visible), 1
+            "builds-dead",
+            "builds-dead",
+            "Builds failed in every attempt.",
+            queue(names.builds_dead, visible),
+            1,
         ),
         AlarmSpec(
             "uploads-age",
@@ -123,7 +127,7 @@ def _functions(names: Names) -> list[AlarmSpec]:
         AlarmSpec(
             "throttles",
             "throttles",
-            "Functions are held back by their concurrency.",
+            "Functions are throttled by their concurrency limits.",
             readings("Throttles", *FUNCTIONS),
             10,
             periods=2,
@@ -136,7 +140,7 @@ def _api(config: Config, api_id: str) -> list[AlarmSpec]:
         return (Reading("AWS/ApiGateway", metric, {"ApiId": api_id}, statistic),)
 
     return [
-        AlarmSpec("api-5xx", "api-5xx", "The API answers with server errors.", reading("5xx", "Sum"), 5),
+        AlarmSpec("api-5xx", "api-5xx", "The API returns server errors.", reading("5xx", "Sum"), 5),
         AlarmSpec(
             "api-latency",
             "api-latency",
@@ -155,12 +159,12 @@ def _work(config: Config, names: Names) -> list[AlarmSpec]:
         Reading("AWS/States", metric, machine) for metric in ("ExecutionsFailed", "ExecutionsTimedOut")
     )
     return [
-        AlarmSpec("training-failures", "training-failures", "A training broke off.", failures, 1),
+        AlarmSpec("training-failures", "training-failures", "A training failed or timed out.", failures, 1),
         *(
             AlarmSpec(
                 f"snapshot-age-{collection}",
                 "snapshot-age",
-                f"{collection} has changes that no snapshot took in for too long.",
+                f"{collection} has changes that have waited too long for a snapshot.",
                 (Reading(NAMESPACE, SNAPSHOT_AGE, {"collection": collection}, "Maximum"),),
                 config.alarms.snapshot_age_seconds,
             )

@@ -28,7 +28,7 @@ FLAGS = {
 
 
 BY_THE_COMMAND = "CDK_CLI_VERSION"
-"""Set where the CDK's command runs this program, and not a person."""
+"""Set if the CDK's command runs this program, not a person."""
 
 
 def make_app(config: Config, outdir: Path) -> App:

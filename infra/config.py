@@ -45,7 +45,7 @@ RETENTIONS = (
 )
 """Days that CloudWatch Logs can keep a log."""
 HTTP_API_SECONDS = 29
-"""An HTTP API gives up after 30 seconds; a query that ends a second earlier can still say why."""
+"""An HTTP API gives up after 30 seconds; a query that ends a second earlier can still return the reason."""
 SMALL_BATCH = 10
 _LOCAL = re.compile(r"http://(localhost|127\.0\.0\.1)(:\d+)?")
 _ORIGIN = re.compile(r"https://[a-z0-9.-]+(:\d+)?")
@@ -131,7 +131,7 @@ class CollectionSpec:
 class Ingest:
     """How the uploads queue is read: a batch fills for up to `window_seconds`; `concurrency` batches run in
     parallel. A message, or a request for a build, that failed `max_receives` times becomes a dead letter;
-    failures come back after 30 to 120 seconds, so that 20 of them take more than half an hour."""
+    failed messages are delivered again after 30 to 120 seconds, so 20 of them take over half an hour."""
 
     batch_size: Annotated[int, Field(ge=1, le=1_000)] = 50
     window_seconds: Annotated[int, Field(ge=0, le=300)] = 1

@@ -74,7 +74,7 @@ class Docker:
         return cls() if answer.returncode == 0 else None
 
     def prepare(self) -> None:
-        """See `Builder`: Docker fetches the base by itself."""
+        """See `Builder`: Docker fetches the base image."""
 
     def build(self, context: Path, dockerfile: str, name: str, arguments: Mapping[str, str]) -> None:
         """See `Builder`."""
@@ -126,7 +126,7 @@ class Buildah:
             raise MissingTool("without Docker, images are built by root: debootstrap needs it")
 
     def prepare(self) -> None:
-        """See `Builder`: the stand-in for the base image, and the same with a compiler."""
+        """See `Builder`: the replacement for the base image, and the same with a compiler."""
         self.folder.mkdir(parents=True, exist_ok=True)
         there = self._run("images", "--format", "{{.Name}}").split()
         if f"localhost/{BASE}" not in there:
@@ -194,7 +194,7 @@ exec chroot --userspec=nobody:nogroup "$0" /usr/bin/env --chdir=/var/task --unse
   PATH=/opt/venv/bin:/usr/bin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 \
   /opt/venv/bin/python -m awslambdaric "$1"
 """
-"""Starts the entry point in an unpacked image, in a mount namespace of its own, as the image's user."""
+"""Starts the entry point in an unpacked image, in its own mount namespace, as the image's user."""
 
 
 ENTER_SERVER = """

@@ -1,9 +1,9 @@
 """Builds the images and boots each: `python -m infra.container_images [query] [ingest] [training] [server]`.
 
-Uses Docker if it is there. Otherwise it uses Debian's `buildah`, on a replacement for the base image that
+Uses Docker if it is installed. Otherwise it uses Debian's `buildah`, on a replacement for the base image that
 `debootstrap` makes: the same Debian and the same Python, from packages, kept in the user's cache. Each
 function is then booted inside its image: the runtime client requests an event from a Runtime API on loopback.
-The size that an image adds to its base is printed. The exit code is not 0 if an image is too large or does
+It prints the size that each image adds to its base. The exit code is not 0 if an image is too large or does
 not start.
 """
 

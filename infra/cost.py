@@ -39,7 +39,7 @@ KEY_MONTH = 1.00
 QUERY_SECONDS = 0.045
 """Billed for a warm query: 20 ms measured on a whole core, 15 for one request to S3, 10 for the runtime."""
 COLD_SECONDS, COLD_SHARE = 1.2, 0.01
-"""A cold start, and the share of queries that meet one."""
+"""A cold start, and the share of queries that have one."""
 READS_A_QUERY = 1
 """A query after `refresh_seconds` reads one small object to learn whether anything changed."""
 LOG_BYTES_A_QUERY = 400
@@ -56,15 +56,15 @@ INGEST_RATE = 50
 PICTURE_KB = 200
 DIMENSION = 1_280
 BUILDS = {100_000: 29}
-"""Of a collection that grows to so many images, each some 60 seconds long at most."""
+"""Builds of a collection that grows to that many images; each takes some 60 seconds at most."""
 BUILD_SECONDS = 60
 READS_A_BATCH, WRITES_A_BATCH = 38, 9
 READS_A_SINGLE = 29
-"""Of an image that comes alone. In both cases the image itself is read on top."""
+"""For an image that arrives alone. In both cases, reading the image itself is one more request."""
 READS_A_BUILD, WRITES_A_BUILD = 96, 45
 """Requests to S3, counted by `bench.requests`. A HEAD costs as much as a read, a listing as a write."""
 SINGLE_SECONDS = 0.6
-"""An image that comes alone: 39 requests to S3, most of them one after the other, some 13 ms each."""
+"""An image that arrives alone: 39 requests to S3, most of them one after the other, some 13 ms each."""
 METRICS_A_COLLECTION = 9
 """Metrics that ingest and builder emit per collection; a metric costs money for each hour with data."""
 PICTURES = 100_000
@@ -116,7 +116,7 @@ def queries(config: Config, count: int = QUERIES) -> list[Cost]:
     lines = [
         Cost("API Gateway", count, "requests", HTTP_REQUEST),
         *_runs(config, "query", count, QUERY_SECONDS),
-        # Lambda bills the start of a process, too.
+        # Lambda also bills the start of a process.
         *_runs(config, "query", count * COLD_SHARE, COLD_SECONDS, what="query: cold starts")[1:2],
         Cost("S3 reads", count * READS_A_QUERY, "requests", S3_READ),
         Cost("logs", count * LOG_BYTES_A_QUERY / 1e9, "GB", LOG_GB),
@@ -129,14 +129,14 @@ def queries(config: Config, count: int = QUERIES) -> list[Cost]:
 
 
 def ingest(config: Config, count: int = PICTURES, *, alone: bool = False) -> list[Cost]:
-    """The one-time cost of ingesting images, in full batches or `alone`, each in a batch of its own."""
+    """The one-time cost of ingesting images, in full batches or `alone`, each in its own batch."""
     batches = count if alone else -(-count // config.ingest.batch_size)
     seconds = SINGLE_SECONDS if alone else config.ingest.batch_size / INGEST_RATE
     reads = READS_A_SINGLE if alone else READS_A_BATCH
     builds = BUILDS[count]
     return [
         Cost("uploads to S3", count, "writes", S3_WRITE),
-        # A message is sent by itself, and received and deleted ten at a time if there are so many.
+        # Messages are sent one by one, and received and deleted ten at a time if there are so many.
         Cost("uploads queue", count * (3 if alone else 1.2), "requests", SQS_REQUEST),
         *_runs(config, "ingest", batches, seconds),
         Cost("S3 reads by ingest", count + batches * reads, "requests", S3_READ),

@@ -38,7 +38,7 @@ class PackageIndex:
     """pip's settings for one build.
 
     Attributes:
-        file: a `pip.conf`, which lives as long as the build.
+        file: a `pip.conf`, which exists during the build.
         folders: paths on this machine in the settings: certificates, an index on disk, the cache.
         cache: the writable one of them; None: nothing is cached between builds.
     """

@@ -1,4 +1,4 @@
-"""What each function may do. Nothing here needs the CDK, so the table can be read, and tested, as it is."""
+"""What each function may do. Nothing here needs the CDK, so the table can be read and tested on its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from infra.names import Names
 from infra.training_state_machine import JOBS_FOLDER
 from lookalike.layout import TRASH_FOLDER
 
-_OBJECTS = "Objects are named by users and by what is made of them; the prefix is as narrow as their kind."
+_OBJECTS = "Users and derived files determine object names; the prefix is as narrow as possible."
 _LIST = "s3:ListBucket"
-"""On the whole bucket: without it S3 says 403 instead of 404, and no GET meets a condition on a prefix."""
+"""On the whole bucket: without it S3 returns 403 instead of 404, and no GET satisfies a condition on a
+prefix."""
 
 
 def function_grants(names: Names, function: FunctionName, *, tracing: bool = False) -> list[Grant]:
@@ -68,7 +69,7 @@ def _ingest(names: Names) -> list[Grant]:
         _consume(names, names.uploads),
         _ask_for_builds(names),
         _read_images(names, "*/images/*", "*/metadata/*"),
-        # The very version that a notification is about.
+        # The exact version that a notification is about.
         Grant(("s3:GetObjectVersion",), _images(names, "*/images/*", "*/metadata/*"), _OBJECTS),
         _read_artifacts(names, "encoders/*", "collections/*"),
         _change_artifacts(names, "collections/*"),

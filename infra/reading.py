@@ -20,7 +20,7 @@ LISTS = ("origins",)
 def merged(defaults: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
     """`context` over `defaults`, without the CDK's own keys (flags and look-ups have `:` or `/` in them).
 
-    A text is what `-c name=value` gave: JSON where it is an object or a list, else as it stands.
+    Text comes from `-c name=value`: it is parsed as JSON if it is an object or a list, else used unchanged.
     """
     own = {key: _parsed(key, value) for key, value in context.items() if not set(key) & {":", "/"}}
     return _over(defaults, own)
@@ -54,13 +54,13 @@ def as_sentences(error: ValidationError, root: type) -> SettingsError:
     """One error that names each option, its value, and what is expected."""
     # An unknown option also lacks values; report it once.
     problems = list(dict.fromkeys(_sentence(detail, root) for detail in error.errors()))
-    unknown = [problem.split(" ")[0] for problem in problems if " is no option" in problem]
+    unknown = [problem.split(" ")[0] for problem in problems if " is not an option" in problem]
     problems = [
         text
         for text in problems
-        if " is no option" in text or not text.startswith(tuple(f"{name}." for name in unknown))
+        if " is not an option" in text or not text.startswith(tuple(f"{name}." for name in unknown))
     ]
-    fix = "Change it in the context of cdk.json, or say -c name=value."
+    fix = "Change it in the context of cdk.json, or pass -c name=value."
     return SettingsError(". ".join(problems), fix=fix)
 
 
@@ -70,7 +70,7 @@ def _sentence(detail: Mapping[str, Any], root: type) -> str:
     names = _known(root, path[:-1])
     if path and names and path[-1] not in names:
         near = difflib.get_close_matches(path[-1], names, n=1) or names
-        return f"{name} is no option; did you mean {' or '.join(near)}"
+        return f"{name} is not an option; did you mean {' or '.join(near)}"
     message = str(detail["msg"]).removeprefix("Value error, ")
     if not path:
         return message

@@ -28,7 +28,7 @@ class Invocation:
 
     Attributes:
         timeout_seconds: of the function. As on Lambda, it counts from when the process takes the event: the
-            start of the process has a limit of its own.
+            start of the process has its own limit.
         deadline: in seconds since the epoch; infinite until the event is taken.
     """
 
@@ -43,7 +43,7 @@ class Invocation:
 
 
 class RuntimeApi:
-    """The Runtime API of one process, on a port of its own.
+    """The Runtime API of one process, on its own port.
 
     Attributes:
         ready_at: when the process requested its first event, in seconds since the epoch; None before.

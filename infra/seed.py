@@ -45,7 +45,7 @@ def seed(settings: Settings, collections: dict[str, CollectionSpec], say: Say) -
             try:
                 library.create_collection(name, encoder=encoder_id, metric=spec.metric)
             except Conflict:
-                say(f"collection {name} exists already, and stays as it is")
+                say(f"collection {name} exists already and is unchanged")
             else:
                 say(f"collection {name} uses {encoder_id}")
 

@@ -28,7 +28,7 @@ ADDRESS = "http://127.0.0.1:8000"
 USER = 10001
 IMAGES = 60
 PATIENCE_SECONDS = 90.0
-KEY = re.compile(r"API key, shown this once: (\S+)")
+KEY = re.compile(r"API key, shown only now: (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _fill(key: str) -> bool:
 
 @contextmanager
 def _running(tool: Builder, image: str, store: Path) -> Iterator[tuple[float, Any]]:
-    """A running server: the seconds until it answered, and what it has printed. It is killed in the end."""
+    """A running server: the seconds until it answered, and what it has printed. It is killed at the end."""
     with tempfile.TemporaryFile("w+") as log:
 
         def output() -> str:

@@ -23,7 +23,7 @@ class LookalikeStack(Stack):
             scope,
             names.stack,
             stack_name=names.stack,
-            description="lookalike: find images that look like this one",
+            description="lookalike: find similar images",
             env=Environment(account=config.account, region=config.region),
             # The CDK's command checks the bootstrap stack itself; without the rule there is no parameter.
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--yes", metavar="STAGE", help="the stage's name, to skip the confirmation")
     parser.add_argument(
-        "--again", action="store_true", help="after a `cdk destroy` that failed: empty without asking"
+        "--again", action="store_true", help="after a `cdk destroy` that failed: empty without confirmation"
     )
     given = parser.parse_args(arguments)
     try:
@@ -85,7 +85,7 @@ def _teardown(config: Config, *, confirmed: str | None, again: bool) -> None:
 
 
 def _confirm(stage: str, doomed: Sequence[str], confirmed: str | None) -> None:
-    """Ask for the name of the stage. Raises InvalidInput if the answer is another."""
+    """Ask for the name of the stage. Raises InvalidInput if the answer differs."""
     _say(f"This permanently deletes all images, encoders and catalogues: {', '.join(doomed)}.")
     if confirmed is None:
         _say(f"Type the stage ({stage}) to confirm:")

@@ -9,9 +9,7 @@ from infra.training_state_machine import JOBS_FOLDER, TaskFunction
 STEPS: tuple[TaskFunction, ...] = ("register", "encode", "publish", "conclude")
 JOB_LOGS = "/aws/sagemaker/TrainingJobs"
 _RULE = "rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
-_OBJECTS = (
-    "Images and files of jobs are named by users and by SageMaker; the prefix is as narrow as their kind."
-)
+_OBJECTS = "Users and SageMaker name images and job files; the prefix is as narrow as possible."
 
 
 def machine_grants(names: Names, job_role_arn: str, *, tracing: bool = False) -> list[Grant]:

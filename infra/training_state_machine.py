@@ -45,7 +45,7 @@ ANSWERS: Mapping[TaskFunction, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What the state machine is made of; every text may be a token of the CDK.
+    """The parameters of the state machine; every string may be a token of the CDK.
 
     Attributes:
         name: in front of the names of training jobs; at most 35 letters, digits and hyphens.
@@ -85,7 +85,7 @@ class Pipeline:
 def definition(pipeline: Pipeline) -> dict[str, Any]:
     """The state machine of one training; `lookalike.aws.training.state_machine` makes its input."""
     return {
-        "Comment": "One training: train, register, encode everything anew, publish, conclude.",
+        "Comment": "One training: train, register, re-encode everything, publish, conclude.",
         "StartAt": "ChooseSource",
         "TimeoutSeconds": pipeline.max_wait_seconds + 24 * 3_600,
         "States": {
@@ -130,7 +130,7 @@ def definition(pipeline: Pipeline) -> dict[str, Any]:
             },
             "Ended": {
                 "Type": "Succeed",
-                "Comment": "It succeeded, was cancelled, or its source cannot be learnt from.",
+                "Comment": "It succeeded, was cancelled, or its source cannot be used for training.",
             },
             "Broken": {"Type": "Fail", "Error": "TrainingFailed", "CausePath": "$.reason"},
         },

@@ -1,4 +1,4 @@
-"""Builds sdist and wheel, and uses the wheel as a stranger does: `python -m infra.wheel_check`.
+"""Builds sdist and wheel, and uses the wheel as a new user would: `python -m infra.wheel_check`.
 
 In a fresh environment with the packages of `requirements/demo.lock` and the wheel's extra `local`: the
 version, an index of drawn photos with the default encoder, a search, and a server that answers. The wheel
@@ -73,7 +73,7 @@ def _use(folder: Path, command: Path) -> None:
 
 
 def _home_of(folder: Path) -> str:
-    """A home folder of its own, so that nothing of this user's is found."""
+    """A separate home folder, so that nothing of this user's is found."""
     home = folder / "home"
     home.mkdir()
     return str(home)

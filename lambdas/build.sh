@@ -2,7 +2,7 @@
 # Makes /opt/venv for the functions: the packages that the library needs on Lambda, at exact versions.
 set -eu
 
-# Annoy is compiled here and runs on another machine: the oldest processor of each kind that Lambda has.
+# Annoy is compiled here but runs elsewhere, so it is built for the oldest processor of each kind that Lambda has.
 case "$(uname -m)" in
   x86_64) processor=x86-64-v2 ;;
   aarch64) processor=armv8.2-a ;;
@@ -23,5 +23,5 @@ sh /source/trim.sh
 # Of the SDK, every service but those that a function calls.
 find botocore/data -mindepth 1 -maxdepth 1 -type d \
   ! -name sqs ! -name stepfunctions ! -name sts ! -name s3 -exec rm -rf {} +
-# A function's file system cannot be written: what is not compiled here is compiled at every cold start.
+# A function's file system is read-only: code that is not compiled here is compiled at every cold start.
 /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib

@@ -62,7 +62,7 @@ def summed(spec: AlarmSpec) -> cloudwatch.IMetric:
 def alarm_topic(scope: Construct, name: str, email: str) -> sns.Topic:
     """Sends alarms to `email`, once its owner has confirmed the subscription.
 
-    The key is our own because CloudWatch may not use the one that AWS keeps for SNS.
+    The key is our own because CloudWatch is not allowed to use the one that AWS keeps for SNS.
     """
     key = kms.Key(
         scope,

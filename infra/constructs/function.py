@@ -26,13 +26,13 @@ HANDLERS: dict[FunctionName, str] = {
 }
 PURPOSES: dict[FunctionName, str] = {
     "query": "Answers the HTTP API",
-    "ingest": "Takes changes of the images bucket into the catalogue",
+    "ingest": "Applies changes of the images bucket to the catalogue",
     "builder": "Builds and publishes snapshots",
-    "reconcile": "Repairs once a day what events missed",
-    "register": "Keeps what a training made, and decides whether to publish it",
+    "reconcile": "Repairs what events missed, once a day",
+    "register": "Registers a trained encoder, and decides whether to publish it",
     "encode": "Encodes a batch of images with a new encoder",
-    "publish": "Catches up, builds a snapshot of the new encoder and lets it serve",
-    "conclude": "Writes down how a training ended",
+    "publish": "Encodes new items, builds a snapshot of the new encoder, and publishes it",
+    "conclude": "Records how a training ended",
 }
 
 

@@ -41,7 +41,7 @@ class QueryApi(Construct):
             self,
             "Http",
             api_name=name,
-            description="Find images that look like this one",
+            description="Find similar images",
             create_default_stage=False,
             cors_preflight=_cors(config),
         )

@@ -28,7 +28,7 @@ CONTEXTS: dict[ImageName, tuple[str, ...]] = {
     "training": (*_LIBRARY, "requirements.lock", "requirements/training.lock", "sagemaker"),
 }
 """The files of the repository that a build sees; their hash identifies a changed image. A change of ingest
-alone leaves the query function as it is."""
+alone does not change the query function."""
 
 
 def excludes(image: ImageName) -> list[str]:

@@ -7,5 +7,5 @@ from constructs import Construct
 
 
 def output(scope: Construct, name: str, value: str, description: str) -> None:
-    """An output under exactly this name, whatever construct it is in."""
+    """An output under exactly this name, in any construct."""
     CfnOutput(scope, name, value=value, description=description).override_logical_id(name)

@@ -108,7 +108,7 @@ class Data(Construct):
             lifecycle=[replaced, zips],
             cors=[self._browsers()],
         )
-        # CloudFormation's schema wants a text here; the CDK writes a number.
+        # CloudFormation's schema requires a string here; the CDK writes a number.
         resource = bucket.node.default_child
         assert isinstance(resource, s3.CfnBucket)
         size = "LifecycleConfiguration.Rules.2.ObjectSizeGreaterThan"
@@ -160,9 +160,9 @@ class Data(Construct):
 
     def _outputs(self) -> None:
         for name, value, description in (
-            ("ImagesBucket", self.images.bucket_name, "Upload to <collection>/images/ in here"),
+            ("ImagesBucket", self.images.bucket_name, "Upload to <collection>/images/ in this bucket"),
             ("ArtifactsBucket", self.artifacts.bucket_name, "Encoders, catalogues, snapshots"),
-            ("UploadsQueueUrl", self.uploads.queue.queue_url, "What changed in the images bucket"),
+            ("UploadsQueueUrl", self.uploads.queue.queue_url, "Changes in the images bucket"),
             ("UploadsDeadQueueUrl", self.uploads.dead.queue_url, "Changes that could not be ingested"),
             ("BuildsQueueUrl", self.builds.queue.queue_url, "Collections that need a snapshot"),
             ("BuildsDeadQueueUrl", self.builds.dead.queue_url, "Builds that failed repeatedly"),

@@ -32,7 +32,7 @@ class Training(Construct):
         self.config = config
         self.names = names
         self.steps = {step: ImageFunction(self, step, config, self.names) for step in STEPS}
-        # Training machines are x86-64, also if the functions run on arm64.
+        # Training machines are x86-64, even if the functions run on arm64.
         self.image = ecr_assets.DockerImageAsset(
             self, "TrainingImage", directory=str(ROOT), **asset_options("training", "x86_64")
         )

@@ -23,7 +23,7 @@ redelivery = Redelivery()
 
 @telemetry.instrumented
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Work through one batch; returns the messages that go back to the queue."""
+    """Work through one batch; returns the messages that return to the queue."""
     messages, remaining = messages_of(event), remaining_of(context)
     with redelivery.kept(messages):
         failures = worker().work(messages, remaining)

@@ -27,7 +27,7 @@ redelivery = Redelivery()
 
 @telemetry.instrumented
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Work through one batch; returns the messages that go back to the queue."""
+    """Work through one batch; returns the messages that return to the queue."""
     remaining = remaining_of(context)
     failures = worker().work(messages_of(event), remaining)
     return redelivery.hasten(failures, remaining).answer()

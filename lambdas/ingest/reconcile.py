@@ -1,4 +1,4 @@
-"""Once a day: repairs what events missed. EventBridge Scheduler calls `handler`."""
+"""The daily repair of what events missed. EventBridge Scheduler calls `handler`."""
 
 from __future__ import annotations
 

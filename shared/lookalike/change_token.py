@@ -2,10 +2,10 @@
 
 A writer replaces its random content after each change that a search or an access check can see: a commit to
 the tables, a new pointer, another configuration, another API key. While its ETag stays the same, a reader
-looks at nothing else. So a search costs one conditional GET, not a look at each part.
+reads nothing else. So a search costs one conditional GET instead of a check of each part.
 
 Only the order counts, so a plain write is enough: the writer changes the token after the change, and the
-reader reads the token before it looks. A token that is missing (an older version made the collection) or a
+reader reads the token before the rest. A token that is missing (an older version made the collection) or a
 writer that was killed in between delays a change by `FULL_LOOK_SECONDS` at most.
 """
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "collections"
 FULL_LOOK_SECONDS = 60.0
-"""Readers look at everything at least this often, whatever the token says."""
+"""Readers check everything at least this often, even if the token is unchanged."""
 TOKEN_BYTES = 16
 MAX_KNOWN = 1_024
 
@@ -44,7 +44,11 @@ def mark_changed(artifacts: Store, collection: str) -> None:
     try:
         artifacts.put(token_path(collection), secrets.token_hex(TOKEN_BYTES).encode())
     except LookalikeError as error:
-        logger.warning("%s: the change is seen late, its token cannot be written: %s", collection, error)
+        logger.warning(
+            "%s: searches see the change late, because its token cannot be written: %s",
+            collection,
+            error,
+        )
 
 
 def mark_all_changed(artifacts: Store) -> None:
@@ -52,7 +56,7 @@ def mark_all_changed(artifacts: Store) -> None:
     try:
         names = artifacts.list_folders(FOLDER)
     except LookalikeError as error:
-        logger.warning("the change is seen late, collections cannot be listed: %s", error)
+        logger.warning("searches see the change late, because collections cannot be listed: %s", error)
         return
     for name in names:
         if is_collection_name(name):

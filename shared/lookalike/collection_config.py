@@ -78,7 +78,7 @@ class CollectionConfig:
 
     def dump(self) -> bytes:
         """The bytes of `collection.json`."""
-        # Without a checksum: functions of the version before would refuse a field that they do not know.
+        # Without a checksum: functions of the previous version would reject an unknown field.
         return json.dumps(self.to_json(), indent=1).encode()
 
     @classmethod
@@ -170,7 +170,7 @@ class Collections:
     def delete(self, name: str) -> None:
         """Remove a collection and everything derived from it. The caller removes its images.
 
-        The configuration goes last, so that a deletion can be repeated after a crash.
+        The configuration is removed last, so that a deletion can be repeated after a crash.
 
         Raises:
             CollectionNotFound: there is no such collection.

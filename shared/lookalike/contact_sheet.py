@@ -75,7 +75,7 @@ class SheetRow:
 def write_sheet(path: Path, title: str, rows: Sequence[SheetRow]) -> Path:
     """Draw `rows` below `title` and write a PNG file atomically.
 
-    Only the first 200 rows are drawn, because viewers refuse taller images.
+    Only the first 200 rows are drawn, because viewers cannot open taller images.
     """
     sheet = draw_sheet(title, rows)
     path.parent.mkdir(parents=True, exist_ok=True)

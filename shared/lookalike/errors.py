@@ -29,7 +29,7 @@ LookalikeError
 ├── AccessDenied
 │   ├── Unauthenticated         no key, or an unknown one
 │   └── Forbidden               a known key without the needed scope
-└── StoreUnavailable            the object store failed in a way that may pass
+└── StoreUnavailable            the object store failed temporarily
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Incompatible(LookalikeError):
 
 
 class Damaged(Incompatible):
-    """A stored file is not what was written: its checksum is another, or it cannot be parsed."""
+    """A stored file is not what was written: its checksum does not match, or it cannot be parsed."""
 
 
 class TrainingCancelled(LookalikeError):
@@ -178,7 +178,7 @@ class EncoderRejected(LookalikeError):
 
 
 class AccessDenied(LookalikeError):
-    """The caller may not do this."""
+    """The caller is not allowed to do this."""
 
 
 class Unauthenticated(AccessDenied):
@@ -190,4 +190,4 @@ class Forbidden(AccessDenied):
 
 
 class StoreUnavailable(LookalikeError):
-    """The object store failed in a way that may pass: a time-out, throttling, a broken connection."""
+    """The object store failed temporarily: a time-out, throttling, a broken connection."""

@@ -1,9 +1,9 @@
 """Checks that stored files are what was written: JSON documents with a checksum, other files by SHA-256.
 
-Disks and copies damage files without a message. A document of ours has a `checksum` over all of its other
-fields, and names the SHA-256 of each file that belongs to it. So a changed bit is an error and never another
-answer. Documents of earlier versions have no checksum; for these, an unknown field counts as damage, because
-it may be a checksum whose name was damaged.
+Disks and copies can damage files without a message. Each of our documents has a `checksum` over all of its
+other fields, and names the SHA-256 of each file that belongs to it. So a changed bit is an error and never a
+wrong answer. Documents of earlier versions have no checksum; for these, an unknown field counts as damage,
+because it may be a checksum whose name was damaged.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def unseal(data: bytes, name: str, *, format: int, known: Collection[str], fix: 
             raise TypeError(f"a {type(found).__name__}, not an object")
         checksum = found.pop(CHECKSUM, None)
         if checksum is not None and checksum != _checksum(found):
-            raise ValueError("it was changed after it was written: its checksum is another")
+            raise ValueError("it was changed after it was written: its checksum does not match")
         if found["format"] != format:
             raise Incompatible(
                 f"{name} has a format that this version cannot read", got=found["format"], expected=format
@@ -84,7 +84,7 @@ def unseal(data: bytes, name: str, *, format: int, known: Collection[str], fix: 
 
 @contextmanager
 def reading(name: str, fix: str, expected: str | None = None) -> Iterator[None]:
-    """Raise Damaged for whatever parsing the document `name` raises, except for errors of our own."""
+    """Convert errors of parsing the document `name` to Damaged, except for our own errors."""
     try:
         yield
     except UNREADABLE as error:
@@ -148,7 +148,7 @@ def check_file(path: Path, expected: str, owner: str, fix: str) -> None:
         fix: what the user can do about damage.
 
     Raises:
-        Damaged: the file has another content.
+        Damaged: the content differs.
         FileNotFoundError: there is no such file.
     """
     found = file_sha256(path)
@@ -165,7 +165,7 @@ def check_bytes(data: bytes, expected: str | None, path: str) -> None:
     """Compare the content of the object at `path` with its SHA-256; None: it has none.
 
     Raises:
-        Damaged: it is another content.
+        Damaged: the content differs.
     """
     found = hashlib.sha256(data).hexdigest()
     if expected is not None and found != expected:

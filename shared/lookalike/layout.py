@@ -11,7 +11,7 @@
 An item id is any Unicode text that is a relative path: no control characters, no empty, `.` or `..` part, no
 part that starts with a dot, and an object key of at most 1,024 bytes of UTF-8. Ids are compared in Unicode
 normalisation form C (NFC), because macOS writes file names in form D: `parse_key` gives the NFC id of a key
-in any form. The object keeps the key that it has; `Store.find` finds it from the id.
+in any form. The object keeps its key; `Store.find` finds it by its id.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def is_collection_name(name: str) -> bool:
 
 
 def check_collection_name(name: str) -> None:
-    """Refuse a name that cannot be a collection's. Raises InvalidInput."""
+    """Reject a name that cannot be a collection's. Raises InvalidInput."""
     if not is_collection_name(name):
         raise InvalidInput(
             "invalid collection name",
@@ -125,7 +125,7 @@ def check_item_id(item_id: str, collection: str = "c") -> str:
 
 
 def check_file_names(item_id: str) -> None:
-    """Refuse an id with a part that no file can be named. Raises InvalidInput."""
+    """Reject an id with a part that no file can be named. Raises InvalidInput."""
     if any(len(part.encode()) > MAX_FILE_NAME_BYTES for part in item_id.split("/")):
         raise InvalidInput(
             "this cannot be an item's id: it is too long for a file name",

@@ -1,4 +1,4 @@
-"""How work that takes long reports how far it is. Every layer uses these two definitions."""
+"""How long-running work reports its progress. Every layer uses these two definitions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 Progress = Callable[[str, int, int], None]
-"""Called with the phase in a few words, how much of it is done, and of how much (0: unknown)."""
+"""Called with a short name of the phase, the steps done, and the steps in total (0: unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """How far a training is.
+    """The progress of a training.
 
     Attributes:
-        phase: what it does now, in a few words.
-        done, total: steps of this phase; 0 of 0 where they cannot be counted.
+        phase: short name of the current phase.
+        done, total: steps of this phase; 0 of 0 if they cannot be counted.
         remaining_seconds: of this phase; None if unknown.
         loss: of the last batch or epoch.
         metrics: `recall_at_1` and `map_at_r` on validation images, after an epoch.

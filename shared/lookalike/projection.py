@@ -68,7 +68,7 @@ def project_among(rows: Vectors, known: Vectors, places: Positions) -> Positions
     count = min(NEAREST, len(known))
     nearest = np.argpartition(squares, count - 1, axis=1)[:, :count]
     near = np.take_along_axis(squares, nearest, axis=1)
-    # A known vector keeps its own position: at a distance of 0 all others weigh nothing.
+    # A known vector keeps its own position: at a distance of 0 all others have no weight.
     weights = 1 / np.maximum(near, 1e-6 * (squares.mean() + TINY)) ** 2
     weights /= weights.sum(axis=1, keepdims=True)
     return np.asarray((weights[:, :, None] * places[nearest]).sum(axis=1), np.float32)
@@ -81,7 +81,7 @@ def write_positions(places: Positions, path: Path) -> None:
 
 
 def read_positions(data: bytes) -> Positions:
-    """Inverse of `write_positions`. Raises ValueError: it is no such file."""
+    """Inverse of `write_positions`. Raises ValueError if it is not such a file."""
     return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), np.float32).reshape(-1, 2)
 
 

@@ -12,7 +12,7 @@ from lookalike.errors import SettingsError
 
 PREFIX = "LOOKALIKE_"
 MAX_URL_SECONDS = 3_600
-"""A signed URL dies with the credentials that signed it, and those of a role may last no longer."""
+"""A signed URL expires with the credentials that signed it, and those of a role cannot last longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 ```
 trash/<collection>/<time>-<digits>/image            the image, byte for byte
 trash/<collection>/<time>-<digits>/metadata.jsonl   the metadata that came with its upload, if there was any
-trash/<collection>/<time>-<digits>/entry.json       written last: an entry without it is no entry
+trash/<collection>/<time>-<digits>/entry.json       written last: an entry without it is incomplete
 ```
 
-It lies in the artifacts root, so nothing there is ingested. A deletion copies first and deletes afterwards,
-and a restore writes first and removes the entry afterwards: at any moment the image is in its place or in
-the trash. The name has the time of the deletion and a hash of the id, so an entry is found and expires
-without being read. In a folder, `expire` removes old entries; on S3, a lifecycle rule of the bucket does.
+The trash is in the artifacts root, so nothing in it is ingested. A deletion copies first and deletes
+afterwards, and a restore writes first and removes the entry afterwards: at any moment the image is in its
+place or in the trash. The name has the time of the deletion and a hash of the id, so an entry is found and
+expires without being read. In a folder, `expire` removes old entries; on S3, a lifecycle rule of the bucket
+does.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class TrashEntry:
         id: of the item.
         name: of the entry; names sort by the time of the deletion.
         deleted_at: ISO 8601, UTC; so is the other.
-        expires_at: when it is removed for ever.
+        expires_at: when it is removed permanently.
         size_bytes: of the image.
         format: version of this layout.
     """
@@ -109,7 +110,7 @@ class Trash:
 
         Args:
             limit: at least 1.
-            after: name of the last entry of the page before.
+            after: name of the last entry of the previous page.
         """
         found: list[TrashEntry] = []
         for name in reversed(self._names()):
@@ -141,7 +142,7 @@ class Trash:
             raise Conflict(
                 "an item has this id again",
                 got=", ".join(repr(entry.id) for entry in taken[:3]),
-                fix="Restore with `replace`: the present item then goes to the trash.",
+                fix="Restore with `replace`: the current item then goes to the trash.",
             )
         keys = self.move(entry.id for entry in taken)
         for entry in entries:
@@ -149,7 +150,7 @@ class Trash:
         return list(dict.fromkeys(keys))
 
     def empty(self) -> int:
-        """Remove all entries for ever. Returns how many there were."""
+        """Remove all entries permanently. Returns how many there were."""
         names = self._names()
         self._artifacts.delete_folder(_folder(self._collection))
         return len(names)
@@ -182,13 +183,13 @@ class Trash:
             keys.append(metadata)
         key = image_key(self._collection, entry.id)
         self._copy(self._artifacts, self._path(entry.name, IMAGE), self._images, key)
-        # The entry first: what is left of the folder after a crash is no entry.
+        # Remove `entry.json` first: after a crash, the rest of the folder does not count as an entry.
         self._artifacts.delete(self._path(entry.name, ENTRY))
         self._artifacts.delete_folder(self._path(entry.name))
         return [*keys, key]
 
     def _is_taken(self, entry: TrashEntry) -> bool:
-        """Whether another image has the id now. The same one is what a restore left that was cut short."""
+        """Whether another image has the id now. The same image is there after an interrupted restore."""
         key = image_key(self._collection, entry.id)
         try:
             if self._images.head(key).size != entry.size_bytes:
@@ -222,7 +223,7 @@ class Trash:
         )
 
     def _read(self, name: str) -> list[TrashEntry]:
-        """The entry; none if it is not complete."""
+        """The entry; None if it is incomplete."""
         try:
             return [TrashEntry.parse(self._artifacts.get(self._path(name, ENTRY)).data)]
         except ObjectNotFound:

@@ -179,7 +179,7 @@ BAD = [
     (no_images, "the source holds no images"),
     (not_pictures, "none of the images can be read"),
     (one_class, "there is only one class, so there is nothing to distinguish"),
-    (cut_off, "the zip file is cut off or damaged"),
+    (cut_off, "the zip file is truncated or damaged"),
     (two_zips, "the channel holds several zip files"),
     (nothing, "there is nothing to train on"),
 ]
@@ -224,5 +224,5 @@ def test_further_machines_have_nothing_to_do(tmp_path: Path) -> None:
     job = OptMl(tmp_path / "ml")
     job.config("resourceconfig.json", {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]})
     assert job.run() == 0
-    assert "the first machine trains" in job.log
+    assert "another machine of this job trains" in job.log
     assert job.failure is None

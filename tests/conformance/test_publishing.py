@@ -373,7 +373,7 @@ def test_items_that_an_encoder_learnt_from_do_not_ask(
     assert found is not None
     assert (found.queries, found.gallery, found.classes) == (4 * 8 + 2 - 10, 4 * 8 + 2, 4)
     assert found.unseen_classes == 2
-    assert found.basis == "items of the collection that neither encoder learnt from"
+    assert found.basis == "items of the collection that neither encoder was trained on"
     assert done.published
 
     # The one in use counts as well: its images do not ask, or it would look too good.

@@ -88,4 +88,4 @@ def test_deploy_without_a_terminal_plans_its_assets(checkout: Path) -> None:
 def test_a_misspelt_option_still_ends_it(checkout: Path) -> None:
     ran = cdk(checkout, "synth", "-c", "stge=prod")
     assert ran.returncode == 1
-    assert "stge is no option; did you mean stage" in ran.stdout + ran.stderr
+    assert "stge is not an option; did you mean stage" in ran.stdout + ran.stderr

@@ -23,12 +23,12 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"account": "12345"}, ("account", "twelve digits")),
     ({"region": "Frankfurt"}, ("region", "eu-west-1")),
     ({"architecture": "sparc"}, ("architecture", "'x86_64' or 'arm64'", "'sparc'")),
-    ({"archtecture": "arm64"}, ("archtecture is no option", "did you mean architecture")),
+    ({"archtecture": "arm64"}, ("archtecture is not an option", "did you mean architecture")),
     ({"removal": "maybe"}, ("removal", "'retain' or 'destroy'")),
     ({"retention_days": 8}, ("retention_days", "7, 14", "8")),
     ({"noncurrent_days": 0}, ("noncurrent_days", "greater than or equal to 1")),
     ({"refresh_seconds": 0}, ("refresh_seconds", "greater than 0")),
-    ({"functions": {"quary": {}}}, ("functions.quary is no option", "did you mean query")),
+    ({"functions": {"quary": {}}}, ("functions.quary is not an option", "did you mean query")),
     ({"functions": {"query": {"memory": 512}}}, ("functions.query.memory", "did you mean memory_mb")),
     ({"functions": {"query": {"memory_mb": 64}}}, ("functions.query.memory_mb", "256", "64")),
     ({"functions": {"query": {"timeout_seconds": 60}}}, ("functions.query.timeout_seconds", "60", "29")),
@@ -46,7 +46,7 @@ BAD: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"collections": {"My Shop": {}}}, ("invalid collection name", "'My Shop'")),
     ({"collections": {"shop": {"metric": "dot"}}}, ("collections.shop.metric", "'cosine'", "'dot'")),
     ({"collections": {"shop": {"encoder": ""}}}, ("collections.shop.encoder",)),
-    ({"collections": {"shop": {"enc": "x"}}}, ("collections.shop.enc is no option", "encoder")),
+    ({"collections": {"shop": {"enc": "x"}}}, ("collections.shop.enc is not an option", "encoder")),
     ({"ingest": {"window_seconds": 0}}, ("ingest", "more than 10 messages", "window_seconds")),
     ({"ingest": {"window_seconds": 301}}, ("ingest.window_seconds", "300")),
     ({"ingest": {"concurrency": 1}}, ("ingest.concurrency", "2")),
@@ -173,7 +173,7 @@ def test_what_the_cdk_s_command_keeps_is_passed_over_and_a_typo_is_not(tmp_path:
     context = read_context({"CDK_CONTEXT_JSON": json.dumps(passed)}, kept=(kept, home))
     assert Config.from_context(context).stage == "prod"
     typed = {"CDK_CONTEXT_JSON": json.dumps(passed | {"stge": "x"})}
-    with pytest.raises(SettingsError, match="stge is no option; did you mean stage"):
+    with pytest.raises(SettingsError, match="stge is not an option; did you mean stage"):
         Config.from_context(read_context(typed, kept=(kept, home)))
-    with pytest.raises(SettingsError, match="cli-telemetry is no option"):
+    with pytest.raises(SettingsError, match="cli-telemetry is not an option"):
         Config.from_context(read_context({"CDK_CONTEXT_JSON": json.dumps(passed)}, kept=()))

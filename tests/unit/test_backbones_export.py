@@ -140,8 +140,8 @@ def test_int8_that_departs_too_far_is_refused_and_fp32_kept(tmp_path):
         "encoder.json",
         "encoder.tflite",
     ]
-    assert any("int8 refused" in text and "0.9990 or more" in text for text in lines)
-    with pytest.raises(EncoderRejected, match=r"and 0\.9990 or more is wanted"):
+    assert any("int8 rejected" in text and "0.9990 or more" in text for text in lines)
+    with pytest.raises(EncoderRejected, match=r"and 0\.9990 or more is required"):
         build(model, tmp_path / "required", calibration=rows, bound=0.999, require_int8=True)
     assert not (tmp_path / "required").exists()
     encoders = Encoders(Store(str(tmp_path / "artifacts")))
@@ -177,7 +177,7 @@ def check_fp32_only(folder, lines, reason):
     assert manifest.default_precision == "fp32"
     assert manifest.details["int8_refused"].startswith(reason)
     assert sorted(path.name for path in folder.iterdir()) == ["encoder.json", "encoder.tflite"]
-    assert any(text.startswith(f"int8 refused: {reason}") for text in lines)
+    assert any(text.startswith(f"int8 rejected: {reason}") for text in lines)
     with pytest.raises(EncoderRejected, match="has no int8 file, because it cannot be"):
         manifest.precision("int8")
     assert np.isfinite(opened(folder).encode(np.zeros((1, 8, 8, 3), np.uint8))).all()

@@ -137,7 +137,7 @@ def test_the_packaged_networks_take_any_size():
 
 
 def test_a_size_that_the_model_cannot_take_is_refused_with_it(tmp_path):
-    with pytest.raises(Incompatible, match="does not take images of 40 × 40"):
+    with pytest.raises(Incompatible, match="does not accept images of 40 × 40"):
         load(save(tmp_path / "model", mean_colour), size=40)
 
 
@@ -194,14 +194,14 @@ def test_an_unknown_name_lists_the_presets():
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
-    with pytest.raises(BackboneNotFound, match=r"holds no SavedModel.*saved_model\.pb"):
+    with pytest.raises(BackboneNotFound, match=r"has no SavedModel.*saved_model\.pb"):
         load(str(tmp_path))
 
 
 def test_a_handle_that_cannot_be_downloaded_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     with pytest.raises(
-        BackboneNotFound, match=r"got http://127\.0\.0\.1:9/model/1 .*download.*pass its folder"
+        BackboneNotFound, match=r"got http://127\.0\.0\.1:9/model/1 .*Download.*pass its folder"
     ):
         load("http://127.0.0.1:9/model/1")
 

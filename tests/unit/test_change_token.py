@@ -115,7 +115,7 @@ def test_a_change_is_made_though_its_token_cannot_be_written(
     (path / "x").touch()
     rows(shelf)
     assert set(shelf.catalogue.known()) == {"a", "b"}
-    assert "is seen late" in caplog.text
+    assert "see the change late" in caplog.text
 
 
 def test_names_that_no_collection_has_are_not_read(tmp_path: Path) -> None:

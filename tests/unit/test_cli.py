@@ -544,7 +544,7 @@ def test_ctrl_c_in_code_that_was_evaluated_from_a_string_is_exit_code_130(tmp_pa
     command = [sys.executable, "-m", "interrupted"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr.startswith("Stopped. What was done is kept")
+    assert done.stderr.startswith("Stopped. Finished work is kept")
 
 
 def test_ctrl_c_says_how_to_go_on_and_going_on_loses_nothing(shell: Shell) -> None:

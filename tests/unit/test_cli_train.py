@@ -152,7 +152,7 @@ def test_a_handful_of_pictures_is_enough(home: Path) -> None:
     said = train(Command(home / "store", home), folder, *QUICK)
     assert (said["pictures"], said["classes"]) == (9, 3)
     assert list(said["encoder"]["precisions"]) == ["fp32"]
-    assert any("the encoder is in fp32 only: 6 images to learn from" in note for note in said["notes"])
+    assert any("the encoder is in fp32 only: 6 training images" in note for note in said["notes"])
 
 
 def test_it_serves_a_collection_and_learns_from_one(trained: tuple[Path, dict[str, Any]]) -> None:

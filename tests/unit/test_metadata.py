@@ -196,7 +196,7 @@ def test_a_column_twice_and_a_column_of_no_name() -> None:
 def test_of_two_rows_with_one_id_the_last_wins() -> None:
     table = csv_table("file,price\na.jpg,1\nb.jpg,2\n./a.jpg,3\n")
     assert {row.id: row.attributes["price"] for row in table.rows} == {"a.jpg": 3, "b.jpg": 2}
-    assert table.problems == [RowProblem(2, "a.jpg comes again in row 4; that is used")]
+    assert table.problems == [RowProblem(2, "a.jpg appears again in row 4; that row is used")]
 
 
 def test_ragged_rows_are_skipped_by_number() -> None:
@@ -285,7 +285,7 @@ def test_problems_are_bounded_and_the_rest_counted() -> None:
     bad = MAX_PROBLEMS + 25
     table = csv_table("file,x\n" + "\n".join(["only-one-cell"] * bad))
     assert len(table.problems) == MAX_PROBLEMS + 1
-    assert table.problems[-1].message == "and 25 problems more"
+    assert table.problems[-1].message == "and 25 more problems"
 
 
 def test_which_names_are_metadata() -> None:

@@ -104,7 +104,7 @@ def test_int8_that_is_not_good_enough_on_own_images_is_refused(
     )
     assert list(manifest.precisions) == ["fp32"]
     assert not (tmp_path / "encoder" / "encoder.int8.tflite").exists()
-    assert any("int8 refused" in line and "0.9999 or more is wanted" in line for line in lines)
+    assert any("int8 rejected" in line and "0.9999 or more is required" in line for line in lines)
     with pytest.raises(EncoderRejected, match=r"0\.9999 or more"):
         manifest.precision("int8")
 

@@ -66,7 +66,7 @@ def test_categories_that_the_training_did_not_know_must_not_get_worse() -> None:
     assert found.unseen_classes == 3
     assert found.unseen["recall_at_1"].verdict == "worse"
     assert not found.is_better
-    assert "worse for 3 categories that the training did not know" in found.sentence
+    assert "worse for 3 categories that were not in the training" in found.sentence
     assert Comparison.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 

@@ -112,13 +112,13 @@ def test_files_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
         data[at + 20 : at + 24] = (first).to_bytes(4, "little")
         at = data.find(b"PK\x01\x02", at + 1)
     file.write_bytes(data)
-    with pytest.raises(InvalidInput, match="expected files that share no bytes"):
+    with pytest.raises(InvalidInput, match="expected files that do not share bytes"):
         unpack(file, tmp_path)
 
 
 def test_a_full_disk_is_seen_before_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "SPARE_BYTES", 1 << 62)
-    with pytest.raises(InvalidInput, match=r"too little room.*0 MB free"):
+    with pytest.raises(InvalidInput, match=r"too little space.*0 MB free"):
         unpack(zipped(tmp_path / "shop.zip", SHOP), tmp_path)
 
 
@@ -132,14 +132,14 @@ def test_a_password_is_asked_for(tmp_path: Path) -> None:
 def test_a_zip_that_was_cut_off(tmp_path: Path, kept: float) -> None:
     whole = zipped(tmp_path / "shop.zip", SHOP).read_bytes()
     (tmp_path / "cut.zip").write_bytes(whole[: int(len(whole) * kept)])
-    with pytest.raises(InvalidInput, match=r"cut off or damaged; got cut\.zip.*Copy or upload it again"):
+    with pytest.raises(InvalidInput, match=r"truncated or damaged; got cut\.zip.*Copy or upload it again"):
         unpack(tmp_path / "cut.zip", tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"Rar!\x1a\x07", picture(), b"\x1f\x8b\x08"])
 def test_what_is_no_zip(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "shop.zip").write_bytes(data)
-    with pytest.raises(InvalidInput, match=r"this is no zip file; got shop\.zip, [\d,]+ bytes"):
+    with pytest.raises(InvalidInput, match=r"this is not a zip file; got shop\.zip, [\d,]+ bytes"):
         unpack(tmp_path / "shop.zip", tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_two_files_never_become_one(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in found.pictures.values()] == [picture(n) for n in range(len(names))]
     assert "a/x (2).jpg" in found.pictures
     assert "a/x (3).jpg" in found.pictures
-    assert any(note.startswith("names that come twice") for note in found.notes)
+    assert any(note.startswith("names that occur twice") for note in found.notes)
 
 
 def test_unpacked_once(tmp_path: Path) -> None:

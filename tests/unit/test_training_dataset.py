@@ -200,8 +200,8 @@ def test_what_metadata_gets_wrong_is_noted(tmp_path: Path) -> None:
     table(shop, "file,category\nshoes/1.jpg,hats\n", "shoes/inner.csv")
     notes = read(shop).notes
     assert "metadata.csv row 4: no usable file; skipped" in notes
-    assert "metadata.csv: 1 row about images that are not there: gone.jpg" in notes
-    assert "metadata.csv: a split is train or validation, others were not used: maybe" in notes
+    assert "metadata.csv: 1 row about missing images: gone.jpg" in notes
+    assert "metadata.csv: a split must be train or validation; ignored: maybe" in notes
     assert any(note.startswith("prices.csv was not used: no column says which image") for note in notes)
     assert "shoes/inner.csv was not used: it is inside a folder, not next to the folders" in notes
 
@@ -314,5 +314,5 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_an_id_stands_for_one_picture() -> None:
-    with pytest.raises(InvalidInput, match="an id stands for two images; got a/0"):
+    with pytest.raises(InvalidInput, match="two images have the same id; got a/0"):
         Dataset((*examples(a=1, b=1), *examples(a=1)))

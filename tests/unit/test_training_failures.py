@@ -55,7 +55,13 @@ def raised(kind: str, message: str) -> str:
             "the training took too long",
             True,
         ),
-        ("train", "States.TaskFailed", job(TrainingJobStatus="Stopped"), "stopped from outside", True),
+        (
+            "train",
+            "States.TaskFailed",
+            job(TrainingJobStatus="Stopped"),
+            "another client stopped the",
+            True,
+        ),
         (
             "train",
             "SageMaker.ResourceLimitExceededException",

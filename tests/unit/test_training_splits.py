@@ -242,7 +242,7 @@ def test_what_cannot_be_divided_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no image can be held back"):
         split(examples, copies)
     all_held = [picture(n, "ab"[n >= 2], side="validation" if n >= 2 else "train") for n in range(4)]
-    with pytest.raises(InvalidInput, match="too few classes are left to learn from"):
+    with pytest.raises(InvalidInput, match="too few classes are left to train on"):
         split(all_held, own_hashes(4))
     with pytest.raises(InvalidInput, match="got uint8 \\(3, 32\\)"):
         split(examples, own_hashes(3))

@@ -221,14 +221,14 @@ def test_minimum_confidence_removes_results_and_updates_the_summary(opened):
 def test_the_likely_category_first(opened):
     page = opened("search?collection=shop&id=shoes%2F007.jpg")
     found(page)
-    page.get_by_label("First").select_option("confidence")
+    page.get_by_label("Rank by").select_option("confidence")
     until(page, "location.hash.includes('rank=confidence')")
     page.locator(".grid:not([aria-busy])").wait_for()
     shares = [int(text.split()[0]) for text in page.locator(".confidence").all_text_contents()]
     assert shares == sorted(shares, reverse=True)
     page.reload()
     found(page)
-    assert page.get_by_label("First").input_value() == "confidence"
+    assert page.get_by_label("Rank by").input_value() == "confidence"
 
 
 def test_one_result_per_product(opened):

@@ -80,7 +80,7 @@ class Context:
         Args:
             library: the store to serve.
             listener: receives changes that this process makes; None: the store sends its own events.
-            trainer: runs trainings; None: trainings are refused.
+            trainer: runs trainings; None: trainings are rejected.
             max_query_bytes: size limit of an image in a search, if lower than that of an item.
         """
         settings = library.settings

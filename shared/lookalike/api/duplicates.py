@@ -68,7 +68,7 @@ class DuplicateResponse(ResponseBody):
 
 
 class DuplicateGroupResponse(ResponseBody):
-    """Images that belong together. Only in a group of the relation `same` one of them is enough."""
+    """Images that belong together. Only in a group of the relation `same` are all but one redundant."""
 
     relation: Relation
     keep: str = Field(description="The first member: of the same images the one to keep.")
@@ -129,7 +129,7 @@ class DecisionsResponse(ResponseBody):
 
 
 class DecisionRequest(RequestBody):
-    """A decision about duplicates, remembered for ever."""
+    """A decision about duplicates, kept permanently."""
 
     decision: Literal["not_duplicates", "keep_all"] = Field(
         description="They show different things, or they are duplicates and all of them stay."
@@ -161,7 +161,7 @@ async def duplicates(
 ) -> DuplicatesResponse:
     """Groups of images that are the same picture, of variants of one thing, or of similar images.
 
-    Images are the same only if structure, colours and local detail agree, whatever the encoder says. Pairs
+    Images are the same only if structure, colours and local detail agree, regardless of the encoder. Pairs
     that someone decided about are left out. The first page compares the images, which takes a while. Further
     pages use the cached comparison.
     """
@@ -186,7 +186,7 @@ async def duplicates(
     summary="List decisions about duplicates",
 )
 def duplicate_decisions(request: Request, collection: CollectionName, _: Reader) -> DecisionsResponse:
-    """What was decided, oldest first."""
+    """All decisions, oldest first."""
     return _decisions(collection, _stored(request, collection).read())
 
 
@@ -199,7 +199,8 @@ def duplicate_decisions(request: Request, collection: CollectionName, _: Reader)
     summary="Remember a decision about duplicates",
 )
 async def decide_duplicates(request: Request, collection: CollectionName, _: Writer) -> DecisionsResponse:
-    """Remembers for ever that images are no duplicates, or that all of them stay. Returns all decisions."""
+    """Permanently records that images are not duplicates, or that all of them are kept. Returns all
+    decisions."""
     body = await read_json(request, DecisionRequest)
     stored = await run_in_threadpool(_stored, request, collection)
     return _decisions(collection, await run_in_threadpool(stored.add, body.decision, body.ids, body.others))
@@ -217,7 +218,7 @@ def forget_duplicate_decision(
     id: Annotated[str, Query(min_length=1, max_length=MAX_ID_BYTES, examples=_IDS[:1])],
     other: Annotated[str, Query(min_length=1, max_length=MAX_ID_BYTES, examples=_IDS[1:])],
 ) -> DecisionsResponse:
-    """Forgets what was decided about two images. Returns the decisions that are left."""
+    """Deletes the decision about two images. Returns the remaining decisions."""
     return _decisions(collection, _stored(request, collection).remove([id, other]))
 
 
@@ -240,7 +241,7 @@ def _groups(
         samples = SampleReader.of(context.library.images, context.library.settings, collection)
         return compare_items(state.view, samples, min_score=min_score, max_hash_distance=max_hash_distance)
 
-    # Decisions change the groups, and not the comparison, which is what takes time.
+    # Decisions change the groups but not the comparison, which takes the time.
     compared = context.reports.get(
         collection, "duplicates", (*version_of(state), min_score, max_hash_distance), compare
     )

@@ -86,7 +86,7 @@ _UNKNOWN = _Record("", "", (), "", "00" * 16, "00" * 32)
 class Keys:
     """The API keys of one artifacts root. Safe to share between threads.
 
-    A key that another process created works after `NEW_KEY_SECONDS`. A key that it revoked is refused after
+    A key that another process created works after `NEW_KEY_SECONDS`. A key that it revoked is rejected after
     `refresh_seconds` at most.
 
     Args:
@@ -150,10 +150,10 @@ class Keys:
         """The data of `key`, if it has the scope.
 
         Args:
-            key: as the caller presented it.
+            key: as the caller sent it.
             scope: what the caller wants to do.
             collection: with which collection, if it is known. Then the keys are only read again if the
-                collection's change token is another one.
+                collection's change token has changed.
 
         Raises:
             Unauthenticated: the key is missing or unknown.

@@ -52,7 +52,7 @@ def start(request: Request) -> Response:
 
 @router.api_route("/web/{version}/{name}", methods=["GET", "HEAD"])
 def page_file(request: Request, version: str, name: str) -> Response:
-    """A script or a style sheet. Its path changes with its content, so browsers may keep it forever."""
+    """A script or a style sheet. Its path changes with its content, so browsers may cache it indefinitely."""
     found = page_files().get(name)
     if found is None:
         raise NotFound("the page has no such file", got=repr(name[:200]))

@@ -118,7 +118,7 @@ class QualityResponse(ResponseBody):
     wanted_precision: float
     metrics: dict[str, IntervalResponse]
     threshold: ThresholdResponse = Field(
-        description="For the wanted precision. Score null: no threshold reaches it."
+        description="For the target precision. Score null: no threshold reaches it."
     )
     curve: list[ThresholdResponse] = Field(description="By increasing recall.")
     histogram: HistogramResponse
@@ -133,9 +133,7 @@ async def quality(
     request: Request,
     collection: CollectionName,
     _: Reader,
-    precision: Annotated[
-        float, Query(gt=0, le=1, description="The precision that the threshold should reach.")
-    ] = 0.92,
+    precision: Annotated[float, Query(gt=0, le=1, description="Target precision of the threshold.")] = 0.92,
 ) -> QualityResponse:
     """How well the current encoder finds images of the same category, using the collection's own labels.
 

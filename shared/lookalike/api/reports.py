@@ -1,4 +1,4 @@
-"""Reports over a whole collection, page by page: rejected uploads and neighbours."""
+"""Reports over a whole collection, page by page: rejected uploads and neighbors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class RejectionsResponse(ResponseBody):
 
 
 class NeighborResponse(ResponseBody):
-    """One of the nearest neighbours of an item."""
+    """One of the nearest neighbors of an item."""
 
     id: str
     product_id: str | None
@@ -72,7 +72,7 @@ class NeighborResponse(ResponseBody):
 
 
 class ItemNeighborsResponse(ResponseBody):
-    """An item and its nearest neighbours, best first."""
+    """An item and its nearest neighbors, best first."""
 
     id: str
     product_id: str | None
@@ -80,7 +80,7 @@ class ItemNeighborsResponse(ResponseBody):
 
 
 class NeighborsResponse(ResponseBody):
-    """A page of items with their neighbours. `lookalike neighbors` writes all of them to a file."""
+    """A page of items with their neighbors. `lookalike neighbors` writes all of them to a file."""
 
     model_config = example(
         {
@@ -133,17 +133,17 @@ def rejections(
 
 
 @router.get(
-    "/collections/{collection}/neighbors", responses=problems(429), summary="List each item's neighbours"
+    "/collections/{collection}/neighbors", responses=problems(429), summary="List each item's neighbors"
 )
 async def neighbors(
     request: Request,
     collection: CollectionName,
     _: Reader,
-    k: Annotated[int, Query(ge=1, le=MAX_K, description="Neighbours per item.")] = 10,
+    k: Annotated[int, Query(ge=1, le=MAX_K, description="Neighbors per item.")] = 10,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_NEIGHBORS_PAGE)] = 50,
 ) -> NeighborsResponse:
-    """Items in a fixed order, each with its `k` nearest neighbours. The last page is shorter than `limit`."""
+    """Items in a fixed order, each with its `k` nearest neighbors. The last page is shorter than `limit`."""
     context = context_of(request)
     async with context.limiters.reports.slot() as slot:
         return await slot.run(_neighbors, context.library, collection, k, offset, limit)

@@ -116,13 +116,13 @@ class SearchOptions(RequestBody):
     )
     min_confidence: Confidence = Field(
         None,
-        description="Least confidence of a match: a number, or the word for it. Needs a collection with "
+        description="Minimum confidence of a match: a number, or the word for it. Needs a collection with "
         "categories; see `confidence_reason`.",
         examples=[0.5, "likely"],
     )
     rank_by: RankBy = Field(
         "similarity",
-        description="What puts a match first. `confidence` finds more of the query's category; near-copies "
+        description="How matches are ranked. `confidence` finds more of the query's category; near-copies "
         "may come later.",
     )
     group_by: str | None = Field(
@@ -151,7 +151,7 @@ class SearchOptions(RequestBody):
 class SearchRequest(SearchOptions):
     """Exactly one of `image`, `id`, `text` and `query`, and options.
 
-    The schema does not say "exactly one": generators of clients lose fields over such alternatives.
+    The schema does not say "exactly one": client generators lose fields with such alternatives.
     """
 
     image: Image | None = Field(None, description="An image file in base64.")
@@ -200,10 +200,10 @@ class MatchResponse(ResponseBody):
     score: float
     distance: float
     confidence: float | None = Field(
-        description="Probability that the query is of this item's category; null where it is not known."
+        description="Probability that the query is of this item's category; null if it is not known."
     )
     likelihood: Likelihood | None = Field(
-        description="A word for the confidence: of likely matches 95 % are right, of maybe half."
+        description="A word for the confidence: 95 % of likely matches are right, half of the maybes."
     )
     confidence_reason: str | None = Field(description="Why there is no confidence.")
     category: str | None
@@ -213,7 +213,8 @@ class MatchResponse(ResponseBody):
 
 
 class CategoryEstimateResponse(ResponseBody):
-    """How probable it is that the query is of a category; null stands for none that the collection has."""
+    """How probable it is that the query is of a category; null means a category that the collection does not
+    have."""
 
     category: str | None
     probability: float

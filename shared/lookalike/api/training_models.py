@@ -86,12 +86,12 @@ _WAITING = {
 
 
 class TrainingRequest(RequestBody):
-    """What to train on, and how. Options left out have the values that the benchmarks use."""
+    """What to train on, and how. Omitted options have the values that the benchmarks use."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"source": "collection"}]})
 
     source: Source = Field(
-        description="The collection as it is now, or a zip file with one folder per class, uploaded next."
+        description="The current collection, or a zip file with one folder per class, uploaded next."
     )
     label: str | None = Field(
         None,
@@ -169,7 +169,7 @@ class ComparisonResponse(ResponseBody):
     )
     unseen: dict[str, MetricChangeResponse] = Field(
         default_factory=dict,
-        description="The same for the queries of categories that the training did not know.",
+        description="The same for the queries of categories that were not in the training.",
     )
     unseen_classes: int = Field(0, description="Number of those categories.")
 
@@ -224,7 +224,7 @@ class TrainingResponse(ResponseBody):
 
 
 class TrainingQueuedResponse(ResponseBody):
-    """A training that was queued. With a zip file, it begins once the file was PUT to the URL."""
+    """A training that was queued. With a zip file, it begins once the file has been PUT to the URL."""
 
     model_config = example(
         {

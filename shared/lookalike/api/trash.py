@@ -26,7 +26,7 @@ Cursor = Annotated[
     Query(
         pattern=r"^\d{8}t\d{12}-[0-9a-f]{20}$",
         examples=[EXAMPLE_ENTRY],
-        description="`next` of the page before.",
+        description="`next` of the previous page.",
     ),
 ]
 Limit = Annotated[int, Query(ge=1, le=MAX_LISTED)]
@@ -37,7 +37,7 @@ class TrashEntryResponse(ResponseBody):
 
     id: str
     deleted_at: str
-    expires_at: str = Field(description="When it is removed for ever.")
+    expires_at: str = Field(description="When it is removed permanently.")
     size_bytes: int = Field(description="Size of the image.")
 
 
@@ -73,7 +73,7 @@ class RestoreRequest(RequestBody):
         min_length=1, max_length=MAX_RESTORED
     )
     replace: bool = Field(
-        False, description="Items that have these ids now go to the trash. Otherwise they are a conflict."
+        False, description="Items that have these ids now go to the trash. Otherwise they cause a conflict."
     )
 
 
@@ -135,7 +135,7 @@ async def restore_items(request: Request, collection: CollectionName, _: Writer)
     summary="Empty the trash",
 )
 def empty_trash(request: Request, collection: CollectionName, _: Writer) -> None:
-    """Removes all deleted items for ever."""
+    """Removes all deleted items permanently."""
     library = context_of(request).library
     library.collections.check_exists(collection)
     library.trash(collection).empty()

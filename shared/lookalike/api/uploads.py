@@ -66,7 +66,7 @@ class UploadRequest(RequestBody):
     metadata: dict[str, Attribute] | None = Field(
         None,
         max_length=MAX_FIELDS,
-        description="Fields of the item. Left out: metadata of an earlier upload stays. {}: it is removed.",
+        description="Fields of the item. If omitted, metadata of an earlier upload stays; {} removes it.",
         examples=[{"product_id": "sku-17", "title": "Red trainer", "price": 39.9}],
     )
 
@@ -202,8 +202,8 @@ def _check_fields(upload: UploadRequest) -> None:
 def _write_metadata(context: Context, collection: str, uploads: Sequence[UploadRequest]) -> None:
     """Write the metadata of uploads, one small file per item below `metadata/uploads/`.
 
-    So it is ingested, ordered and repaired like any other metadata file. A later upload of the same item
-    replaces it, and deleting the item deletes it.
+    This way it is ingested, ordered and repaired like any other metadata file. A later upload of the same
+    item replaces it, and deleting the item deletes it.
     """
     described = [upload for upload in uploads if upload.metadata is not None]
     if not described:

@@ -5,8 +5,8 @@ collection never overlap, and other collections do not wait.
 
 SQS drops a message whose deduplication id it saw in the last five minutes. The id names the state that the
 request is for: the catalogue's fingerprint and the snapshot in use. Two requests for one state make one
-build. A later change is another state, whose message is kept; and a message that is dropped was sent before
-for the very same rows, so the worker that handles that one sees all of them. No request is lost.
+build. A later change is another state, whose message is kept. A dropped message requests a build of the same
+rows as an earlier one, so the worker that handles the earlier one sees all of them. No request is lost.
 """
 
 from __future__ import annotations

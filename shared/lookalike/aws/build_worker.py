@@ -42,7 +42,7 @@ class BuildWorker:
     def work(self, messages: Sequence[Message], remaining: Remaining) -> Failures:
         """Check each collection named in the messages, and build where needed. Never raises.
 
-        All messages about one collection fail or succeed together, so that their order stays.
+        All messages about one collection fail or succeed together, which keeps their order.
         """
         failures = Failures()
         groups: dict[str, list[Message]] = defaultdict(list)

@@ -15,7 +15,7 @@ Remaining = Callable[[], float]
 
 
 class OutOfTime(LookalikeError):
-    """The work did not finish in time. It may continue as long as the process lives."""
+    """The work did not finish in time. It may continue as long as the process runs."""
 
 
 def remaining_of(context: Any) -> Remaining:

@@ -66,9 +66,9 @@ def _too_large(event: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     """The response is too large: Lambda would drop it, and the caller would see a server error."""
     document = {
         "type": "urn:lookalike:problem:answer-too-large",
-        "title": "The answer is too large",
+        "title": "The response is too large",
         "status": 413,
-        "detail": f"the answer is too large for API Gateway; expected at most {MAX_PAYLOAD_BYTES} bytes",
+        "detail": f"the response is too large for API Gateway; expected at most {MAX_PAYLOAD_BYTES} bytes",
         "instance": event["rawPath"][:1_000],
         "request_id": request_id(event),
         "fix": "Use a smaller `limit`.",

@@ -1,8 +1,8 @@
 """Messages about the images bucket → catalogue, trainings, and requests for builds.
 
 A message is done when everything it reports is in the catalogue, or is listed as a rejection, and when the
-build that it makes necessary was requested. Otherwise it goes back to the queue. So after a kill at any
-point, the message is delivered again and has the same result.
+build that it requires was requested. Otherwise it returns to the queue. So after a kill at any point, the
+message is delivered again and has the same result.
 """
 
 from __future__ import annotations
@@ -182,7 +182,8 @@ class IngestWorker:
     def _request_builds(
         self, touched: dict[str, list[Message]], failures: Failures, remaining: Remaining
     ) -> None:
-        """Also if nothing changed: the process that made a change may have been killed before this step."""
+        """This runs even if nothing changed: the process that made a change may have been killed before this
+        step."""
         for collection, messages in touched.items():
             try:
                 within(

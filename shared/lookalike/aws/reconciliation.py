@@ -1,4 +1,4 @@
-"""Once a day, without an upload: repair what events missed, and request builds of what waited long enough."""
+"""Daily repair: applies changes that events missed, and requests builds that are due without an upload."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def reconcile_collections(
 ) -> tuple[list[str], list[str]]:
     """Compare every collection with its images, repair it, and request a build if one is needed.
 
-    What one run has no time for, a later one does: each day another collection is the first. A run that is
-    stopped in the middle of a collection keeps what it committed.
+    Each day starts with another collection, so a later run handles those that one run had no time for. A run
+    that is stopped in the middle of a collection keeps what it committed.
 
     Args:
         library: the store.

@@ -22,11 +22,11 @@ from lookalike.boto import boto_client
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30
-"""After the first failure; each further one adds as much."""
+"""After the first failure; each further failure adds as much."""
 MAX_RETRY_SECONDS = 120
 """The longest time that a message waits after a failure, or after its process died."""
 RENEWAL_SECONDS = 45.0
-"""Two renewals may fail before a message under way becomes visible."""
+"""Two renewals can fail before a message in progress becomes visible."""
 BATCH = 10
 """Messages that SQS takes in one call."""
 RESERVE_SECONDS = 0.5

@@ -114,7 +114,7 @@ class Catalogue:
     def put_vectors(
         self, ids: Sequence[str], sequencers: Sequence[str], content_hashes: Sequence[str], vectors: Vectors
     ) -> None:
-        """Commit vectors; a row with a higher sequencer stays as it is.
+        """Commit vectors; a row with a higher sequencer is kept.
 
         Args:
             ids: of items.
@@ -147,7 +147,7 @@ class Catalogue:
             self._changed()
 
     def put_items(self, rows: Sequence[ItemRow]) -> None:
-        """Commit items, tombstones and rejections; a row with a higher sequencer stays as it is.
+        """Commit items, tombstones and rejections; a row with a higher sequencer is kept.
 
         Raises:
             StoreUnavailable: nothing was written; try again.
@@ -180,7 +180,7 @@ class Catalogue:
             self._tables.metadata.upsert(schemas.metadata_tables(list(newest.values())))
             self._changed()
 
-    # What is known
+    # Known rows
 
     def known(self, ids: Sequence[str] | None = None) -> dict[str, ItemRow]:
         """Rows of `ids` (None: of all), tombstones and rejections included, by id; without `message`."""

@@ -48,7 +48,7 @@ def merge_metadata(rows: Any, files: Mapping[str, MetadataFile]) -> dict[str, Ce
 
 
 def is_dead(row: Mapping[str, Any], files: Mapping[str, MetadataFile]) -> bool:
-    """Whether a later version of the row's file does not have the row."""
+    """Whether a later version of the row's file dropped the row."""
     head = files.get(row["file"])
     return head is None or bool(row["sequencer"] < head.sequencer)
 

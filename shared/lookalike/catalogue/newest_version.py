@@ -1,4 +1,4 @@
-"""The newest version of a table in a bucket, from the version that this process knew a moment ago.
+"""The newest version of a table in a bucket, found from the version that this process knew last.
 
 A listing on S3 costs as much as a write: twelve times a HEAD. Versions of a table are consecutive, and Lance
 writes each only if it is not there. So where version n was the newest, either n + 1 exists now, or n still is
@@ -70,7 +70,7 @@ def newest_version(store: Store, path: str) -> int | None:
 
 
 def remember(store: Store, path: str, version: int, learned_at: float) -> None:
-    """Note that a listing or a commit showed `version` to be the newest, at `learned_at`
+    """Record that a listing or a commit showed `version` to be the newest, at `learned_at`
     (`time.monotonic()`)."""
     if store.folder is not None:  # listing a folder costs nothing
         return
@@ -92,7 +92,7 @@ def _probe(store: Store, path: str, known: int) -> tuple[ObjectInfo | None, bool
     found, is_certain = _next(store, path, known)
     if found is None and is_certain and known:
         found = _head(store, path, known)
-        is_certain = found is not None  # else another table has taken its place
+        is_certain = found is not None  # otherwise another table has replaced it
     return found, is_certain
 
 

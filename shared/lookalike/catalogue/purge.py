@@ -1,7 +1,7 @@
 """Purge rows that are no longer needed: old tombstones, and metadata rows that their file dropped.
 
 A row is deleted only with its own sequencer, so that a newer write of it is kept, and only if the current
-snapshot includes its removal: else a searcher would never see it.
+snapshot includes its removal: otherwise a searcher would never see the removal.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def tombstones(tables: Tables, published: CatalogueVersion, before: datetime) ->
 
 
 def dropped_metadata(tables: Tables, published: CatalogueVersion) -> None:
-    """Remove rows that a later version of their file, known to `published`, has not. Heads stay."""
+    """Remove rows that a later version of their file, known to `published`, does not have. Heads stay."""
     known = f"{CHANGED} <= {published.metadata}"
     heads = tables.metadata.read(("file",), f"{IS_HEAD} AND {known}")
     settled = set(heads.column("file").to_pylist())

@@ -168,7 +168,7 @@ def _changed(table: Table, columns: Sequence[str], since: int, version: int) -> 
 
 
 def _changed_metadata(tables: Tables, since: int, version: int) -> set[str]:
-    """Ids of which a file says something else than at `since`: a row is new or changed, or was dropped."""
+    """Ids whose metadata changed since `since`: a row is new or changed, or was dropped."""
     if version == since:
         return set()
     changed = _changed(tables.metadata, ("file", "id"), since, version).to_pylist()

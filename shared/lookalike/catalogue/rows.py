@@ -28,7 +28,7 @@ class ItemRow:
         height: likewise.
         perceptual_hash: 32 bytes (PDQ), or None for a featureless image.
         reason: why it was rejected, a stable code.
-        message: the same for humans.
+        message: the same in words.
         ingested_at: ISO 8601, UTC.
     """
 
@@ -77,7 +77,7 @@ class Delta:
     """The changes since a version.
 
     Attributes:
-        version: what this brings a reader to; ask for the next delta since it.
+        version: the version that a reader reaches with this delta; pass it to request the next one.
         removed: ids that are not visible any more (some never were).
         items: new or changed visible items by id, whole, metadata merged; has every id of `vector_ids`.
         vector_ids: visible items whose vector is new, changed or became visible; sorted.

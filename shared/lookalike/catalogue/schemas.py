@@ -52,7 +52,7 @@ def items_schema() -> Any:
 def metadata_schema() -> Any:
     """One row per (file, id), and one head per file, whose id is "".
 
-    A head says the file's newest sequencer; a row with a lower one was dropped by a later version of its
+    A head has the file's newest sequencer; a row with a lower one was dropped by a later version of its
     file, and is dead. `attributes` is JSON: of a row its further columns, of a head the facts of
     `MetadataFile`.
     """

@@ -98,7 +98,7 @@ class Table:
         return dataset
 
     def _check(self, found: Any) -> None:
-        """A table of another encoder dimension, or of another lookalike, must not be mixed with ours."""
+        """Reject a table of another dimension or of an incompatible version of lookalike."""
         expected = self._schema()
         for name, kind in zip(expected.names, expected.types, strict=True):
             place = found.get_field_index(name)
@@ -108,7 +108,7 @@ class Table:
                     f"column {name} of the table {self._path} has another type or dimension",
                     got=got,
                     expected=kind,
-                    fix="Each encoder, of one dimension, has vectors of its own: use its id.",
+                    fix="Each encoder, of one dimension, has its own vectors: use its id.",
                 )
 
     def _open_or_create(self) -> Any:
@@ -119,7 +119,7 @@ class Table:
         return self.open()
 
     def _create(self) -> None:
-        """Make the empty table, unless another process was first.
+        """Create the empty table, unless another process was first.
 
         Lance lets two creators both succeed: the later one commits an overwrite, and what the earlier one
         wrote in between is gone. So the table is made at another path, and its first manifest, which makes it
@@ -254,7 +254,7 @@ class Table:
     def tidy(self, grace: timedelta = VERSION_GRACE) -> None:
         """Merge small fragments and forget versions older than `grace`.
 
-        Losing a race against a writer is no failure: a later commit tidies again.
+        Losing a race against a writer is not a failure: a later commit tidies again.
         """
         dataset = self.open()
         if dataset is None:
@@ -279,7 +279,8 @@ def quoted(text: str) -> str:
 
 
 def _lance() -> Any:
-    """Lance, with its log limited to errors: a lost race of its compaction is a warning to it, not to us."""
+    """Lance, with its log limited to errors: it warns when its compaction loses a race, which is harmless
+    here."""
     os.environ.setdefault("LANCE_LOG", "error")
     import lance
 
@@ -310,7 +311,7 @@ def fragment_target(rows: Sequence[int]) -> int:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether trying again may help: a lost race, or a store that fails. Else it is a fault in here."""
+    """Whether a retry may help: a lost race, or a store that fails. Anything else is a bug here."""
     return isinstance(error, OSError) or "LanceError(IO)" in str(error) or _is_conflict(error)
 
 

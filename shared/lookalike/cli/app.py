@@ -27,7 +27,7 @@ from lookalike.cli import (
 )
 
 app = typer.Typer(
-    help="Find images that look like this one.",
+    help="Find similar images.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,7 +50,7 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Find images that look like this one."""
+    """Find similar images."""
 
 
 app.command("demo")(demo.demo)

@@ -108,13 +108,13 @@ def update(
 def delete(
     name: Name, yes: ForceOption = False, store: StoreOption = None, as_json: JsonOption = False
 ) -> None:
-    """Delete a collection for ever: its images, metadata, trash, catalogue and snapshots."""
+    """Delete a collection permanently: its images, metadata, trash, catalogue and snapshots."""
     from lookalike.cli.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
     library.collections.check_exists(name)
-    question = f"This deletes {name} for ever: its images, metadata, trash and index. Type its name: "
+    question = f"This permanently deletes {name}: its images, metadata, trash and index. Type its name: "
     if not yes and answer(question) != name:
         raise InvalidInput("nothing was deleted", fix="Type the collection's name, or pass --yes.")
     library.delete_collection(name)

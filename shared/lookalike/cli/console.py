@@ -94,7 +94,7 @@ class Console:
 
             def report(task: str, done: int, total: int) -> None:
                 if not total:
-                    stack.close()  # a bar that goes on redrawing would cover the line
+                    stack.close()  # a bar that keeps redrawing would cover the line
                     bars.clear()
                     self.note(task)
                     return

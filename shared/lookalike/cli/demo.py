@@ -12,7 +12,7 @@ from lookalike.cli.options import StoreOption
 
 def demo(
     images: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A folder of your own in place of emoji.")
+        Path | None, typer.Option(metavar="FOLDER", help="A folder of your own images instead of emoji.")
     ] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the page at the end.")] = True,
     store: StoreOption = None,

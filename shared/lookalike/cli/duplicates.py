@@ -36,17 +36,17 @@ def duplicates(
     sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the groups.")] = None,
     not_duplicates: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Remember that these images are no duplicates. Repeat it."),
+        typer.Option(metavar="ID", help="Remember that these images are not duplicates. May be repeated."),
     ] = None,
     keep_all: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Remember to keep all of these images. Repeat it."),
+        typer.Option(metavar="ID", help="Remember to keep all of these images. May be repeated."),
     ] = None,
     forget: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Forget what was decided about these images. Repeat it."),
+        typer.Option(metavar="ID", help="Forget the decisions about these images. May be repeated."),
     ] = None,
-    decisions: Annotated[bool, typer.Option("--decisions", help="List what was decided.")] = False,
+    decisions: Annotated[bool, typer.Option("--decisions", help="List all decisions.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:

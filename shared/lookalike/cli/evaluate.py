@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lookalike.library import Library
 
 EncodersArgument = Annotated[
-    list[str] | None, typer.Argument(help="Ids or names; the first is what the others are compared with.")
+    list[str] | None, typer.Argument(help="Ids or names; the others are compared with the first.")
 ]
 CollectionOption = Annotated[
     str | None, typer.Option("--collection", "-c", metavar="NAME", help="Labelled items to use.")
@@ -28,7 +28,7 @@ SourceOption = Annotated[
     typer.Option(metavar="FOLDER", help="Or images (a folder or zip file); the first folder is the label."),
 ]
 LabelOption = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="A metadata column that is the label instead.")
+    str | None, typer.Option(metavar="COLUMN", help="Metadata column to use as the label instead.")
 ]
 TargetOption = Annotated[float, typer.Option(min=0.01, max=1.0, help="Target precision of the threshold.")]
 ReportOption = Annotated[
@@ -36,7 +36,7 @@ ReportOption = Annotated[
 ]
 QueriesOption = Annotated[int, typer.Option(min=10, help="Maximum number of queries in leave-one-out.")]
 LeaveOneOutOption = Annotated[
-    bool, typer.Option("--leave-one-out", help="Use every image as a query, although some are held out.")
+    bool, typer.Option("--leave-one-out", help="Use every image as a query, even if some are held out.")
 ]
 PrecisionOption = Annotated[
     Precision | None, typer.Option(help="fp32 or int8.  [default: each encoder's own]", show_default=False)
@@ -56,7 +56,7 @@ def evaluate(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how well an encoder finds images of the same category; several are compared.
+    """Measure how well an encoder finds images of the same category, and compare several encoders.
 
     Queries are images that are held out: those that a training did not see, or that the metadata column
     `split` calls validation. Otherwise every image is a query against all the others (leave-one-out).
@@ -159,7 +159,7 @@ def _run(
     from lookalike.evaluation.compare_encoders import evaluate_encoders, thumbnails
 
     if not ids:
-        raise typer.BadParameter("the store holds no encoder; make one with: lookalike encoders build")
+        raise typer.BadParameter("the store has no encoder; build one with: lookalike encoders build")
     with tempfile.TemporaryDirectory(prefix="lookalike-evaluate-") as scratch:
         images, notes = _images(library, request, Path(scratch))
         with console.progress("encoding", len(images)) as advance:
@@ -167,7 +167,7 @@ def _run(
                 library.encoders,
                 ids,
                 images,
-                title=f"How well encoders find: {request.collection or request.source}",
+                title=f"Retrieval quality: {request.collection or request.source}",
                 precision=request.precision,
                 precision_target=request.precision_target,
                 leave_one_out=request.leave_one_out,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_evaluation(console: Console, result: EvaluationReport) -> None:
     """The tables, and how the encoders differ."""
-    # An id is long: where there are several, a letter stands for it.
+    # Ids are long: if there are several, letters stand for them.
     several = len(result.encoders) > 1
     letters = [chr(ord("A") + number) for number in range(len(result.encoders))] if several else ["value"]
     for letter, encoder in zip(letters, result.encoders, strict=True):
@@ -26,14 +26,14 @@ def print_evaluation(console: Console, result: EvaluationReport) -> None:
         columns,
         [[name, *cells] for name, cells in _measures(result)],
         title=f"{result.queries:,} queries, {result.gallery:,} in the gallery, {result.categories:,} "
-        f"categories: {result.split}. Below: what 95 % of other queries would give.",
+        f"categories: {result.split}. Below each metric: its 95 % confidence interval.",
     )
     thresholds: dict[str, Justify] = {"wanted precision": "right"}
     thresholds |= dict.fromkeys(letters, "right")
     console.table(
         thresholds,
         _thresholds(result),
-        title="Thresholds: the score from which on pairs are taken, and the recall there",
+        title="Thresholds by precision: the minimum score, and its recall",
     )
     for difference in result.differences:
         words = [

@@ -14,14 +14,14 @@ app = typer.Typer(help="API keys: shown once, stored hashed.", no_args_is_help=T
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Who or what will use it.")],
+    name: Annotated[str, typer.Argument(help="The person or program that will use it.")],
     scope: Annotated[
         list[str] | None, typer.Option(metavar="read|write", help="May be repeated.  [default: both]")
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create a key and show it, this once."""
+    """Create a key and show it, only now."""
     from lookalike.api.keys import SCOPES, Keys
     from lookalike.cli.console import Console
     from lookalike.library import Library

@@ -16,7 +16,7 @@ from typing import Any
 from lookalike.errors import LookalikeError
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-STOPPED = "Stopped. What was done is kept: run the same command again to go on from there."
+STOPPED = "Stopped. Finished work is kept: run the same command again to resume."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _listen_to_ctrl_c() -> None:
-    """KeyboardInterrupt as ever, and a flag beside it for the case that it gets lost."""
+    """Raise KeyboardInterrupt, and set a flag in case native code swallows it."""
     import signal
     import threading
     from types import FrameType

@@ -1,4 +1,4 @@
-"""Options and questions that several commands share, spelled once."""
+"""Options and prompts that several commands share."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def publish(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Encode a collection with another encoder, and use that if it is better.
+    """Encode a collection with another encoder, and use that encoder if it is better.
 
     Searches continue meanwhile, and switch at one moment. `rollback` restores the previous encoder.
     """

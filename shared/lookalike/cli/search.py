@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _checked(text: str | None) -> str | None:
-    """Refuse what is no confidence, before anything is read."""
+    """Reject an invalid confidence before anything is read."""
     number = _least(text)
     if number is None or (number in WORDS if isinstance(number, str) else 0 <= number <= 1):
         return text
@@ -31,7 +31,7 @@ def _checked(text: str | None) -> str | None:
 
 
 def _least(text: str | None) -> float | Likelihood | None:
-    """A number, or the word as it is."""
+    """The number, or the word unchanged."""
     try:
         return None if text is None else float(text)
     except ValueError:
@@ -52,14 +52,15 @@ def search(
         typer.Option(
             metavar="NUMBER|WORD",
             callback=_checked,
-            help="Least confidence of a match: 0 to 1, likely or maybe.",
+            help="Minimum confidence of a match: 0 to 1, likely or maybe.",
         ),
     ] = None,
     rank_by: Annotated[
-        RankBy, typer.Option(help="What puts a match first; confidence finds more of the same category.")
+        RankBy, typer.Option(help="How to rank matches; confidence finds more of the category.")
     ] = "similarity",
     group_by: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Only the best match of each value.")
+        str | None,
+        typer.Option(metavar="FIELD", help="Return only the best match for each value of this field."),
     ] = None,
     include_self: Annotated[
         bool, typer.Option("--include-self", help="With --id, keep that item among the matches.")
@@ -96,7 +97,7 @@ def search(
 
         drawer = ContactSheet(library.images, library.settings, collection)
         title = photo.name if photo else str(item_id)
-        drawn = drawer.write_results(sheet, f"{collection}: what looks like this", [(title, query, result)])
+        drawn = drawer.write_results(sheet, f"{collection}: similar images", [(title, query, result)])
         console.note(f"Drew {drawn}")
 
 

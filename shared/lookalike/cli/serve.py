@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than loopback need API keys.")
+        str, typer.Option(help="Address to listen on; any but loopback requires API keys.")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 chooses a free one.")
@@ -25,7 +25,7 @@ def serve(
         bool | None, typer.Option("--keys/--no-keys", help="Require API keys.  [default: unless on loopback]")
     ] = None,
     first_key: Annotated[
-        bool, typer.Option(help="If the store has no API key, create one and print it, this once.")
+        bool, typer.Option(help="If the store has no API key, create one and print it, only now.")
     ] = False,
     encoder: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="If the store has no encoder, add this one.")
@@ -50,7 +50,7 @@ def serve(
     def announce(url: str) -> None:
         console.document({"url": url} | ({"key": created} if created else {}))
         if created:
-            console.say(f"API key, shown this once: {created}")
+            console.say(f"API key, shown only now: {created}")
         console.say(f"Serving on {url} until Ctrl-C.")
         console.note(
             _next_step(library, url, is_keyed=not is_loopback(host) if keys is None else keys, store=store)
@@ -60,7 +60,7 @@ def serve(
 
 
 def _next_step(library: Library, url: str, *, is_keyed: bool, store: str | None) -> str:
-    """What to do with a server that runs, with the command to copy."""
+    """The next step with a running server, as a command to copy."""
     names = library.collections.names()
     if not names:
         place = f" --store {quote(store)}" if store else ""

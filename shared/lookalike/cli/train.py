@@ -39,7 +39,7 @@ def train(
     source: Source = None,
     collection: FromCollection = None,
     label: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Classes are this column of the metadata.")
+        str | None, typer.Option(metavar="COLUMN", help="Metadata column that holds the classes.")
     ] = None,
     loss: Annotated[Loss, typer.Option(help="What training minimises.")] = "cosface",
     dimension: Annotated[int, typer.Option(help="Dimension of the vectors.")] = 256,
@@ -67,7 +67,7 @@ def train(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train an encoder on images with classes. Stopped at any moment, it resumes when it is run again."""
+    """Train an encoder on images with classes. Stop it at any moment; run it again to resume."""
     from lookalike.cli.console import Console
     from lookalike.errors import LookalikeError
     from lookalike.library import Library
@@ -91,7 +91,7 @@ def train(
     library = Library.open(store)
     console = Console(as_json=as_json)
     if publish is not None:
-        library.collections.get(publish)  # fails now, and not after an hour
+        library.collections.get(publish)  # fail now, not after an hour
     request = TrainingRequest(
         options,
         files=(lambda: source) if source else None,

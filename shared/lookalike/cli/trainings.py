@@ -11,7 +11,7 @@ from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 if TYPE_CHECKING:
     from lookalike.training_jobs import Training, Trainings
 
-app = typer.Typer(help="Trainings that a server carries out: watch them, cancel them.", no_args_is_help=True)
+app = typer.Typer(help="Trainings that a server runs: watch or cancel them.", no_args_is_help=True)
 
 TrainingId = Annotated[str, typer.Argument(help="A training's id.")]
 
@@ -88,7 +88,7 @@ def cancel(
 
     trainings = _trainings(store, collection)
     found = trainings.update(training, cancel_requested=True)
-    if found.status == "waiting_for_upload":  # no process runs yet that would notice
+    if found.status == "waiting_for_upload":  # no process is running yet that would notice
         found = trainings.finish(training, "cancelled", reason="cancelled by the user")
     console = Console(as_json=as_json)
     console.document(asdict(found))

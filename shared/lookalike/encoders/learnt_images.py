@@ -1,4 +1,5 @@
-"""Which images an encoder learnt from: the first bytes of their SHA-256; 100,000 take 0.8 MB of text."""
+"""The images that an encoder was trained on: the first bytes of their SHA-256; 100,000 take 0.8 MB of
+text."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from pathlib import Path
 from lookalike.errors import Incompatible
 
 PREFIX_BYTES = 6
-"""Any two of a million images share 48 bits with a probability of 0.2 %; one more does not ask then."""
+"""Any two of a million images share 48 bits with a probability of 0.2 %; one more image is then not a
+query."""
 
 
 def pack_learnt(files: Iterable[Path]) -> str:
@@ -25,14 +27,14 @@ def _prefix(file: Path) -> bytes:
 
 
 class Learnt:
-    """The images that an encoder learnt from. `in` takes a hexadecimal SHA-256."""
+    """The images that an encoder was trained on. `in` takes a hexadecimal SHA-256."""
 
     def __init__(self, packed: str = "") -> None:
         try:
             data = base64.b64decode(packed, validate=True)
         except (binascii.Error, ValueError) as error:
             raise Incompatible(
-                "the list of images that an encoder learnt from cannot be read", expected="base64 text"
+                "the list of images that an encoder was trained on cannot be read", expected="base64 text"
             ) from error
         steps = range(0, len(data), PREFIX_BYTES)
         self._prefixes = frozenset(data[at : at + PREFIX_BYTES] for at in steps)

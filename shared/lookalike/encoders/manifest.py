@@ -88,21 +88,21 @@ class EncoderManifest:
 
     @property
     def learnt(self) -> Learnt:
-        """The images that its training learnt from; empty if untrained, or trained by an older version."""
+        """The images that it was trained on; empty if untrained, or trained by an older version."""
         return Learnt(self.details.get("learnt", ""))
 
     @property
     def categories(self) -> frozenset[str]:
-        """The categories that its training knew; empty as `learnt`."""
+        """The categories that it was trained on; empty like `learnt`."""
         return frozenset(self.details.get("categories", ()))
 
     def vector(self, name: str) -> VectorSpec:
-        """The vector called `name`. Raises Incompatible if the encoder gives none of that name."""
+        """The vector called `name`. Raises Incompatible if the encoder has none of that name."""
         for spec in self.vectors:
             if spec.name == name:
                 return spec
         raise Incompatible(
-            f"encoder {self.id} gives no such vector",
+            f"encoder {self.id} has no such vector",
             got=repr(name),
             expected=" or ".join(spec.name for spec in self.vectors),
         )
@@ -170,7 +170,7 @@ class EncoderManifest:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, Incompatible):
                 raise
-            raise Incompatible(f"encoder.json lacks a field or has one too many: {error}") from error
+            raise Incompatible(f"encoder.json has a missing or unknown field: {error}") from error
         if any(info.file != MODEL_FILES.get(key) for key, info in manifest.precisions.items()):
             raise Incompatible(
                 "encoder.json names model files that it cannot have",

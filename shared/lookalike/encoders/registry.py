@@ -46,14 +46,14 @@ class Encoders:
 
         Raises:
             EncoderNotFound: the folder holds no `encoder.json`.
-            Incompatible: a model file is absent, or its hash is not the manifest's.
+            Incompatible: a model file is absent, or its hash differs from the manifest.
         """
         manifest = EncoderManifest.read(folder)
         for info in manifest.precisions.values():
             _verify(folder / info.file, info, manifest.id)
         for info in manifest.precisions.values():
             self._artifacts.put(f"{FOLDER}/{manifest.id}/{info.file}", folder / info.file)
-        # The manifest comes last: what is listed is complete.
+        # The manifest is written last, so a listed encoder is complete.
         self._artifacts.create(f"{FOLDER}/{manifest.id}/{MANIFEST_FILE}", manifest.dump())
         return manifest
 
@@ -83,7 +83,7 @@ class Encoders:
         )
 
     def list(self) -> list[EncoderManifest]:
-        """Every encoder of the store that can be read, by id. Logs a warning about each other one."""
+        """Every encoder of the store that can be read, by id. Logs a warning about each of the others."""
         found = []
         for known in self._ids():
             try:
@@ -112,7 +112,7 @@ class Encoders:
         return known[0] if known else None
 
     def load(self, id_or_name: str, precision: Precision | None = None, threads: int = 1) -> Encoder:
-        """The encoder, ready to run. Callers that ask for the same one share it while any of them keeps it.
+        """The encoder, ready to run. Callers that request the same one share it while any of them uses it.
 
         Args:
             id_or_name: as for `get`.

@@ -49,7 +49,7 @@ class Encoder:
             parallel: parallel calls (throughput); None is the number of CPUs.
 
         Raises:
-            Incompatible: the file is absent, has another size, or its shapes are not the manifest's.
+            Incompatible: the file is absent, or its size or shapes differ from the manifest.
         """
         self.manifest = manifest
         self.precision: Precision = precision or manifest.default_precision
@@ -172,7 +172,7 @@ def _unannounced() -> Iterator[None]:
     with _first_open:
         try:
             terminal = os.dup(2)
-        except OSError:  # closed: nothing to protect
+        except OSError:  # descriptor 2 is closed: nothing to suppress
             yield
             return
         try:

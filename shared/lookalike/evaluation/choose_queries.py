@@ -39,7 +39,7 @@ class QuerySplit:
         near_duplicates: Callable[[], Exclude] | None = None,
         queries: int | None = None,
     ) -> QuerySplit:
-        """A split in which no query is an image that an encoder learnt from.
+        """A split in which no query is an image that an encoder was trained on.
 
         Queries are the images that the training of every trained encoder held out; else those that the
         metadata column `split` marks; else each image is a query against all others (leave-one-out).

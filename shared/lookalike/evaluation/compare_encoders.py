@@ -97,7 +97,8 @@ def encode(
         advance: called after each image with 1.
 
     Raises:
-        EncoderNotFound: an id that is not there, before anything is encoded; or not in this precision.
+        EncoderNotFound: there is no such encoder, or not in this precision; raised before anything is
+            encoded.
         InvalidInput: no image can be read.
     """
     manifests = list({manifest.id: manifest for manifest in map(encoders.get, ids)}.values())
@@ -198,9 +199,9 @@ def evaluate_encoders(  # noqa: PLR0913  # all but three by name and with defaul
         images: see `from_collection`.
         title: of the report.
         precision: of the models; None: each encoder's own.
-        precision_target: the precision for which a threshold is looked for.
+        precision_target: the precision for which to find a threshold.
         leave_one_out: use every image as a query, even if some were held out of a training.
-        queries: at most this many queries, where every image may be one.
+        queries: maximum number of queries in leave-one-out.
         layout: compute a map of the images.
         notes: for the report.
         advance: called after each image with 1.

@@ -53,7 +53,7 @@ CAPTIONS = {
     "dots stand for more matches.",
     "confusion": "Category of the best match by category of the query. Rows add up to 100 if all categories "
     "are shown.",
-    "map": "Images close together are similar to the encoder (t-SNE). Large distances mean little.",
+    "map": "Similar images are close together (t-SNE). Large distances mean little.",
     "blend": "Metrics on validation images by the weight of the trained features.",
 }
 VERDICTS = {"better": "better", "worse": "worse", "noise": "within noise"}

@@ -23,7 +23,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7A5195", "#8C6D00", "#5
 SAME, DIFFERENT = "#0072B2", "#D55E00"
 LONGEST_NAME = 26
 FEWEST_PAIRS = 20
-"""Pairs of a bin of the calibration plot; fewer say nothing about its share of correct ones."""
+"""Minimum number of pairs in a bin of the calibration plot; with fewer, the share of correct ones is
+noise."""
 CONFUSED_CATEGORIES = 16
 MAP_CATEGORIES = 12
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

@@ -194,7 +194,7 @@ class EvaluationReport:
         encoders: in the order given.
         differences: every encoder after the first, minus the first.
         blend: the trade-off of blending trained with frozen features, where a training measured it.
-        notes: remarks for readers.
+        notes: notes for readers.
         created_at: ISO 8601, UTC.
         format: version of this layout.
     """

@@ -154,7 +154,7 @@ def _choices(field: str, value: object) -> tuple[Attribute, ...]:
     choices = tuple(_scalar(field, "in", choice) for choice in value)
     if None in choices:
         raise FilterError(
-            f"{field!r} in", got="null", fix=f'Say {{"any": [{{"{field}": null}}, ...]}} instead.'
+            f"{field!r} in", got="null", fix=f'Use {{"any": [{{"{field}": null}}, ...]}} instead.'
         )
     return choices
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
 STRIP_PIXELS = 1_000_000
-"""Conversions run in strips, so that they need little memory besides the decoded image."""
+"""Conversions run in strips, so that they need little memory in addition to the decoded image."""
 
 _PLAIN = frozenset({"L", "RGB", "CMYK"})
 _GREY = frozenset({"1", "L", "LA", "La"})

@@ -12,7 +12,7 @@ PICTURE_SUFFIXES = frozenset(
 LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 HEAD_BYTES = 16
 
-# Images with another suffix are taken too: the decoder goes by content.
+# Images with another suffix are accepted too: the decoder checks the content.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 
 

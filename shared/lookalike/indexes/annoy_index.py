@@ -7,7 +7,8 @@ carries its whole vector, so a strided view into the file is the collection's ve
     cosine   int32 descendants, float32 squared norm, 4 bytes, then float32 × dimension
     l2, l1   int32 descendants, float32 offset, int32 × 2 children, then float32 × dimension
 
-Annoy promises none of this, so the view is compared with `get_item_vector` at build and at every load.
+Annoy does not guarantee this layout, so the view is compared with `get_item_vector` at build and at every
+load.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ NAMES: dict[Metric, Literal["angular", "euclidean", "manhattan"]] = {
     "l2": "euclidean",
     "l1": "manhattan",
 }
-# Measured for any dimension: a leaf lists as many items as a vector has numbers.
+# This holds for any dimension: a leaf lists as many items as a vector has numbers.
 TREE_BYTES_PER_ITEM = 16
 # Annoy takes search_k as a C int.
 MAX_SEARCH_K = 2**31 - 1
@@ -74,7 +75,7 @@ def write_annoy(
     """Stream `batches` into a forest that is built in its file, not in memory.
 
     One thread builds: with several, Annoy numbers the nodes in the order in which threads finish, and the
-    same vectors would give another file (and other ties) each time.
+    same vectors would give a different file (and different ties) each time.
 
     Args:
         batches: checked, float32.
@@ -86,7 +87,7 @@ def write_annoy(
 
     Raises:
         StoreUnavailable: the disk has no room. (Annoy would be killed by SIGBUS.)
-        Incompatible: this Annoy lays out its file in another way.
+        Incompatible: this version of Annoy has another file layout.
     """
     path = folder / FILE
     forest = _new_forest(metric, dimension)
@@ -181,7 +182,7 @@ def _check_view(forest: Any, vectors: Vectors) -> None:
     for row in sorted({0, last // 2, last}):
         if not np.array_equal(np.array(forest.get_item_vector(row), np.float32), vectors[row]):
             raise Incompatible(
-                f"this Annoy lays out its file in another way: vector {row} is not where it is expected",
+                f"this version of Annoy has another file layout: vector {row} is not where it is expected",
                 got=_annoy_version(),
                 expected="annoy 1.17",
                 fix="Install annoy 1.17.3, or use the engine exact.",

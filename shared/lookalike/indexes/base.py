@@ -18,7 +18,7 @@ from lookalike.integrity import convert
 from lookalike.types import Engine, Metric, Vector, Vectors
 
 FORMAT = 1
-# The number of results for which effort is chosen and recall is written down.
+# The number of results for which effort is chosen and recall is recorded.
 TUNED_LIMIT = 10
 # Rows whose bytes the checksum covers: enough to distinguish indexes, few enough to open quickly.
 CHECKED_ROWS = 16
@@ -27,7 +27,7 @@ UNIT_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """Description of an index, stored next to it. A reader refuses files that differ.
+    """Description of an index, stored next to it. A reader rejects files that differ.
 
     Attributes:
         files: names in the index's folder; none for an index of no vectors.
@@ -121,7 +121,7 @@ class Index(Protocol):
         Args:
             query: shape (dimension,), float32; of any length, for cosine too.
             limit: at least 1.
-            effort: how many candidates to look at (annoy's search_k, faiss's efSearch); the tuned value,
+            effort: how many candidates to inspect (annoy's search_k, faiss's efSearch); the tuned value,
                 grown with `limit`, when None. From `size` on the search is exact.
 
         Returns:
@@ -168,7 +168,8 @@ class ApproximateIndex(ABC):
             rows = self._candidates(query, wanted, effort)
             if len(rows) >= wanted:
                 return refined(query, self._vectors, rows, self.metric, limit)
-            # Trees that meet the same items, or a graph cut in two, may yield too few: look further.
+            # Trees that reach the same items, or a disconnected graph, can yield too few: increase the
+            # effort.
             effort *= 4
         return exact_search(query, self._vectors, limit, self.metric)
 
@@ -234,13 +235,13 @@ def checksum(vectors: Vectors) -> int:
 
 
 def check_files(spec: IndexSpec, folder: Path) -> None:
-    """Every file of `spec` is in `folder` with its size. Raises Incompatible, naming both sizes."""
+    """Check that every file of `spec` is in `folder` with its size. Raises Incompatible, with both sizes."""
     for name, expected in zip(spec.files, spec.file_bytes, strict=True):
         path = folder / name
         found = path.stat().st_size if path.is_file() else None
         if found != expected:
             raise Incompatible(
-                f"the index file {name} is {'missing' if found is None else 'not whole'}",
+                f"the index file {name} is {'missing' if found is None else 'incomplete'}",
                 got="nothing" if found is None else f"{found} bytes",
                 expected=f"{expected} bytes",
                 fix="Build a new snapshot, or copy the file again.",
@@ -248,11 +249,11 @@ def check_files(spec: IndexSpec, folder: Path) -> None:
 
 
 def check_vectors(spec: IndexSpec, vectors: Vectors) -> None:
-    """The file holds the vectors that `spec` was written for. Raises Incompatible, naming both sides."""
+    """Check that the file holds the vectors of `spec`. Raises Incompatible, with both checksums."""
     found = checksum(vectors)
     if found != spec.checksum:
         raise Incompatible(
-            f"the index file {', '.join(spec.files)} holds other vectors than its description says",
+            f"the index file {', '.join(spec.files)} does not have the vectors that its description names",
             got=f"checksum {found:08x}",
             expected=f"{spec.checksum:08x}",
             fix="Build a new snapshot.",

@@ -30,8 +30,8 @@ Distances = NDArray[np.float32]
 BLOCK_NUMBERS = 1 << 17
 # Numbers of a block of the many-queries scan (float64: 32 MB).
 MANY_BLOCK_NUMBERS = 1 << 22
-# Relative error that float32 sums of a few thousand terms may carry, with room to spare: whatever lies
-# this close to the last place goes on to the float64 step.
+# Relative error that float32 sums of a few thousand terms may carry, with a margin: every row this close to
+# the last place is passed to the float64 step.
 ROUNDING = 2e-5
 # Extra candidates that the many-queries scan keeps for the same reason.
 SLACK = 8
@@ -158,8 +158,8 @@ def exact_search_many(
 
     Returns:
         Rows (q, k) int64 and distances (q, k) float32, nearest first, k = min(limit, n, or n − 1 with
-        `exclude`). Memory is bounded by a block. Among more than `limit` equal distances at the last
-        place it is open which rows are returned.
+        `exclude`). Memory is bounded by a block. If more than `limit` rows tie at the last place, any of them
+        may be returned.
 
     Raises:
         InvalidInput: the dimensions differ, or `limit` is below 1.
@@ -275,7 +275,7 @@ def _units(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _close_to_best(distances: Distances, limit: int, metric: Metric) -> Rows:
-    """Positions that may belong to the best `limit` once rounding is taken away."""
+    """Positions that may belong to the best `limit` without rounding errors."""
     if len(distances) <= limit:
         return np.arange(len(distances))
     last = float(np.partition(distances, limit - 1)[limit - 1])

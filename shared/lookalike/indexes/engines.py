@@ -43,9 +43,9 @@ def build_index(  # noqa: PLR0913 - the options of a build, all but five by name
         dimension: length of a vector.
         folder: an existing folder; files are named `index.*`.
         n_trees: annoy's trees; by size when None.
-        search_k: how many candidates a search for ten looks at (annoy's search_k, faiss's efSearch). It is
-            used as given, and measured all the same; when None, the least of a doubling ladder that
-            reaches `recall_target`.
+        search_k: how many candidates a search for ten inspects (annoy's search_k, faiss's efSearch). It is
+            used as given, and measured too; when None, the least of a doubling ladder that reaches
+            `recall_target`.
         recall_target: share of the exact ten nearest that a search must find, in (0, 1].
         seed: of the trees and of the sampled rows.
         progress: called with a message about each step.
@@ -100,7 +100,7 @@ def open_index(spec: IndexSpec, folder: Path) -> Index:
     """Map the files of `spec` in `folder`; nothing is read ahead.
 
     Raises:
-        Incompatible: a file is missing, has another size or holds other vectors; both sides are named.
+        Incompatible: a file is missing, has another size or holds other vectors; the error has both values.
         InvalidInput: the engine is not installed.
     """
     if not spec.size:

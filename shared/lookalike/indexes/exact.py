@@ -40,7 +40,7 @@ class ExactIndex:
         return self._vectors
 
     def search(self, query: Vector, limit: int, *, effort: int | None = None) -> tuple[Rows, Distances]:
-        """See `Index.search`; `effort` changes nothing here."""
+        """See `Index.search`; `effort` has no effect here."""
         if effort is not None and effort < 1:
             raise InvalidInput("effort is out of range", got=effort, expected="at least 1")
         return exact_search(query, self._vectors, limit, self.metric)
@@ -81,7 +81,7 @@ def open_exact(spec: IndexSpec, folder: Path) -> ExactIndex:
         raise Incompatible(f"the index file {FILE} cannot be read: {error}") from error
     if vectors.shape != (spec.size, spec.dimension) or vectors.dtype != np.float32:
         raise Incompatible(
-            f"the index file {FILE} holds another array than its description says",
+            f"the index file {FILE} does not have the array that its description names",
             got=f"{vectors.shape} {vectors.dtype}",
             expected=f"{(spec.size, spec.dimension)} float32",
             fix="Build a new snapshot.",

@@ -18,7 +18,7 @@ from lookalike.indexes.distance import Rows
 from lookalike.types import Metric, Vector, Vectors
 
 FILE = "index.faiss"
-# FAISS's own defaults: neighbours per node (M) and breadth of the search while adding.
+# FAISS's own defaults: neighbors per node (M) and breadth of the search while adding.
 LINKS = 16
 EF_CONSTRUCTION = 40
 LOWEST_EF = 16
@@ -102,7 +102,7 @@ def open_faiss(spec: IndexSpec, folder: Path) -> FaissIndex:
         ) from error
     if (graph.ntotal, graph.d) != (spec.size, spec.dimension):
         raise Incompatible(
-            f"the index file {FILE} holds other vectors than its description says",
+            f"the index file {FILE} does not have the vectors that its description names",
             got=f"{graph.ntotal} × {graph.d}",
             expected=f"{spec.size} × {spec.dimension}",
             fix="Build a new snapshot.",

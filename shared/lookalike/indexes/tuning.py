@@ -1,8 +1,8 @@
 """Measure the recall of an index against exact search, and find the least effort for a recall target.
 
-Annoy's author: the accuracy cannot be known beforehand, so measure it (spotify/annoy #354). Recall is that
-of ANN-Benchmarks (Aumüller, Bernhardsson, Faithfull 2018, §2): a result counts when its distance is not
-above that of the exact k-th neighbour, so that equal distances do not depend on their order.
+The accuracy cannot be known beforehand, so it is measured, as Annoy's author advises (spotify/annoy #354).
+Recall is that of ANN-Benchmarks (Aumüller, Bernhardsson, Faithfull 2018, §2): a result counts when its
+distance is not above that of the exact k-th neighbor, so that equal distances do not depend on their order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lookalike.types import Metric, Vectors
 
 SAMPLE = 200
 SMALLEST_SAMPLE = 50
-# An exact search has only its latency to be measured.
+# For an exact search, only the latency is measured.
 EXACT_SAMPLE = 20
 # Multiply-adds (cosine, l2: a matrix product) and differences (l1) that the exact answers may cost: seconds.
 COST_LIMIT: dict[Metric, float] = {"cosine": 2e11, "l2": 2e11, "l1": 5e9}
@@ -65,7 +65,7 @@ def sample_size(size: int, dimension: int, metric: Metric, wanted: int = SAMPLE)
 
 
 def reference(vectors: Vectors, metric: Metric, *, seed: int, sample: int = SAMPLE) -> Reference:
-    """Exact neighbours of up to `sample` random rows; fewer rows when that would cost too much.
+    """Exact neighbors of up to `sample` random rows; fewer rows when that would cost too much.
 
     Args:
         vectors: shape (n, d), float32, may be a memory-mapped view; read in blocks.
@@ -141,7 +141,7 @@ def tune(
 
     Args:
         index: opened, of at least one vector.
-        given: an effort that is to be used as it is.
+        given: an effort to use unchanged.
         start: the first effort to try.
         target: recall to reach, in (0, 1].
         seed: of the choice of rows.

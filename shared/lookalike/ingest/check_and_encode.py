@@ -28,7 +28,7 @@ class Outcome:
     Attributes:
         work: the work that this is the result of.
         row: to commit; None if the object is gone or could not be read now.
-        vector: newly encoded; None if the present one stays, or there is none.
+        vector: newly encoded; None if the existing one stays, or there is none.
         error: why it failed; a later attempt may succeed.
     """
 
@@ -59,7 +59,7 @@ class ImageEncoder:
         try:
             yield from pool.map(lambda work: self._process(work, encoder), works)
         finally:
-            # After Ctrl-C, what has not started does not start.
+            # After Ctrl-C, no further work starts.
             pool.shutdown(cancel_futures=True)
 
     def _process(self, work: Work, encoder: Encoder) -> Outcome:
@@ -140,5 +140,5 @@ def _rejected(work: Work, rejection: ImageRejected, size: int, etag: str, conten
 
 
 def now() -> str:
-    """The present time, ISO 8601, UTC."""
+    """The current time, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

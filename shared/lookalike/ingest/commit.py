@@ -33,7 +33,8 @@ def commit(catalogue: Catalogue, outcomes: Sequence[Outcome], report: IngestRepo
 def _put_vectors(catalogue: Catalogue, outcomes: Sequence[Outcome]) -> None:
     """New vectors, and kept ones once more under the new sequencer.
 
-    The sequencer of a kept vector must rise too: else a slow worker with an older event could still replace
+    The sequencer of a kept vector must rise too: otherwise a slow worker with an older event could still
+    replace
         it.
     """
     kept = {
@@ -44,7 +45,7 @@ def _put_vectors(catalogue: Catalogue, outcomes: Sequence[Outcome]) -> None:
     vectors: dict[str, Vector] = dict(zip(*catalogue.vectors(sorted(kept)), strict=True)) if kept else {}
     if len(vectors) < len(kept):
         raise StoreUnavailable(
-            f"vectors of {len(kept) - len(vectors)} items went away while they were read", fix="Try again."
+            f"vectors of {len(kept) - len(vectors)} items were removed while they were read", fix="Try again."
         )
     vectors |= {outcome.work.item_id: outcome.vector for outcome in outcomes if outcome.vector is not None}
     changed = [outcome for outcome in outcomes if outcome.work.item_id in vectors]

@@ -2,7 +2,7 @@
 
 An event says "key K was created / removed, sequencer S". Events are delivered at least once and in any order,
 so the rules (see `plan`) make the final catalogue depend on the set of events only. An object that can never
-be an item becomes a rejection that users can list; an error that may go away fails its own event only.
+be an item becomes a rejection that users can list; a temporary error fails its own event only.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Observer:
         self._collection = collection
         self._catalogue = catalogue
         self.unchanged = 0
-        """Number of objects that the catalogue has as they are."""
+        """Number of objects that match the catalogue."""
         self.skipped: list[tuple[str, str]] = []
         """Keys that cannot be ids, each with the reason."""
         self.failed: list[tuple[ObjectEvent, Exception]] = []
@@ -63,7 +63,7 @@ class Observer:
                 elif not key:
                     self._skip(info.path)
         for key in {normalise(key) for key in known} - found.keys():
-            # A listing leaves out what it may not read. Only an object that does not exist is gone.
+            # A listing omits unreadable files. Only an object that does not exist is gone.
             if self._images.folder is not None and (one := self._head(key, known)):
                 found[key] = one
         self._follow_nfc(known, found)

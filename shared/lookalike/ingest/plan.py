@@ -1,7 +1,7 @@
 """Decides what to do about an event, given the rows of the catalogue. Pure rules: reads and writes nothing.
 
-An event counts if its sequencer is higher than that of the row. So events may come twice, late, in any
-order, and a removal before its creation.
+An event counts if its sequencer is higher than that of the row. So events may arrive twice, late and in any
+order, even a removal before its creation.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ class Collection:
 
         Args:
             image: a file, or the bytes of one.
-            id: of an item of the collection, in place of `image`.
-            k: how many matches; fewer come back only when no more exist.
+            id: of an item of the collection, instead of `image`.
+            k: how many matches; fewer are returned only if no more exist.
             offset: how many of the best matches to skip.
             filter: conditions on the items' fields, such as `{"category": "shoes", "price": {"lt": 50}}`.
             min_confidence: leave out matches below it; 0 to 1, or "likely" or "maybe".
@@ -76,8 +76,8 @@ class Collection:
             The matches, best first: each with its item, score, distance and confidence.
 
         Raises:
-            InvalidInput: neither or both of `image` and `id`; or an option cannot be used. FilterError and
-                ImageRejected are kinds of it.
+            InvalidInput: neither or both of `image` and `id` are given; or an option cannot be used.
+                FilterError and ImageRejected are kinds of it.
             ItemNotFound: there is no item of this id.
             NotReady: the collection has no items yet.
         """
@@ -135,7 +135,7 @@ class Collection:
 
     @property
     def duplicate_decisions(self) -> DuplicateDecisions:
-        """What was decided about duplicates: a decided pair is in no group any more."""
+        """What people decided about duplicates; a decided pair is no longer in any group."""
         from lookalike.duplicates import DuplicateDecisions
 
         return DuplicateDecisions(self.library.artifacts, self.name)
@@ -149,7 +149,7 @@ class Collection:
         category: str | None = None,
         progress: Progress | None = None,
     ) -> IndexReport:
-        """Copy images into the collection and index them. What is there already is not read again.
+        """Copy images into the collection and index them. Existing images are not read again.
 
         Args:
             paths: files and folders. A file becomes the item of its name. In a folder, the first folder
@@ -228,7 +228,7 @@ class Collection:
         progress: Progress | None = None,
         **options: Any,
     ) -> Outcome:
-        """Train an encoder on this collection's categories, compare it, and use it if it finds better.
+        """Train an encoder on this collection's categories, compare it, and use it if it is better.
 
         The training runs in a child process, so this one never loads TensorFlow. Called again after a crash
         with the same arguments, it resumes.
@@ -246,7 +246,7 @@ class Collection:
             now (`publication`) and why (`reason`).
 
         Raises:
-            InvalidInput: nothing can be learnt from the source, or an option cannot be used.
+            InvalidInput: nothing can be learned from the source, or an option cannot be used.
             Incompatible: TensorFlow is not installed.
         """
         from lookalike.training.options import TrainingOptions
@@ -281,12 +281,12 @@ class Collection:
         Args:
             encoders: ids or names; the others are compared with the first. None given: the collection's own.
             label: metadata field whose values are the classes; None: the category.
-            precision_target: the precision for which a threshold is looked for.
+            precision_target: the precision for which to find a threshold.
             progress: called while images are encoded.
 
         Returns:
-            Recall, precision and thresholds of each encoder, with 95 % intervals, and which split they are
-            measured on: images that a training held out where there are any, else leave-one-out.
+            Recall, precision and thresholds of each encoder, with 95 % intervals, and the split that they are
+            measured on: images that a training held out if there are any, else leave-one-out.
 
         Raises:
             EncoderNotFound: there is no such encoder.
@@ -307,7 +307,7 @@ class Collection:
             self.library.encoders,
             list(encoders) or [self.config.encoder_id],
             images,
-            title=f"How well encoders find: {self.name}",
+            title=f"Retrieval quality: {self.name}",
             precision_target=precision_target,
             advance=advance,
             progress=as_notes(progress),
@@ -315,7 +315,7 @@ class Collection:
         return report
 
     def publish(self, encoder: str, *, force: bool = False, progress: Progress | None = None) -> Publication:
-        """Encode the collection with another encoder, and use it if it finds better.
+        """Encode the collection with another encoder, and use it if it is better.
 
         Args:
             encoder: id or name of an encoder of the store.
@@ -342,7 +342,7 @@ class Collection:
         return done
 
     def _refresh(self) -> None:
-        """Let the next search of this object find what was changed through it."""
+        """Make the next search through this object see the changes made through it."""
         searcher = self.library.searcher(self.name)
         if searcher.status().checked_at is not None:
             searcher.refresh(force=True)

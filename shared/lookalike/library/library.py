@@ -1,4 +1,4 @@
-"""`Library`: one object over a store. The command line, the API, the servers and AWS are thin over it.
+"""`Library`: one object over a store. The command line, the API, the servers and AWS are thin layers over it.
 
 ```
 library = lookalike.open("store")
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Library:
-    """A store: its two roots, its collections and encoders, and what works on them.
+    """A store: its two roots, its collections and encoders, and the operations on them.
 
     Each part is made when it is first used. Safe to share between threads.
 
@@ -167,7 +167,7 @@ class Library:
             searcher.settle(max(0.0, deadline - time.monotonic()))
 
     def forget(self, collection: str) -> None:
-        """Let go of what is held in memory for a collection that was deleted."""
+        """Free the memory that a deleted collection uses."""
         with self._lock:
             self._searchers.pop(collection, None)
             self._sightings.pop(collection, None)
@@ -226,14 +226,14 @@ class Library:
         return self.collection(name)
 
     def delete_collection(self, name: str) -> None:
-        """Delete a collection for ever: its images, metadata, trash, catalogue and snapshots.
+        """Delete a collection permanently: its images, metadata, trash, catalogue and snapshots.
 
-        One whose files are damaged as well. Raises CollectionNotFound.
+        Works for a damaged collection too. Raises CollectionNotFound.
         """
         self.collections.check_exists(name)
         # Images first: if this is cut short, the collection is still there to be deleted again.
         if (folder := self.images.local_path(name)) is not None:
-            # Also what no listing shows: empty folders, and files that were being written.
+            # This includes what no listing shows: empty folders, and files that were being written.
             shutil.rmtree(folder, ignore_errors=True)
         self.images.delete_folder(name)
         self.trash(name).empty()
@@ -258,7 +258,7 @@ class Library:
 
         Raises:
             CollectionNotFound, EncoderNotFound: it does not exist.
-            Incompatible: what was read back from the store is not what was written; nothing was published.
+            Incompatible: the store returned other bytes than were written; nothing was published.
             StoreUnavailable: the store failed; nothing was published.
         """
         from lookalike.errors import Incompatible, SnapshotNotFound

@@ -1,9 +1,9 @@
-"""Builds snapshots on this machine, in this process or in one of its own.
+"""Builds snapshots on this machine, in this process or in a separate one.
 
-A small snapshot is built right here, in less time than a process takes to start. A large one is built in a
-child process: 100,000 items next to searches in one process slowed the median search by a third to a half
-more than two processes did. The child runs at a lower priority and can be ended at any moment, because
-nothing is published until all of it is right.
+A small snapshot is built in this process, in less time than a new process takes to start. A large one is
+built in a child process: 100,000 items next to searches in one process slowed the median search by a third to
+a half more than two processes did. The child runs at a lower priority and can be ended at any moment, because
+nothing is published until all of it is verified.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Builder:
 
     @contextmanager
     def paused(self, name: str) -> Iterator[None]:
-        """No build of this collection while the block runs; one in progress is ended first."""
+        """Prevent builds of this collection while the block runs. Ends a build in progress first."""
         with self._lock:
             self._paused.add(name)
             process = self._process if self._process_of == name else None

@@ -35,7 +35,7 @@ class IngestWorker(WorkerThread):
 
     Urgent keys, for which a caller waits, take turns with the others: an upload waits for one other batch at
     most, and a folder of a million files still proceeds during a stream of uploads. The reconcile of the next
-    start finds what is left at the end.
+    start finds the rest.
 
     Args:
         ingestor: does the work.
@@ -69,7 +69,7 @@ class IngestWorker(WorkerThread):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Wait for the present batch, then ingest nothing while the block runs."""
+        """Wait for the current batch, then ingest nothing while the block runs."""
         with self._busy:
             yield
 
@@ -116,7 +116,7 @@ class IngestWorker(WorkerThread):
             self._unknown(collection)
             return
         except Exception:
-            logger.warning("ingest into %s failed; it is tried again later", collection, exc_info=True)
+            logger.warning("ingest into %s failed; it will be retried", collection, exc_info=True)
             self._retry(pending, pending.keys)
             return
         _log(collection, report)
@@ -132,7 +132,7 @@ class IngestWorker(WorkerThread):
                     due = time.monotonic() + RETRY_SECONDS[attempts]
                     heapq.heappush(self._later, (due, key, attempts + 1))
                 else:
-                    logger.error("cannot ingest %s; the next reconcile tries again", shown(key))
+                    logger.error("cannot ingest %s; the next reconcile will retry it", shown(key))
 
 
 def _take_batch(queue: dict[str, _Pending]) -> tuple[str, _Pending]:

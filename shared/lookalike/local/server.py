@@ -89,7 +89,7 @@ class LocalServer:
             await run_in_threadpool(self.close)
 
     def start(self) -> None:
-        """Start to watch the folder, and process what has changed since the last start."""
+        """Start watching the folder, and process what has changed since the last start."""
         if self._watcher is not None:
             for part in (self._watcher, self._worker, self._reconciling, self._building, self._trainings):
                 if part is not None:

@@ -33,7 +33,7 @@ def carry_out(library: Library, collection: str, training_id: str) -> None:
     """Run a training, and record how it ended.
 
     Raises:
-        StoreUnavailable: it may succeed when it is tried again; the record says that it has not ended.
+        StoreUnavailable: a retry may succeed; the record says that it has not ended.
         LookalikeError, Exception: the training process died, or the error is unexpected; likewise.
     """
     trainings = Trainings(library.artifacts, collection)
@@ -46,7 +46,7 @@ def carry_out(library: Library, collection: str, training_id: str) -> None:
         except (TrainingCancelled, EncodingCancelled):
             trainings.finish(training_id, "cancelled", reason="cancelled by the user")
         except LookalikeError as error:
-            # The plain class: a process died. Both may succeed when they are tried again.
+            # The plain class: a process died. A retry may succeed in both cases.
             if isinstance(error, StoreUnavailable) or type(error) is LookalikeError:
                 raise
             trainings.log_line(training_id, f"failed: {error}")

@@ -20,7 +20,7 @@ RESTART_SECONDS = 0.5
 
 
 class Watcher:
-    """One thread that watches the images root. A file may be reported that did not change.
+    """One thread that watches the images root. It may report a file that did not change.
 
     Args:
         root: the images root.
@@ -45,7 +45,7 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
-        """Start to watch."""
+        """Start watching."""
         self._thread.start()
 
     def close(self, timeout_seconds: float) -> None:
@@ -102,7 +102,7 @@ class Watcher:
                 # Perhaps a folder with its content: moving a folder away is one event.
                 unclear.add(parts[0])
             if os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` raises for a name that is too long
-                # Files that were put there before the folder was watched have no event of their own.
+                # Files that were put there before the folder was watched have no event.
                 keys.update(dict.fromkeys(self._below(Path(path))))
             elif len(parts) >= 3:
                 keys["/".join(parts)] = None

@@ -1,4 +1,4 @@
-"""A worker thread that ends when its present work is done."""
+"""A worker thread that ends when its current work is done."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class WorkerThread(ABC):
         self._thread = threading.Thread(target=self._run, name=title, daemon=True)
 
     def start(self) -> None:
-        """Start to work."""
+        """Start working."""
         self._thread.start()
 
     def close(self, timeout_seconds: float) -> None:
-        """Finish the present work, start no more, and wait for the end of the thread, if it was started."""
+        """Finish the current work, start no more, and wait for the end of the thread, if it was started."""
         with self._condition:
             self._closing = True
             self._condition.notify()

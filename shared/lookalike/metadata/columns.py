@@ -2,8 +2,8 @@
 
 A filter compares a whole column, so a column has one type. If at least 95 % of its filled cells are numbers
 (or booleans), that is its type, and the others are reported and dropped: one "n/a" must not turn prices into
-text. Below that the column is text, cell by cell as written. A number with a leading zero ("00420") or of
-more than 18 digits makes its whole column text: it is a code, and digits would be lost.
+text. Otherwise the column is text, with each cell as written. A number with a leading zero ("00420") or of
+more than 18 digits makes its whole column text: it is a code, and a number would lose digits.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ RESERVED_COLUMNS = ID_COLUMNS | {"product_id", "title", "category"}
 def column_name(name: str) -> str:
     """The form in which column names are compared: trimmed, in lower case and NFC.
 
-    Readers and writers of metadata both use it. Otherwise a column that a writer takes for an attribute could
-    name the item for a reader.
+    Readers and writers of metadata both use it. Otherwise a writer could treat a column as an attribute, and
+    a reader could treat it as the item's name.
     """
     return normalise(name.strip()).lower()
 

@@ -137,7 +137,7 @@ def _described(
             kept.append(_Described(record, own))
         else:
             problems.append(
-                RowProblem(record.row, f"{ids[0]} comes again in row {rows[ids[0]][1]}; that is used")
+                RowProblem(record.row, f"{ids[0]} appears again in row {rows[ids[0]][1]}; that row is used")
             )
     return kept
 

@@ -37,7 +37,7 @@ def read_csv(data: bytes, problems: list[RowProblem]) -> list[Record]:
     """RFC 4180, with comma, semicolon, tab or bar.
 
     The delimiter is the one that splits the header into most columns, `file` or `id` among them. csv.Sniffer
-    is not used: it goes by statistics of the whole text, and sometimes chooses a letter of the titles.
+    is not used: it relies on statistics of the whole text, and sometimes chooses a letter of the titles.
 
     Raises:
         MetadataError: there is no header.
@@ -149,7 +149,7 @@ def _delimiter(header_line: str) -> str:
 
 
 def _header(names: list[str], row: int, problems: list[RowProblem]) -> list[str]:
-    """Column names; "" for what is left out: a name twice, a name of nothing."""
+    """Column names; "" for those that are left out: repeated and empty names."""
     header: list[str] = []
     for name in names:
         if name and name in header:

@@ -46,9 +46,9 @@ class MetadataTable:
 
 
 def bounded(problems: list[RowProblem]) -> list[RowProblem]:
-    """The first problems by row. A last one counts those that are left out."""
+    """The first problems by row. A final entry counts those that are left out."""
     ordered = sorted(problems, key=lambda problem: problem.row)
     if len(ordered) <= MAX_PROBLEMS:
         return ordered
     left = len(ordered) - MAX_PROBLEMS
-    return [*ordered[:MAX_PROBLEMS], RowProblem(ordered[-1].row, f"and {left} problems more")]
+    return [*ordered[:MAX_PROBLEMS], RowProblem(ordered[-1].row, f"and {left} more problems")]

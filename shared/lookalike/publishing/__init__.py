@@ -1,4 +1,4 @@
-"""Publishing: another encoder for a collection that is in use, and the way back."""
+"""Publishing: change the encoder of a collection in use, and roll back."""
 
 from lookalike.publishing.labelled_vectors import (
     ExampleVectors,

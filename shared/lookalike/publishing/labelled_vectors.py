@@ -28,8 +28,8 @@ MAX_QUERIES = 4_000
 MAX_GALLERY = 40_000
 SEED = 0
 ENOUGH_QUERIES = 100
-"""With fewer of a collection's own items, the images that the training held out decide, if those are more."""
-NOT_LEARNT = "items of the collection that neither encoder learnt from"
+"""With fewer of a collection's own items, the comparison uses images that the training held out, if more."""
+NOT_LEARNT = "items of the collection that neither encoder was trained on"
 OWN_LABELS = "the collection's own categories; too favourable if the encoder was trained on these images"
 HELD_OUT = "images that the training held out"
 
@@ -44,9 +44,9 @@ def compare_on_collection(
         collection: its name; the classes are its items' categories.
         old_id: the encoder in use.
         new_id: the new encoder.
-        validation: ids of the queries; all others are the gallery. None: every item asks that neither encoder
-            learnt from, and all others answer. Where an encoder does not say what it learnt from: the items
-            that the training of the new one held out, or those of a split without leaks.
+        validation: ids of the queries; all others are the gallery. None: every item that neither encoder was
+            trained on. If an encoder does not record what it was trained on: the items that the training of
+            the new one held out, or those of a split without leakage.
 
     Raises:
         InvalidInput: too few items have categories.
@@ -78,7 +78,7 @@ def compare_on_collection(
 def _compare_asking(
     old: Catalogue, new: Catalogue, items: Sequence[Item], asking: Sequence[Item], manifest: EncoderManifest
 ) -> Comparison:
-    """Compare by the queries of some items to all items but themselves."""
+    """Compare with some items as queries against all items but themselves."""
     if len({item.category for item in items}) < 2:
         raise _too_few_labels(len(items))
     queries, gallery = _sample(asking, MAX_QUERIES), _sample(items, MAX_GALLERY)
@@ -97,7 +97,7 @@ def _compare_asking(
         *([item.category or "" for item in part] for part in (queries, gallery)),
         basis=NOT_LEARNT,
         exclude=(pairs[:, 0], pairs[:, 1]),
-        # Another field than the category may have been learnt.
+        # The training may have used another field than the category.
         known_classes=manifest.categories & {item.category for item in items} or None,
     )
 
@@ -116,7 +116,7 @@ def compare_on_own_or_else(
             queries, and used if it has more.
 
     Raises:
-        InvalidInput: neither is possible.
+        InvalidInput: neither comparison is possible.
     """
     try:
         own = compare_on_collection(library, collection, old_id, new_id)
@@ -136,7 +136,7 @@ class ExampleVectors:
 
     Attributes:
         queries: images that the training held out, or as many of them as are enough.
-        gallery: those that it learnt, likewise.
+        gallery: images that it was trained on, likewise.
 
     Raises:
         InvalidInput: queries or gallery are empty.

@@ -2,11 +2,12 @@
 
 1. Every item is encoded with the new one, into its own table, while searches and ingest use the old one.
 2. Both are compared on the same split. It ends here unless the new one is better, or `force` is set.
-3. A snapshot of the new vectors is built and verified. Then, in this order: the switch is written down; the
-   collection names the new encoder, so that ingest uses it; what arrived meanwhile is encoded; the pointer is
-   swapped. A searcher switches snapshot, encoder and delta as one.
+3. A snapshot of the new vectors is built and verified. Then, in this order: the switch is recorded; the
+   collection names the new encoder, so that ingest uses it; items that arrived meanwhile are encoded; the
+   pointer is swapped. A searcher switches snapshot, encoder and delta as one.
 
-Killed at any moment, the old encoder is in use or the new one; the same call again completes the rest.
+If the process is killed at any moment, the old or the new encoder is in use; the same call completes the
+rest.
 """
 
 from __future__ import annotations
@@ -79,17 +80,17 @@ def publish_encoder(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Publication:
-    """Encode a collection with another encoder, and use that if it is better.
+    """Encode a collection with another encoder, and use that encoder if it is better.
 
     Args:
         library: of the store.
         collection: its name.
         encoder_id: id or name of the encoder.
         force: publish even if it is not better or cannot be compared.
-        judge: compares the two encoders. None: `compare_on_collection`, on a split of its own.
+        judge: compares the two encoders. None: `compare_on_collection`, on a separate split.
         training: id of the training that made the encoder, for the history.
         progress: called with what is being done.
-        cancelled: called often; once it returns True, the encoding ends. What is done is kept.
+        cancelled: called often; once it returns True, the encoding ends. Finished work is kept.
 
     Returns:
         What happened; `published` is False if the new encoder is not better.
@@ -115,7 +116,7 @@ def publish_encoder(
         encoding = Encoding(library, collection, new)
         encoding.catch_up(progress=progress, cancelled=cancelled)
         comparison, reason = None, "completes an earlier attempt"
-        if config.encoder_id != new:  # otherwise the switch was decided, and cut short
+        if config.encoder_id != new:  # otherwise an earlier attempt was interrupted after the decision
             if progress:
                 progress("comparing", 0, 0)
             judge = judge or partial(compare_on_collection, library, collection)

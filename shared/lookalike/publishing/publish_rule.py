@@ -1,4 +1,4 @@
-"""Two encoders on the same queries: which one finds more images of the right class."""
+"""Compare two encoders on the same queries: which one finds more images of the right class?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAINS = ("map_at_r", "recall_at_1")
 """A better encoder is clearly better by one of these, and significantly worse by no metric at all."""
 SURE = 1.5
 """A gain counts if it is this many times the half width of its interval. The bootstrap resamples queries
-only; chance in the gallery comes on top, and with a factor of 1 a tenth of equally good ones would pass."""
+only. Chance in the gallery adds to that: with a factor of 1, a tenth of equally good encoders would pass."""
 NAMES = {
     "recall_at_1": "recall@1",
     "recall_at_5": "recall@5",
@@ -58,7 +58,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What the queries of one encoder find."""
+    """The results of one encoder's queries."""
 
     sides: QueriesAndGallery
     found: Retrieval
@@ -107,7 +107,7 @@ class Comparison:
     @property
     def is_better(self) -> bool:
         """Whether mAP@R or recall@1 is clearly better, and no metric is significantly worse, neither on all
-        queries nor on those of categories that the training did not know."""
+        queries nor on those of categories that were not in the training."""
         if not self.changes:
             return self.verdict == "better"
         return any(_is_clear(self.changes[metric].change) for metric in GAINS) and not self._worse
@@ -129,7 +129,7 @@ class Comparison:
             names = " and ".join(NAMES[metric] for metric in found)
             worse.append(
                 f"; {names} {'is' if len(found) == 1 else 'are'} worse for {self.unseen_classes} categories "
-                "that the training did not know"
+                "that were not in the training"
             )
         return (
             f"mAP@R {direction}: {self.old.map_at_r:.3f} → {self.new.map_at_r:.3f} (change between "
@@ -176,7 +176,7 @@ def compare_vectors(  # noqa: PLR0913  # the last three by name and with default
     exclude: Exclude | None = None,
     known_classes: Collection[str] | None = None,
 ) -> Comparison:
-    """Judge two encoders by the classes of what their queries find.
+    """Compare two encoders by the classes of the images that their queries find.
 
     Args:
         old_id: the encoder in use.
@@ -187,8 +187,8 @@ def compare_vectors(  # noqa: PLR0913  # the last three by name and with default
         gallery_labels: (g,).
         basis: where the queries come from, for people.
         exclude: (query rows, gallery rows) of pairs to skip, such as an image and itself.
-        known_classes: those that the new encoder's training knew; queries of all others are judged apart,
-            too. None: not known.
+        known_classes: those that the new encoder's training knew; queries of all others are also compared
+            separately. None: not known.
 
     Raises:
         InvalidInput: no query has an image of its class in the gallery.

@@ -1,7 +1,7 @@
 """All items of a collection in one encoder's vectors table, whether it is in use or not.
 
-What is encoded comes from the catalogue, not from a listing: items arrive, change and go through ingest
-alone, which continues with the encoder in use.
+The items come from the catalogue, not from a listing: only ingest adds, changes and removes items, and it
+continues with the encoder in use.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Encoding:
         )
 
     def missing(self, ids: Sequence[str] | None = None) -> list[ItemRow]:
-        """Live items, of all or of these ids, that have no vector of their present bytes, by id."""
+        """Live items, of all or of these ids, that have no vector of their current bytes, by id."""
         rows = self._catalogue.known(ids)
         encoded = self._catalogue.known_vectors(ids)
         return [
@@ -61,7 +61,7 @@ class Encoding:
     def catch_up(
         self, *, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
     ) -> int:
-        """Encode what is missing, and what arrives in the meantime. After a kill, call it again to resume.
+        """Encode missing items, and those that arrive in the meantime. After a kill, call it again to resume.
 
         Returns:
             How many items cannot be encoded: their images were deleted or damaged. Ingest
@@ -86,7 +86,8 @@ class Encoding:
                 self._encode(missing[start : start + BATCH_ITEMS])
             if progress:
                 progress(TITLE, len(missing), len(missing))
-            # Tried once: what is still missing with the same sequencer has no bytes to be encoded from.
+            # Each item is tried once: if it is still missing with the same sequencer, its image cannot be
+            # encoded.
             tried.update((row.id, row.sequencer) for row in missing)
 
     def encode(self, ids: Sequence[str]) -> int:

@@ -71,7 +71,7 @@ def _target(switches: Switches, encoder_id: str, collection: str) -> tuple[Earli
         steps = steps[:-1]
     if not steps:
         raise Conflict(
-            "there is no earlier encoder to go back to",
+            "there is no earlier encoder to restore",
             got=collection,
             fix="Publish one: `lookalike publish COLLECTION ENCODER`.",
         )

@@ -95,7 +95,7 @@ class Intake:
             shutil.copyfile(file, staged)
             os.utime(staged, ns=(status.st_atime_ns, status.st_mtime_ns))
             target.parent.mkdir(parents=True, exist_ok=True)
-            staged.replace(target)  # appears whole, even if another process copies the same file now
+            staged.replace(target)  # appears complete, even if another process copies the same file now
         finally:
             staged.unlink(missing_ok=True)
         return True

@@ -1,7 +1,8 @@
 """From a folder of images to a collection that can be searched: copy, ingest, build.
 
-It can be stopped at any moment and run again: files that are there are not copied again, images that were
-committed are not read again. Several processes may index folders, overlapping ones too, into one collection.
+It can be stopped at any moment and run again: files that were copied are not copied again, and images that
+were committed are not read again. Several processes may index folders, overlapping ones too, into one
+collection.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Source:
     def _ignore(self, name: str) -> None:
         self.ignored += 1
         if len(self.examples) < EXAMPLES:
-            # The name itself where it can be printed.
+            # Use the name itself if it can be printed.
             self.examples.append(name if name.isprintable() else shown(name))
 
 

@@ -237,7 +237,7 @@ class BucketObjects:
     def usual_spelling(self, path: str) -> str | None:
         """The same, without listing: only the spellings that file systems and tools write."""
         for other in other_spellings(path):
-            with suppress(LookalikeError):  # a role may read objects and not be allowed to ask for others
+            with suppress(LookalikeError):  # some roles cannot check which objects exist
                 self.head(other)
                 return other
         return None

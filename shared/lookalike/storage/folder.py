@@ -166,7 +166,7 @@ def lock_file(target: Path, *, seconds: float = -1) -> Iterator[None]:
     It is released by the operating system when the process ends, however it ends.
 
     Raises:
-        StoreUnavailable: not free within `seconds` (-1 waits for ever).
+        StoreUnavailable: not free within `seconds` (-1: no limit).
     """
     from filelock import FileLock, Timeout
 

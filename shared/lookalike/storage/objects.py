@@ -1,4 +1,4 @@
-"""What a store says about its objects, which paths it takes, and obstore's errors as ours."""
+"""Facts about objects, the paths that a store accepts, and obstore's errors as ours."""
 
 from __future__ import annotations
 

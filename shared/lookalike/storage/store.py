@@ -238,7 +238,7 @@ class Store:
     def sign(self, method: Literal["GET", "PUT"], path: str, seconds: int) -> str:
         """A URL that lets anyone GET or PUT `path` for `seconds`. On S3 only."""
         if self._bucket is None:
-            raise InvalidInput("a folder signs no URLs", got=self.url)
+            raise InvalidInput("a folder store cannot sign URLs", got=self.url)
         path = checked_name(path)
         if method == "PUT":
             path = self._to_write(path)
@@ -273,7 +273,7 @@ class Store:
         It is released by the operating system when the process ends, however it ends.
 
         Raises:
-            StoreUnavailable: not free within `seconds` (-1 waits for ever).
+            StoreUnavailable: not free within `seconds` (-1: no limit).
         """
         if self.folder is None:
             yield

@@ -50,7 +50,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBL
 """Environment of a child that builds an encoder. An export needs no GPU, so TensorFlow looks for none."""
 TRAINING_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 MAX_CALIBRATION_IMAGES = 250
-INSTALL_TENSORFLOW = "Type: pip install 'lookalike[train]' (in a clone: make setup)"
+INSTALL_TENSORFLOW = "Run: pip install 'lookalike[train]' (in a clone: make setup)"
 NICENESS = 5
 """Niceness of a training process: searches on the same machine take precedence."""
 

@@ -34,7 +34,7 @@ class TrainingFolders:
 
     @classmethod
     def in_cache(cls, cache: Path, options: TrainingOptions, page: Path | None = None) -> TrainingFolders:
-        """The folders of a training that has no record: below the cache, by what it learns from and how."""
+        """The folders of a training that has no record: below the cache, named by its source and options."""
         folder = cache / CACHE_FOLDER
         return cls(
             source=folder / "sources",

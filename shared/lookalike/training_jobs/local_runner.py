@@ -68,7 +68,7 @@ class Runner:
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
-    # What the API asks for (see `lookalike.training_jobs.runner`)
+    # What the API calls (see `lookalike.training_jobs.runner`)
 
     def check(self) -> None:
         """Do nothing: this server can run trainings."""
@@ -81,7 +81,7 @@ class Runner:
             self._condition.notify_all()
 
     def cancel(self, collection: str, training_id: str) -> None:
-        """Cancel a training: its process notices that; one that waits for its turn ends now."""
+        """Cancel a training: its process notices the request; one that waits for its turn ends now."""
         with self._condition:
             self._condition.notify_all()
             if self._current == (collection, training_id):
@@ -93,7 +93,7 @@ class Runner:
 
     @contextmanager
     def paused(self, collection: str) -> Iterator[None]:
-        """No training of this collection while the block runs; the current one is stopped first."""
+        """Prevent trainings of this collection while the block runs; the current one is stopped first."""
         with self._condition:
             self._paused.add(collection)
             self._waiting = [each for each in self._waiting if each[0] != collection]
@@ -176,7 +176,7 @@ class Runner:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # a group of its own, so that its children end with it
+                start_new_session=True,  # its own group, so that its children end with it
             )
             try:
                 self._watch(process, collection, training_id, trainings)
@@ -191,7 +191,7 @@ class Runner:
     def _watch(
         self, process: subprocess.Popen[bytes], collection: str, training_id: str, trainings: Trainings
     ) -> None:
-        """Return when the process has ended, or must."""
+        """Return when the process has ended or must be ended."""
         seconds_left = CANCEL_SECONDS
         while process.poll() is None and seconds_left > 0:
             with self._condition:

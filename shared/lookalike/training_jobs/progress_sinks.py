@@ -59,7 +59,7 @@ class CallbackSink:
 
     Args:
         progress: see `lookalike.progress`; None: nothing is reported.
-        cancelled: whether the training is to stop; None: it never is.
+        cancelled: whether to stop the training; None: never.
     """
 
     def __init__(self, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None) -> None:
@@ -90,7 +90,7 @@ class CallbackSink:
         self.log(comparison.sentence)
 
     def is_cancelled(self) -> bool:
-        """Whether the training is to stop."""
+        """Whether the training should stop."""
         return self._cancelled is not None and self._cancelled()
 
 
@@ -142,20 +142,20 @@ class RecordSink:
         self._trainings.update(self._id, status=status, **counts, **changes)
 
     def prepared(self, dataset: Dataset, *, resumed: bool) -> None:
-        """Write down what was left out."""
+        """Record what was left out."""
         if not resumed:
             for line in describe(dataset):
                 self.log(line)
         self._trainings.update(self._id, notes=dataset.notes)
 
     def trained(self, trained: Trained) -> None:
-        """Write down the encoder and its metrics."""
+        """Record the encoder and its metrics."""
         metrics = finite(trained.result.metrics)
         self._trainings.update(self._id, encoder_id=trained.manifest.id, metrics=metrics)
         self.log(f"trained {trained.manifest.id} in {trained.result.seconds['total']:.0f} s")
 
     def compared(self, comparison: Comparison) -> None:
-        """Write down the comparison."""
+        """Record the comparison."""
         self._trainings.update(self._id, comparison=comparison.to_json())
         self.log(comparison.sentence)
 

@@ -49,7 +49,7 @@ class Training:
         label: metadata field whose values are the classes; None: the category.
         publish: when the encoder replaces the one in use.
         status: see `Status`.
-        phase: what is being done, in a few words.
+        phase: short name of the current phase.
         done: steps of the phase that are done.
         total: steps of the phase; 0: unknown.
         remaining_seconds: of the training, estimated; None: unknown.
@@ -57,7 +57,7 @@ class Training:
         metrics: measured so far.
         notes: what was left out of the source, for people.
         encoder_id: the trained encoder.
-        published: whether the collection came to use the encoder; None: not decided yet.
+        published: whether the collection uses the encoder; None: not decided yet.
         reason: why it failed, or why the encoder was published or not; a sentence.
         comparison: both encoders' numbers; see `publishing.Comparison`.
         has_report: whether there is an evaluation report.
@@ -122,7 +122,7 @@ class Training:
 
     def dump(self) -> bytes:
         """As it is stored."""
-        # Without a checksum: functions of the version before would refuse a field that they do not know.
+        # Without a checksum: functions of the previous version would reject an unknown field.
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
@@ -154,10 +154,10 @@ class Trainings:
 
         Args:
             request: what the user wants.
-            upload_seconds: wait so long for a zip file; None: it can begin.
+            upload_seconds: how long to wait for a zip file; None: it can begin.
 
         Raises:
-            Conflict: another one of this collection has not ended; the text names it.
+            Conflict: another one of this collection has not ended; the error names it.
         """
         now = datetime.now(UTC)
         until = now + timedelta(seconds=upload_seconds or 0)
@@ -174,7 +174,7 @@ class Trainings:
                     raise Conflict(
                         "another training of this collection has not ended",
                         got=f"{other.id}, {other.status}",
-                        fix="Wait for its end, or cancel it.",
+                        fix="Wait until it ends, or cancel it.",
                     )
             self._artifacts.create(self._path(made.id, "training.json"), made.dump())
         return made
@@ -239,7 +239,7 @@ class Trainings:
         try:
             lines = load_json(self._artifacts.get(self._path(training_id, "log.json")).data)
             return [convert(dict[str, str], line) for line in convert(tuple[Any, ...], lines)]
-        except (ObjectNotFound, ValueError):  # only for people to read: no reason to fail
+        except (ObjectNotFound, ValueError):  # the log is for people only: no reason to fail
             return []
 
     def log_line(self, training_id: str, message: str) -> None:
@@ -254,7 +254,9 @@ class Trainings:
             return self._artifacts.get(self._path(training_id, "report.html")).data
         except ObjectNotFound as error:
             raise TrainingNotFound(
-                "this training has no report", got=f"status {training.status}", fix="Wait until it succeeded."
+                "this training has no report",
+                got=f"status {training.status}",
+                fix="Wait until it has succeeded.",
             ) from error
 
     def put_report(self, training_id: str, page: bytes) -> None:
@@ -288,7 +290,7 @@ class Trainings:
 
 
 def training_of(key: str) -> tuple[str, str] | None:
-    """The collection and the training of the zip file at `key`; None: it is no such file."""
+    """The collection and the training of the zip file at `key`; None: it is not such a file."""
     collection = collection_of(key)
     parsed = parse_key(collection, key)
     named = parsed and parsed.kind == "training" and _ID.fullmatch(parsed.name)

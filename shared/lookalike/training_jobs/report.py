@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lookalike.library import Library
     from lookalike.training.child import TrainingResult
 
-SPLIT = "queries are the images that the training held out, matches those that it learnt from"
+SPLIT = "queries are the images that the training held out, the gallery those that it was trained on"
 MIN_SIDE = 256
 """Pixels of the shorter side to which images are decoded for the page."""
 

@@ -2,7 +2,7 @@
 
 `lookalike train`, a training over HTTP and the SageMaker container run all of it and differ in their request,
 their folders and their `ProgressSink`. The pipeline on AWS takes over after the container, and calls
-`reason_not_to_publish` and `publish_trained` in steps of its own.
+`reason_not_to_publish` and `publish_trained` in its own steps.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TrainingRequest:
         items_of: the collection whose items to train on.
         label: metadata field whose values are the classes; None: the category.
         target: the collection whose encoder is compared, and may be replaced; None: there is none.
-        publish: when the encoder replaces that of `target`; None: not even a comparison is wanted.
+        publish: when the encoder replaces that of `target`; None: do not even compare.
         training_id: of the record, for the history of the collection.
     """
 
@@ -62,10 +62,10 @@ class Outcome:
 
     Attributes:
         trained: the encoder and what it was made from.
-        comparison: with the encoder in use; None: none was wanted or possible.
+        comparison: with the encoder in use; None: not requested, or not possible.
         publication: None: no attempt to publish was made.
-        reason: why the encoder was published or not, a sentence; None: it was not wanted.
-        report_problem: why there is no report; None: there is one, or none was wanted.
+        reason: why the encoder was published or not, a sentence; None: not requested.
+        report_problem: why there is no report; None: there is one, or none was requested.
     """
 
     trained: Trained
@@ -81,7 +81,7 @@ class Workflow:
     Args:
         library: gets the encoder.
         request: what to do.
-        sink: hears of progress, and says when to stop.
+        sink: receives progress, and decides when to stop.
         baseline: returns the encoder to compare with; None: that of the request's target.
     """
 
@@ -108,8 +108,8 @@ class Workflow:
             dataset: what to train on; None: it is read as the request says.
 
         Raises:
-            TrainingCancelled, EncodingCancelled: the sink said so.
-            LookalikeError: it cannot succeed, or (StoreUnavailable) may when it is tried again.
+            TrainingCancelled, EncodingCancelled: the sink requested it.
+            LookalikeError: it cannot succeed; StoreUnavailable: a retry may succeed.
         """
         trained = self._train(dataset or self.prepare(folders), folders)
         publish = self._request.publish
@@ -130,7 +130,7 @@ class Workflow:
         """The data set: the stored one, or else read from the source and stored.
 
         Raises:
-            InvalidInput: nothing can be learnt from the source.
+            InvalidInput: nothing can be learned from the source.
         """
         from lookalike.training.sources.dataset import Dataset
 
@@ -148,7 +148,7 @@ class Workflow:
         return dataset
 
     def _warn_of_missing(self, dataset: Dataset) -> None:
-        """Say at once which categories of the collection the training will not know."""
+        """Report at once which categories of the collection are not in the training."""
         if self._request.target is None or self._request.label not in (None, "category"):
             return
         known = set(dataset.labels)
@@ -200,7 +200,7 @@ class Workflow:
         return trained
 
     def _compare_if_possible(self, trained: Trained, before: str | None) -> None:
-        """Compare where nothing depends on it: a training does not fail for the lack of a comparison."""
+        """Compare if possible: a missing comparison does not fail a training."""
         if before is None:
             return
         self._sink.report(TrainingProgress("comparing"))
@@ -239,7 +239,7 @@ class Workflow:
         )
 
     def _report(self, trained: Trained, before: str | None, page: Path) -> str | None:
-        """Write the report. A training does not fail for the lack of it: returns why there is none."""
+        """Write the report. A missing report does not fail a training: returns why there is none."""
         from lookalike.training_jobs.report import write_report
 
         self._sink.report(TrainingProgress("drawing the report"), None)
@@ -254,7 +254,7 @@ class Workflow:
         return None
 
     def _examples(self, trained: Trained) -> ExampleVectors:
-        """Vectors of the images that the training held out, and of those it learnt from."""
+        """Vectors of the images that the training held out, and of those it was trained on."""
         if self._vectors is None:
 
             def part(name: str) -> list[Example]:
@@ -272,7 +272,7 @@ class Workflow:
 
 
 def reason_not_to_publish(publish: Publish, comparison: Comparison | None) -> str | None:
-    """Why an encoder is not to be published, so far as is known before all is encoded; None: it may be."""
+    """Why an encoder is not to be published, as far as that is known before re-encoding; None: it can be."""
     if publish == "never":
         return "not published, as requested" + (f"; {comparison.sentence}" if comparison else "")
     if publish == "if_better" and comparison and not comparison.is_better:

@@ -31,7 +31,7 @@ class Access(Protocol):
     """Decides who may call an operation."""
 
     loopback_only: bool
-    """Whether requests are refused unless they use one of this machine's own names."""
+    """Whether requests are rejected unless they use one of this machine's own names."""
     schemes: Mapping[str, Mapping[str, Any]]
     """How callers authenticate, as OpenAPI security schemes; empty: no authentication."""
 
@@ -73,7 +73,7 @@ class GatewayAccess:
 
     With JWT, the token must have our scope: `read`, or `lookalike/read` with any prefix; likewise `write`.
     With IAM, policies name the methods and paths that a caller may use, and the gateway has already checked
-    them. A request without authorizer data did not pass the authorizer, and is refused.
+    them. A request without authorizer data did not pass the authorizer and is rejected.
     """
 
     loopback_only = False

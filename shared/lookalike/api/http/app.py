@@ -96,7 +96,7 @@ def create_app(
         library: the store to serve.
         access: decides who may call an operation.
         listener: receives changes that this process makes; None: the store sends its own events.
-        trainer: runs trainings; None: trainings are refused.
+        trainer: runs trainings; None: trainings are rejected.
         lifespan: starts and stops background work with the app.
         max_query_bytes: size limit of an image in a search, if lower than that of an item.
     """

@@ -1,6 +1,6 @@
 """Request bodies. Media type, size and form are checked in this order, each with its own status.
 
-FastAPI does not read them, for three reasons: a body that is too large is refused before all of it is in
+FastAPI does not read them, for three reasons: a body that is too large is rejected before all of it is in
 memory, it is read only after the API key was checked, and JSON is strict: no unknown field, no "5" for 5,
 no NaN.
 """
@@ -76,7 +76,7 @@ async def read_json_or_form(
     max_file_bytes: int,
     reserve: Reserve,
 ) -> M:
-    """A body that is either JSON with a file in base64, or a multipart form with the file as it is.
+    """A body that is either JSON with a file in base64, or a multipart form with the plain file.
 
     Args:
         request: the request.
@@ -85,7 +85,7 @@ async def read_json_or_form(
         file_field: the one field that may be a file.
         json_fields: form fields whose text is JSON.
         max_file_bytes: size limit of the file.
-        reserve: receives the size of each chunk, and may refuse it.
+        reserve: receives the size of each chunk, and may reject it.
 
     Raises:
         BodyTooLarge, InvalidInput, RequestValidationError, UnsupportedContentType: see `read_json`.

@@ -29,7 +29,7 @@ SAFE_HEADERS = {
 class Envelope:
     """Adds `X-Request-Id` to every response, and turns every exception into a response.
 
-    With `loopback_only` (a server without keys, bound to loopback) it refuses host names and origins that
+    With `loopback_only` (a server without keys, bound to loopback) it rejects host names and origins that
     are not this machine. Otherwise a web page could make a visitor's browser call 127.0.0.1: under the
     page's own name after DNS rebinding, or as a cross-site request.
     """
@@ -131,7 +131,7 @@ def _require_loopback(headers: Headers) -> None:
         )
     origin = headers.get("origin")
     if origin is not None and not is_loopback(_host_of(origin)):
-        raise Forbidden("pages of other origins may not use this server", got=f"Origin {origin!r}")
+        raise Forbidden("pages of other origins are not allowed to use this server", got=f"Origin {origin!r}")
 
 
 def _host_of(url: str) -> str:

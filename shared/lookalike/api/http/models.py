@@ -13,7 +13,7 @@ EXAMPLE_TIME = "2026-01-01T12:05:00+00:00"
 
 
 class RequestBody(BaseModel):
-    """A request body. Unknown fields are refused, and numbers must be finite."""
+    """A request body. Unknown fields are rejected, and numbers must be finite."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 

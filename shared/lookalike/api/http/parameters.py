@@ -17,6 +17,6 @@ ItemId = Annotated[
         min_length=1,
         max_length=MAX_KEY_BYTES,
         examples=["shoes/0001.jpg"],
-        description="An item's id: its path below the collection's images, slashes included.",
+        description="An item's id: its path below the collection's images, including slashes.",
     ),
 ]

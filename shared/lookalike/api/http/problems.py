@@ -73,7 +73,7 @@ class FieldProblem(ResponseBody):
 
 
 class Problem(ResponseBody):
-    """Why a request was refused (RFC 9457)."""
+    """Why a request was rejected (RFC 9457)."""
 
     model_config = example(
         {
@@ -109,7 +109,7 @@ def kind_of(error: Exception) -> Kind:
 
 
 def problem_response(request: Request, error: Exception) -> Response:
-    """The problem document for `error`. Unexpected errors are logged; the response gives no details."""
+    """The problem document for `error`. Unexpected errors are logged; the response has no details."""
     kind = kind_of(error)
     document: dict[str, Any] = {
         "type": f"urn:lookalike:problem:{kind.code}",

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class RequestLimiter:
-    """Runs up to `slots` requests at a time, lets `queue` more wait, and refuses the rest immediately.
+    """Runs up to `slots` requests at a time, lets `queue` more wait, and rejects the rest immediately.
 
     Waiting requests hold their bodies in memory, so all of them share one budget of bytes.
     For the single event loop of a server; not thread-safe.

@@ -18,7 +18,7 @@ export function show(root, { collection, collections, damaged }) {
     damaged.map(broken),
     tiles.length ? h("ul", { class: "tiles" }, tiles.map(({ element }) => element)) : h("p", {}, "No collections yet. Create one below."),
     maker()));
-  // One after another: all at once would meet the server's limit of requests that read a whole collection.
+  // One after another: all at once would exceed the server's limit on requests that read a whole collection.
   let refreshing = false;
   const refreshAll = async () => {
     if (refreshing) return;
@@ -83,7 +83,7 @@ function broken({ name, problem }) {
 async function remove(name) {
   const typed = h("input", { type: "text", id: "delete-name", autocomplete: "off", spellcheck: "false" });
   const answer = await dialog(`Delete ${name}?`, h("div", { class: "stack" },
-    h("p", {}, "This deletes its images, metadata, trash and indexes for ever. Encoders are kept."),
+    h("p", {}, "This deletes its images, metadata, trash and indexes permanently. Encoders are kept."),
     h("label", { for: "delete-name" }, `Type ${name} to delete it`), typed),
   [["no", "Cancel", "quiet"], ["yes", "Delete collection", "danger"]]);
   if (answer !== "yes") return;

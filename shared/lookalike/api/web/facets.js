@@ -10,7 +10,7 @@ const FEW = 8;
 const chosen = (condition) =>
   condition === undefined ? [] : condition?.in ?? (typeof condition === "object" && condition !== null ? [] : [condition]);
 
-/** The panel. Calls `change(field, update)`, where `update` takes the field's present condition and returns the new one:
+/** The panel. Calls `change(field, update)`, where `update` takes the field's current condition and returns the new one:
  * a control may outlive the filter that it was drawn with. */
 export function panel(facets, filter, change) {
   const shown = facets.filter((facet) => facet.kind === "number" ? facet.distinct > 1 || filter[facet.field] : facet.distinct > 0 && (facet.distinct <= MOST_CHOICES || facet.field === "category"));

@@ -1,4 +1,4 @@
-// A colour for each category. Steps of the golden angle make neighbours in the list differ.
+// A colour for each category. Steps of the golden angle make neighbors in the list differ.
 
 export const hue = (number, dark) =>
   number < 0 ? [140, 140, 140] : rgb((number * 137.508 + 165) % 360, 0.62 - (number % 3) * 0.12, (dark ? 0.64 : 0.45) + (Math.floor(number / 3) % 2) * 0.08);

@@ -63,7 +63,7 @@ export function histogram({ low, high, same, different }) {
   return { figure, mark };
 }
 
-/** Pairs of a bin; fewer say nothing. */
+/** Minimum number of pairs of a bin to show; fewer are not significant. */
 const FEWEST_PAIRS = 20;
 
 /** Confidence against the share of correct matches; larger dots have more pairs. */

@@ -322,7 +322,7 @@ class Search {
     const order = h("select", { id: "rank", disabled: !known && !this.rank, onchange: () => {
       this.rank = order.value;
       this.run();
-    } }, [["", "most similar"], ["confidence", "probable category"]].map(([value, text]) =>
+    } }, [["", "similarity"], ["confidence", "probable category"]].map(([value, text]) =>
       h("option", { value, selected: value === this.rank }, text)));
     this.groupBox = h("input", { type: "checkbox", checked: this.group !== "", onchange: () => {
       this.group = this.groupBox.checked ? "product_id" : "";
@@ -330,7 +330,7 @@ class Search {
     } });
     this.groupLine = h("label", { class: "choice", hidden: !this.group }, this.groupBox, "One result per product");
     this.controls.append(
-      h("label", { class: "least", for: "rank" }, "First "), order,
+      h("label", { class: "least", for: "rank" }, "Rank by "), order,
       h("label", { class: "least", for: "least" }, "Minimum confidence ", text), slider,
       known ? "" : h("p", { class: "quiet-text" }, `No confidence: ${this.reason}.`), this.groupLine);
   }

@@ -92,7 +92,7 @@ def unpack_artefact(packed: Path, folder: Path) -> Artefact:
     """Unpack the artefact in an untrusted `model.tar.gz` into `folder`.
 
     Raises:
-        Incompatible: it is no such file, is truncated, has a path outside the folder, or is far too large.
+        Incompatible: it is not such a file, is truncated, has a path outside the folder, or is far too large.
     """
     try:
         with tarfile.open(packed, "r:gz") as archive:

@@ -131,7 +131,7 @@ class Container:
         return FeatureKeepingLog(features, trainings, parameters.training_id or "", self.stopped)
 
     def _request(self, parameters: JobParameters, store: Library | None) -> TrainingRequest:
-        """Raises InvalidInput: there is no source."""
+        """Raises InvalidInput if there is no source."""
         channel = self.contract.channel
         if channel is None and (store is None or parameters.collection is None):
             raise InvalidInput(
@@ -224,7 +224,7 @@ def main(environment: dict[str, str]) -> int:
 
     contract = Contract.of(environment)
     if not contract.is_first_host:
-        sys.stdout.write("the first machine trains; there is nothing to do here\n")
+        sys.stdout.write("another machine of this job trains; nothing to do on this one\n")
         return 0
     stopped = stop_requests()
     return exit_code_of(contract, Container(contract, stopped).run, stopped)

@@ -33,7 +33,7 @@ def exit_code_of(contract: Contract, run: Callable[[], None], stopped: Callable[
         return _failed(contract, str(error), REFUSED)
     except LookalikeError as error:
         return _failed(contract, str(error), BROKEN)
-    except Exception as error:  # SageMaker must show more than a number
+    except Exception as error:  # users see more than a number in SageMaker
         traceback.print_exc()
         return _failed(contract, f"the training failed unexpectedly: {type(error).__name__}: {error}", BROKEN)
     return 0

@@ -31,7 +31,7 @@ CANCELLED = frozenset({TrainingCancelled.__name__, EncodingCancelled.__name__})
 TIMEOUTS = frozenset({"States.Timeout", "Sandbox.Timedout"})
 _ALGORITHM = re.compile(r"AlgorithmError: (?P<text>.*?)(?:, exit code: (?P<code>\d+))?\s*", re.DOTALL)
 _STOPPED: Mapping[str, str] = {
-    "MaxRuntimeExceeded": "the training took too long. Train on fewer images, views or epochs",
+    "MaxRuntimeExceeded": "the training took too long. Use fewer images, views or epochs",
     "MaxWaitTimeExceeded": "no machine was free for the training for too long. Try again later",
 }
 
@@ -70,7 +70,7 @@ def _of_job(document: Mapping[str, Any]) -> Failure | None:
         refused = found["code"] == str(REFUSED)
         return Failure(found["text"].strip() or "the training failed and gave no reason", alarm=not refused)
     if document.get("TrainingJobStatus") == "Stopped":
-        why = _STOPPED.get(str(document.get("SecondaryStatus")), "the training job was stopped from outside")
+        why = _STOPPED.get(str(document.get("SecondaryStatus")), "another client stopped the training job")
         return Failure(why)
     return Failure(f"the training failed: {reason}") if reason else None
 

@@ -1,6 +1,6 @@
 """Copies image features to the checkpoints, so that they survive the loss of a spot instance.
 
-SageMaker copies files below `/opt/ml/checkpoints` at any time, also while they are being written. A database
+SageMaker copies files below `/opt/ml/checkpoints` at any time, even while they are being written. A database
 in use would be copied in an inconsistent state. So the cache is elsewhere, and an immutable copy is written
 here when the features are complete.
 """
@@ -14,7 +14,7 @@ import lmdb
 
 DATABASE = "data.mdb"
 MAX_BYTES = 20 << 30
-"""A larger cache (activations for training the last stages) takes longer to copy than to compute again."""
+"""Copying a larger cache (activations for training the last stages) takes longer than computing it again."""
 
 
 class KeptFeatures:

@@ -69,7 +69,7 @@ class StateMachineTrainer:
         """Do nothing: this deployment can run trainings."""
 
     def begin(self, collection: str, training_id: str) -> None:
-        """Start the execution of a training; does nothing if it was started before.
+        """Start the execution of a training; does nothing if it was already started.
 
         Raises:
             TrainingNotFound: there is no such training.

@@ -1,7 +1,7 @@
-"""The steps after a training job, each of which is safe to run twice, also after a kill.
+"""The steps after a training job, each of which is safe to run twice, even after a kill.
 
 A state machine (`infra/training_state_machine.py`) calls them through `lambdas/ingest/training_steps.py`.
-The record has the progress; existing results are not made again.
+The record has the progress; existing results are reused.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def frame_sizes(units: bytes) -> Iterator[tuple[int, int]]:
             sequence = _read_sequence(bits)
         elif kind in (_FRAME_HEADER, _FRAME):
             if sequence is None or not _keeps_size(bits, sequence):
-                raise damaged("AVIF", "a frame has another size than the image")
+                raise damaged("AVIF", "a frame differs in size from the image")
             yield sequence.width, sequence.height
 
 

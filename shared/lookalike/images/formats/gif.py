@@ -28,7 +28,7 @@ def read(data: bytes) -> Header:
         raise damaged("GIF", "a frame without pixels")
     width, height = max(width, right), max(height, bottom)
     if max(width, height) > 0xFFFF:
-        raise damaged("GIF", "a frame outside of the screen")
+        raise damaged("GIF", "a frame outside the screen")
     screen = data[:6] + struct.pack("<HH", width, height) + data[10:screen_end]
     stream = b"".join([screen, control, memoryview(data)[start:]])
     # Without a transparent colour, Pillow fills the area outside the frame with colour 0.

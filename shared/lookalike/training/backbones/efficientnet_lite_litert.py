@@ -141,7 +141,7 @@ class _Layers:
 
 
 def _normalised(graph: LiteRTGraph, pixel_range: tuple[float, float]) -> Tensor:
-    """0..255 → `pixel_range`, in an operation of its own.
+    """0..255 → `pixel_range`, in a separate operation.
 
     Folded into the first convolution, its zero padding would no longer be the network's zero.
     """

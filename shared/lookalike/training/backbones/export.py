@@ -52,9 +52,9 @@ def build_encoder(  # noqa: PLR0913  # each is one option of `lookalike encoders
         calibration: images, uint8 (height, width, 3) of any size, typical of those that will be encoded. The
             first 250 are used: four fifths to quantise, one fifth to measure. None: a packaged network at its
             own size uses the ranges that come with it; of any other no int8 file is made.
-        check: images like those that will be encoded, on which those ranges must prove good enough. Fewer
-            than 10 prove nothing, and are ignored. With `calibration` too, its images are used if those
-            ranges are not good enough.
+        check: images like those that will be encoded, to check those ranges on. Fewer than 10 are too few for
+            a check, and are ignored. With `calibration` too, its images are used if those ranges are not good
+            enough.
         bound: least mean cosine of int8 to fp32 vectors. Below it, or if the int8 file cannot be made or run,
             only fp32 is kept, and the manifest's `details["int8_refused"]` says why.
         require_int8: raise instead of keeping only fp32.
@@ -130,7 +130,7 @@ def export_backbone(  # noqa: PLR0913  # as above
         manifest = _export_fp32(source, folder, name, steps, vector, report)
         manifest = replace(manifest, details={**manifest.details, **(details or {})})
         if REFUSAL in manifest.details:
-            report(f"int8 refused: {manifest.details[REFUSAL]}; only fp32 is kept")
+            report(f"int8 rejected: {manifest.details[REFUSAL]}; only fp32 is kept")
         else:
             manifest = Int8Export(source, folder, manifest, bound, report).add(calibration, check)
         if require_int8:

@@ -2,9 +2,9 @@
 
 The model runs in a child process, because LiteRT can abort the process that opens it.
 
-XNNPACK, which LiteRT uses by default, refuses some quantised models while it prepares them. Sometimes the
-refusal arrives as a Python exception, and sometimes it corrupts the heap and ends the process. A training
-must survive both.
+XNNPACK, which LiteRT uses by default, refuses some quantised models while it prepares them. Sometimes that
+raises a Python exception, and sometimes it corrupts the heap and ends the process. A training must survive
+both.
 """
 
 from __future__ import annotations

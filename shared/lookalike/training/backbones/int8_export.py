@@ -20,7 +20,7 @@ from lookalike.types import Pixels, Precision
 
 MAX_CALIBRATION_PICTURES = 250
 MIN_CALIBRATION_PICTURES = 10
-"""Also the fewest images that can judge an int8 file."""
+"""Also the fewest images on which an int8 file can be checked."""
 HELD_OUT_EVERY = 5
 REFUSAL = "int8_refused"
 """Key of a manifest's details: why the encoder has no int8 file."""
@@ -49,7 +49,8 @@ class Int8Export:
     def add(self, calibration: Iterable[Pixels] | None, check: Iterable[Pixels] | None) -> EncoderManifest:
         """The manifest with both precisions, or with fp32 and the reason why there is no int8 file.
 
-        Uses ranges that are known beforehand if the caller leaves the choice, else those of images.
+        Uses ranges that are known beforehand if the caller gives no calibration images, else those of the
+        images.
         """
         found = self.fp32
         steps = self.fp32.preprocess
@@ -91,7 +92,7 @@ class Int8Export:
             # A cosine that was measured beforehand stays, so that the manifest is the same for all images.
             return both if known.mean_cosine and "int8" in judged.precisions else judged
         if known.mean_cosine is None:
-            return self._without(f"{len(check)} images cannot tell whether it is accurate")
+            return self._without(f"{len(check)} images are too few to check its accuracy")
         return both
 
     def _with(self, info: PrecisionInfo, **details: Any) -> EncoderManifest:
@@ -105,7 +106,7 @@ class Int8Export:
         )
 
     def _judged(self, both: EncoderManifest, held_out: Sequence[Pixels]) -> EncoderManifest:
-        """`both` with the measured cosine, or fp32 alone and why int8 was refused."""
+        """`both` with the measured cosine, or fp32 alone and why int8 was rejected."""
         try:
             cosine = mean_cosine(both, self.folder, held_out)
         except Incompatible as error:
@@ -114,13 +115,13 @@ class Int8Export:
         if cosine >= self.bound:
             kept = replace(both.precisions["int8"], mean_cosine_to_fp32=round(cosine, 5))
             return replace(both, precisions={**self.fp32.precisions, "int8": kept})
-        refusal = f"its mean cosine to fp32 is {cosine:.4f}, and {self.bound:.4f} or more is wanted"
+        refusal = f"its mean cosine to fp32 is {cosine:.4f}, and {self.bound:.4f} or more is required"
         return self._without(refusal, "More, and more typical, images may help")
 
     def _without(self, reason: str, advice: str = "") -> EncoderManifest:
         """The fp32 encoder, with the reason why it has no int8 file. A failed quantisation never fails the
         export."""
-        self.report(f"int8 refused: {reason}; only fp32 is kept. {advice}".rstrip(". "))
+        self.report(f"int8 rejected: {reason}; only fp32 is kept. {advice}".rstrip(". "))
         (self.folder / MODEL_FILES["int8"]).unlink(missing_ok=True)
         return replace(self.fp32, details={**self.fp32.details, REFUSAL: reason})
 

@@ -28,7 +28,7 @@ Array = NDArray[Any]
 class AlignedBuffer(schema.BufferT):  # type: ignore[misc]  # generated, without types
     """Constants that start at a multiple of `ALIGNMENT`.
 
-    The schema asks for it (`force_align`), and the Python code that is generated from it does not do it.
+    The schema requires this (`force_align`), but the Python code generated from it does not do it.
     """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802  # called by the generated code
@@ -123,7 +123,7 @@ class LiteRTGraph:
         return self._apply("L2_NORMALIZATION", "L2NormOptions", options, (source,), name, source.shape)
 
     def concatenation(self, name: str, parts: Sequence[Tensor]) -> Tensor:
-        """Rows side by side."""
+        """Concatenate along the last axis."""
         shape = (parts[0].shape[0], sum(part.shape[1] for part in parts))
         options = schema.ConcatenationOptionsT(axis=1)
         return self._apply("CONCATENATION", "ConcatenationOptions", options, parts, name, shape)
@@ -136,7 +136,7 @@ class LiteRTGraph:
         return self._apply("MEAN", "ReducerOptions", options, (source, axes), name, shape)
 
     def to_bytes(self, *outputs: Tensor) -> bytes:
-        """The file, which gives `outputs` under the signature `SIGNATURE`."""
+        """The file, which returns `outputs` under the signature `SIGNATURE`."""
         graph = schema.SubGraphT(
             tensors=self._tensors,
             inputs=[self.input.number],

@@ -23,7 +23,7 @@ from lookalike.training.backbones.tensorflow_to_litert import to_fp32, to_int8
 from lookalike.types import Pixels
 
 FALLBACK_SIZE = 224
-"""Input side for a model that takes any."""
+"""Input side for a model that accepts any."""
 WHITE = 255.0
 SIGNATURES = ("image_feature_vector", "default", "serving_default")
 """Tried in this order where the object is not callable. The first two are TF1 Hub's common names
@@ -203,14 +203,14 @@ def _hub_load(handle: str) -> Any:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         if is_folder:
             raise BackboneNotFound(
-                "this folder holds no SavedModel that TensorFlow can load",
+                "this folder has no SavedModel that TensorFlow can load",
                 got=f"{handle} ({reason})",
                 expected="a folder with saved_model.pb and variables/",
             ) from error
         raise BackboneNotFound(
             "the backbone cannot be downloaded",
             got=f"{handle} ({reason})",
-            fix="Where the network allows it, download and unpack the model, and pass its folder instead.",
+            fix="Download and unpack the model on a machine with access, and pass its folder instead.",
         ) from error
 
 
@@ -242,7 +242,7 @@ def _signature(signature: Any, backbone: str) -> tuple[TensorFunction, int | Non
     inputs = signature.structured_input_signature[1]
     if len(inputs) != 1:
         raise Incompatible(
-            f"{backbone} does not take one image", got=f"inputs {sorted(inputs)}", expected="one input"
+            f"{backbone} does not accept one image", got=f"inputs {sorted(inputs)}", expected="one input"
         )
     ((argument, spec),) = inputs.items()
     return (
@@ -273,7 +273,7 @@ def _one_tensor(result: Any, backbone: str) -> Any:
     if len(result) == 1:
         return next(iter(result.values()))
     raise Incompatible(
-        f"{backbone} gives several outputs",
+        f"{backbone} returns several outputs",
         got=", ".join(f"{name} {tuple(value.shape)}" for name, value in sorted(result.items())),
         expected="one, or one called 'default'",
     )
@@ -284,7 +284,7 @@ def _checked_dimension(features: Any, side: int, backbone: str) -> int:
         result = features(tf.zeros((1, side, side, 3), tf.float32))
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise Incompatible(
-            f"{backbone} does not take images of {side} × {side} pixels",
+            f"{backbone} does not accept images of {side} × {side} pixels",
             got=str(error)[:300],
             fix="Name the input size that the model was made for.",
         ) from error
@@ -292,10 +292,10 @@ def _checked_dimension(features: Any, side: int, backbone: str) -> int:
     dtype = getattr(result, "dtype", type(result).__name__)
     if len(shape) != 2 or shape[0] != 1 or dtype != tf.float32:
         raise Incompatible(
-            f"{backbone} does not give one feature vector for an image",
+            f"{backbone} does not return one feature vector for an image",
             got=f"{getattr(dtype, 'name', dtype)} {shape} for an input of {(1, side, side, 3)}",
             expected="float32 (1, dimension)",
-            fix="Take the feature_vector variant of the model, pooled and without the classifier.",
+            fix="Use the feature_vector variant of the model, pooled and without the classifier.",
         )
     return int(shape[1])
 

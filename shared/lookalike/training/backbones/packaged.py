@@ -36,8 +36,8 @@ class ShippedRanges:
 
     Attributes:
         ranges: of its layers.
-        float_layers: those that 8 bits do not hold.
-        mean_cosine: of int8 to fp32 vectors, on photos that had no part in the ranges.
+        float_layers: those that 8 bits cannot represent.
+        mean_cosine: of int8 to fp32 vectors, on photos that were not used for the ranges.
     """
 
     ranges: Ranges
@@ -127,5 +127,5 @@ class PackagedNetwork:
 
     @property
     def has_ranges(self) -> bool:
-        """Whether the shipped ranges hold: at the size and pixel range that they were measured with."""
+        """Whether the shipped ranges are valid: only at the size and pixel range of their measurement."""
         return self.variant == VARIANTS[self.name] and self.pixel_range == PIXEL_RANGE

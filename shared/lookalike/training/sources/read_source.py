@@ -109,7 +109,7 @@ def _descend(listing: Listing, notes: list[str]) -> str:
     parts = [name.split("/") for name in listing.pictures]
     while len({path[0] for path in parts}) == 1 and len(parts[0]) > 1:
         inside = f"{root}{parts[0][0]}/"
-        # A single top folder is no class if it contains folders, or a table that describes its images.
+        # A single top folder is not a class if it contains folders, or a table that describes its images.
         if inside not in described and max(map(len, parts)) == 2:
             break
         root, parts = inside, [path[1:] for path in parts]
@@ -187,12 +187,10 @@ class _Metadata:
             )
         if unknown:
             self.notes.append(
-                f"{file}: {counted(len(unknown), 'row')} about images that are not there: {listed(unknown)}"
+                f"{file}: {counted(len(unknown), 'row')} about missing images: {listed(unknown)}"
             )
         if odd:
-            self.notes.append(
-                f"{file}: a split is train or validation, others were not used: {listed(sorted(odd))}"
-            )
+            self.notes.append(f"{file}: a split must be train or validation; ignored: {listed(sorted(odd))}")
 
 
 def cell(row: Row, column: str) -> str | None:

@@ -43,7 +43,7 @@ def split(
     Images whose hashes differ in at most 31 bits are copies, and stay on one side, including copies of
     copies; so do the images of one product. If this joins all images of a class into one group, the class is
     divided by image (copies still together), because it could not be validated otherwise; a note says so. A
-    class with two or more groups of its own has at least one on each side. Sides set in the user's metadata
+    class with two or more own groups has at least one on each side. Sides set in the user's metadata
     override all of this. If the metadata holds any image back, images without a side are trained on, unless
     they are in a group with one that is held back.
 
@@ -212,16 +212,16 @@ def _checked(examples: Sequence[Example], draw: _Draw, notes: list[str]) -> Spli
         )
     if len(draw.sizes) - len(unlearnt) < 2:
         raise InvalidInput(
-            "too few classes are left to learn from",
+            "too few classes are left to train on",
             got=f"{len(draw.sizes) - len(unlearnt)} of {len(draw.sizes)}",
             expected="two or more with images on the side `train`",
             fix="Check the column `split` of the metadata.",
         )
     if not draw.held:
         raise InvalidInput(
-            "no image can be held back to judge what was learnt",
+            "no image can be held back to validate the training",
             got="every class is one group of copies, or the metadata puts all on the side `train`",
-            expected="one class at least with two different images",
+            expected="at least one class with two different images",
             fix="Add other images, or check the columns `split` and `product_id`.",
         )
     rows = range(len(examples))
