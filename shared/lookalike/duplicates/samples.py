@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,8 +88,12 @@ class Sample:
 
     def mirrored(self) -> Sample:
         """The same image, left and right exchanged."""
-        image = self.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return Sample(DecodedImage.from_pixels(np.asarray(image)))
+        other = copy(self)
+        left, top, right, bottom = self.content
+        other.image = self.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        other.levels = [level[:, ::-1] for level in self.levels]
+        other.content = 1 - right, top, 1 - left, bottom
+        return other
 
 
 class SampleReader:

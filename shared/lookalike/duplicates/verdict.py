@@ -6,7 +6,7 @@ they achieve on the other half is in docs/duplicates.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -105,12 +105,12 @@ def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
         return Verdict("similar", ("only a part in common",))
     grey = tuple(value < GREY for value in evidence.saturation)
     if grey[0] != grey[1] and max(evidence.saturation) > COLOURED and structural.mean() <= MAX_STRAY:
-        return Verdict("variant", (_structure_words(evidence), "one is black and white"))
+        return Verdict("variant", (_structure_words(evidence.bits()), "one is black and white"))
     change = _change(evidence, differing)
     if change is not None:
-        bits = evidence.bits_outside(differing) if change else evidence.bits
+        bits = evidence.bits(differing if change else None)
         if bits is None or bits <= MAX_BITS:
-            return _same(a, b, replace(evidence, bits=bits), change, differing)
+            return _same(a, b, evidence, bits, change, differing)
     edges = np.maximum(*evidence.edges) > TEXTURE**2
     # Another colour has another contrast, so only the correlation counts.
     correlated = evidence.detail >= MIN_DETAIL
@@ -119,8 +119,9 @@ def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
     what = "colours" if (~correlated).mean() < coloured.mean() / 2 else "details"
     difference = f"other {what} in {where}"
     if agreeing >= VARIANT_AGREEMENT:
-        alike = evidence.bits is None or evidence.bits <= MAX_BITS
-        return Verdict("variant", (_structure_words(evidence) if alike else "same outline", difference))
+        bits = evidence.bits()
+        alike = bits is None or bits <= MAX_BITS
+        return Verdict("variant", (_structure_words(bits) if alike else "same outline", difference))
     return Verdict("similar", (difference,))
 
 
@@ -147,9 +148,11 @@ def _is_photo(evidence: Evidence) -> bool:
     return evidence.texture >= PHOTO_TEXTURE and evidence.white <= PHOTO_WHITE
 
 
-def _same(a: Sample, b: Sample, evidence: Evidence, change: str, differing: Flags) -> Verdict:
+def _same(
+    a: Sample, b: Sample, evidence: Evidence, bits: int | None, change: str, differing: Flags
+) -> Verdict:
     edits: tuple[set[str], set[str]] = (set(), set())
-    words = [_structure_words(evidence)]
+    words = [_structure_words(bits)]
     gain = evidence.tone.gain
     if abs(gain - 1) < 0.03 and abs(evidence.tone.offset) < 3:
         words.append("same colours")
@@ -196,10 +199,8 @@ def _is_mirrored(a: Sample, b: Sample) -> bool:
     return evidence is not None and _judged(mirrored, b, evidence).relation == "same"
 
 
-def _structure_words(evidence: Evidence) -> str:
-    if evidence.bits is None:
-        return "same structure"
-    return f"same structure ({evidence.bits} of 256 bits differ)"
+def _structure_words(bits: int | None) -> str:
+    return "same structure" if bits is None else f"same structure ({bits} of 256 bits differ)"
 
 
 def _inner(shape: tuple[int, ...]) -> Flags:
