@@ -22,6 +22,9 @@ Start = tuple[float, float, float, float]
 WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
 STEPS = 8
 MAX_STEP = 0.08
+RING = 1
+"""Pixels at the edge of both images that are not compared: where the other image goes on, as a border does,
+they are a mixture, and would pull the scale."""
 DIAGONAL = np.diag_indices(6)
 DAMPING = np.array([1, 1, 1, 1, 1e-3, 1e-3])
 START_SCALES = (1.0, 0.85, 1.18)
@@ -153,7 +156,8 @@ def _step(own: Floats, value: Floats, gx: Floats, gy: Floats, xs: Floats, ys: Fl
 def _within(places: Floats, length: int) -> tuple[slice, NDArray[np.int64], Floats]:
     """Which of the ascending places (fractions) lie inside, their pixel, and the rest."""
     pixels = places * length - 0.5
-    first, last = np.searchsorted(pixels, (0, length - 1.001)).tolist()
+    first, last = np.searchsorted(pixels, (RING, length - 1.001 - RING)).tolist()
+    first, last = max(first, RING), min(last, len(pixels) - RING)
     pixels = pixels[first:last]
     whole = pixels.astype(np.int64)
     return slice(first, last), whole, (pixels - whole).astype(np.float32)
@@ -164,12 +168,13 @@ def _sampled(
 ) -> tuple[Floats, ...]:
     """Values and derivatives (per pixel) at a grid, bilinear."""
     upper = image[y0]
-    down = image[y0 + 1] - upper
+    down: Floats = image[y0 + 1] - upper
     across = upper + down * fy[:, None]
     left = across.take(x0, axis=1)
     dx = across.take(x0 + 1, axis=1) - left
-    low = down.take(x0, axis=1)
-    dy = low + (down.take(x0 + 1, axis=1) - low) * fx
+    low: Floats = down.take(x0, axis=1)
+    next_low: Floats = down.take(x0 + 1, axis=1)
+    dy: Floats = low + (next_low - low) * fx
     return left + dx * fx, dx, dy
 
 

@@ -131,9 +131,7 @@ def _in_pixels(edges: Edges, sample: Sample) -> Edges:
     return edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height
 
 
-def _compared(
-    overlap: tuple[Edges, Edges], crops: tuple[Image.Image, Image.Image], side: int
-) -> Evidence:
+def _compared(overlap: tuple[Edges, Edges], crops: tuple[Image.Image, Image.Image], side: int) -> Evidence:
     a, b = (_smoothed(crop) for crop in crops)
     tone = fit_tone(a, b)
     matched = tone.apply(a, b)
@@ -171,7 +169,9 @@ def _compared(
 
 
 def _bits(a: Image.Image, b: Image.Image) -> int | None:
-    hashes = [perceptual_hash(DecodedImage(image, *image.size, "", (0.0, 0.0, *image.size))) for image in (a, b)]
+    hashes = [
+        perceptual_hash(DecodedImage(image, *image.size, "", (0.0, 0.0, *image.size))) for image in (a, b)
+    ]
     if hashes[0] is None or hashes[1] is None:
         return None
     left, right = (np.frombuffer(bytearray(value), np.uint8)[None] for value in hashes if value)
@@ -192,7 +192,8 @@ def _smoothed(image: Image.Image) -> Floats:
     across = np.concatenate([rows[:, :1], rows, rows[:, -1:]], axis=1).reshape(height, -1)
     smoothed = across[:, :-6] + 2 * across[:, 3:-3] + across[:, 6:]
     channels = smoothed.reshape(height, width, 3).transpose(2, 0, 1)
-    return np.multiply(channels, np.float32(1 / 16), order="C")
+    scaled: Floats = np.multiply(channels, np.float32(1 / 16), order="C")
+    return scaled
 
 
 def _luma(channels: Floats) -> Floats:
