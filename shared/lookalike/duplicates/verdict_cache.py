@@ -35,11 +35,14 @@ class VerdictCache:
     Args:
         artifacts: the artifacts root.
         collection: its name.
+
+    Attributes:
+        path: of the file, below the artifacts root.
     """
 
     def __init__(self, artifacts: Store, collection: str) -> None:
         self._artifacts = artifacts
-        self._path = f"collections/{collection}/duplicate-verdicts.json.gz"
+        self.path = f"collections/{collection}/duplicate-verdicts.json.gz"
         self._stored: dict[str, Any] | None = None
         self._new: dict[str, Any] = {}
 
@@ -67,15 +70,13 @@ class VerdictCache:
         kept = dict(list(merged.items())[-MAX_VERDICTS:])
         document = json.dumps({"method": METHOD, "verdicts": kept}, separators=(",", ":"))
         with suppress(LookalikeError):
-            self._artifacts.put(self._path, gzip.compress(document.encode(), compresslevel=3))
+            self._artifacts.put(self.path, gzip.compress(document.encode(), compresslevel=3))
             self._stored, self._new = kept, {}
 
     def _read(self) -> dict[str, Any]:
         try:
             # Bounded, so that a damaged file cannot unpack to more than fits into memory.
-            unpacked = zlib.decompressobj(wbits=31).decompress(
-                self._artifacts.get(self._path).data, MAX_BYTES
-            )
+            unpacked = zlib.decompressobj(wbits=31).decompress(self._artifacts.get(self.path).data, MAX_BYTES)
             document = json.loads(unpacked)
             if document["method"] == METHOD and isinstance(document["verdicts"], dict):
                 return document["verdicts"]
