@@ -60,6 +60,8 @@ VARIANT_AGREEMENT = 0.75
 """Share of the blocks with edges that variants have in common."""
 GREY, COLOURED = 3.0, 8.0
 """Mean colourfulness below which an image is black and white, and above which it is not."""
+NO_COLOUR, TINTED = 1.0, 2.5
+"""The same for an image without any colour: compression leaves a tint where there was one."""
 MIRROR_FIT = 0.9
 CLIPPED_GAIN = 1.05
 
@@ -120,8 +122,7 @@ def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
     covered = sorted(_area(edges) for edges in evidence.overlap)
     if covered[1] < MIN_COVERED or covered[0] < MIN_OVERLAP:
         return Verdict("similar", ("only a part in common",))
-    grey = tuple(value < GREY for value in evidence.saturation)
-    if grey[0] != grey[1] and max(evidence.saturation) > COLOURED and structural.mean() <= MAX_STRAY:
+    if _lost_colour(*evidence.saturation) and structural.mean() <= MAX_STRAY:
         return Verdict("variant", (_structure_words(evidence.bits()), "one is black and white"))
     change = _change(evidence, differing)
     if change is not None:
@@ -140,6 +141,12 @@ def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
         alike = bits is None or bits <= MAX_BITS
         return Verdict("variant", (_structure_words(bits) if alike else "same outline", difference))
     return Verdict("similar", (difference,))
+
+
+def _lost_colour(one: float, other: float) -> bool:
+    """Whether one of two colourfulnesses is that of a black and white image, and the other is not."""
+    least, most = sorted((one, other))
+    return (least < GREY and most > COLOURED) or (least < NO_COLOUR and most > TINTED)
 
 
 def _differing(evidence: Evidence, slack: float = 1.0) -> tuple[Flags, Flags]:
