@@ -25,7 +25,7 @@ from bench.copies import EITHER, OTHER, SAME, drawings
 from lookalike.contact_sheet import SheetRow, Tile, write_sheet
 from lookalike.default_encoder import default_encoder
 from lookalike.demo.emoji import fetch_pictures
-from lookalike.duplicates.candidates import CANDIDATE_SCORE, NEIGHBOURS, bits_between
+from lookalike.duplicates.candidates import CANDIDATE_BITS, CANDIDATE_SCORE, NEIGHBOURS, bits_between
 from lookalike.duplicates.original import choose
 from lookalike.duplicates.samples import Sample, sample_of
 from lookalike.duplicates.verdict import judge
@@ -119,7 +119,7 @@ def _count(
     copy: Sample,
 ) -> bool:
     bits = bits_between(one[1], other[1])
-    found = float(one[0] @ other[0]) >= CANDIDATE_SCORE or (bits is not None and bits <= MAX_DISTANCE)
+    found = float(one[0] @ other[0]) >= CANDIDATE_SCORE or (bits is not None and bits <= CANDIDATE_BITS)
     verdict = judge(sample, copy)
     is_same = verdict.relation == "same"
     counts.pairs += 1

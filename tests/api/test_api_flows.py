@@ -245,6 +245,24 @@ def test_two_copies_of_an_image_are_a_group_of_duplicates(server, collection):
     assert colours == "same colours"
 
 
+def test_duplicates_are_compared_over_several_calls(server, collection):
+    pictures = {
+        f"{seed}-{side}.jpg": smaller(jpeg(seed, 256), side)
+        for seed in (11, 12)
+        for side in (128, 120, 112, 104, 96, 88, 80)
+    }
+    server.upload(collection, pictures)
+    server.wait_for(collection, *pictures)
+    path, seen = f"/collections/{collection}/duplicates", []
+    while not seen or seen[-1]["done"] < seen[-1]["total"]:
+        answer = server.client.get(path, params={"min_score": 0.01, "seconds": 0}).json()
+        assert not seen or answer["compared"]["done"] > seen[-1]["done"]
+        seen.append(answer["compared"])
+    assert len(seen) > 1
+    assert [len(group["members"]) for group in answer["groups"]] == [7, 7]
+    assert server.client.get(path, params={"min_score": 0.01}).json() == answer
+
+
 def test_decisions_about_duplicates_stick(server, collection):
     whole = jpeg(11, 256)
     copies = {"copy.jpg": smaller(whole, 128), "third.jpg": smaller(whole, 96)}

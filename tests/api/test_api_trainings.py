@@ -167,6 +167,7 @@ def test_unknown_trainings(served, training_id):
         response = served.client.get(f"/collections/food/trainings/{training_id}{path}")
         assert response.status_code == 404, (path, response.text)
     assert served.client.delete(f"/collections/food/trainings/{training_id}").status_code == 404
+    assert served.client.post(f"/collections/food/trainings/{training_id}/publish").status_code == 404
 
 
 def test_unknown_collections(served):
@@ -184,6 +185,15 @@ def test_there_must_be_something_to_go_back_to(served):
     assert "no earlier encoder" in found["detail"]
 
 
+def test_a_training_without_an_encoder_cannot_be_published(served):
+    made = served.client.post("/collections/food/trainings", json={"source": "zip"}).json()["training"]
+    path = f"/collections/food/trainings/{made['id']}"
+    assert "waiting_for_upload" in refused(served.client.post(f"{path}/publish"), 409, "conflict")["detail"]
+    served.client.delete(path)
+    eventually(lambda: served.client.get(path).json()["status"] == "cancelled")
+    assert "cancelled" in refused(served.client.post(f"{path}/publish"), 409, "conflict")["detail"]
+
+
 def test_who_may_only_read_may_not_train(settings):
     keys = Keys(Store.artifacts(settings))
     reader = keys.create("reader", scopes=["read"]).key
@@ -199,6 +209,7 @@ def test_who_may_only_read_may_not_train(settings):
         for response in (
             server.client.post("/collections/food/trainings", json={"source": "zip"}),
             server.client.delete(f"/collections/food/trainings/{training['id']}"),
+            server.client.post(f"/collections/food/trainings/{training['id']}/publish"),
             server.client.post("/collections/food/rollback"),
         ):
             refused(response, 403, "forbidden")

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures.frames import COLOURS, NAME, Frames, framed
+from fixtures.frames import COLOURS, NAME, Frames, framed, nearsighted
+from lookalike.publishing.comparison import Measured
 
 from lookalike.encoders import EncoderManifest
 from lookalike.encoders.learnt_images import pack_learnt
 from lookalike.encoders.manifest import content_id
 from lookalike.errors import Conflict, InvalidInput, StoreUnavailable
+from lookalike.evaluation.bootstrap import Interval
 from lookalike.ingest import Ingestor
 from lookalike.library import Library
 from lookalike.publishing import (
@@ -350,23 +352,67 @@ def test_the_comparison_asks_what_was_held_out(frames: Frames) -> None:
     assert compare_on_collection(library, NAME, frames.good, frames.good, validation=held).verdict == "noise"
 
 
+def trained_on(colours: tuple[str, ...], folder: Path) -> Path:
+    """Make the encoder in `folder` one that learnt five pictures of each colour."""
+    files = []
+    for colour in colours:
+        for seed in range(5):
+            files.append(folder.parent / f"{colour}-{seed}.jpg")
+            files[-1].write_bytes(framed(colour, seed))
+    manifest = EncoderManifest.read(folder)
+    details = {"training": {}, "learnt": pack_learnt(files), "categories": sorted(colours)}
+    changed = replace(manifest, name="trained", details=details)
+    (folder / "encoder.json").write_bytes(replace(changed, id=content_id(changed)).dump())
+    return folder
+
+
+def test_a_training_that_lacks_half_of_the_categories_is_not_published(
+    library: Library, tiny_encoder_folder: Path, tmp_path: Path
+) -> None:
+    """However well it does on the few images that it held out: the items of the collection decide."""
+    frames = Frames.create(library, tiny_encoder_folder, tmp_path, serving="good", each=28)
+    frames.build()
+    near = nearsighted(tiny_encoder_folder, tmp_path / "misleading")
+    trained = library.encoders.add(trained_on(("red", "green"), near)).id
+
+    def held_out() -> Comparison:
+        """What made the mistake: 16 images of the two categories that it knows."""
+        best = Measured(trained, 1.0, 1.0, 1.0, 1.0)
+        poor = Measured(frames.good, 0.5, 0.5, 0.5, 0.5)
+        return Comparison(poor, best, 16, 16, 2, Interval(0.5, 0.4, 0.6), "better", "held out")
+
+    assert held_out().is_better
+
+    def judge(old: str, new: str) -> Comparison:
+        return compare_on_own_or_else(library, NAME, old, new, held_out)
+
+    done = publish_encoder(library, NAME, trained, judge=judge)
+    assert not done.published
+    assert done.comparison is not None
+    assert (done.comparison.queries, done.comparison.unseen_classes) == (4 * 28 - 10, 2)
+    assert "mAP@R does not rise" in done.reason
+    assert "worse for 2 categories that the training did not know" in done.reason
+    assert library.collections.get(NAME).encoder_id == frames.good
+
+    # One that learnt all categories, and sees what matters, replaces one that does not.
+    publish_encoder(library, NAME, frames.bad, force=True)
+    whole = shutil.copytree(tiny_encoder_folder, tmp_path / "whole")
+    good = library.encoders.add(trained_on(tuple(COLOURS), whole)).id
+    done = publish_encoder(library, NAME, good, judge=judge)
+    assert done.published, done.reason
+    assert done.comparison is not None
+    assert (done.comparison.queries, done.comparison.unseen_classes) == (4 * 28 - 20, 0)
+    assert library.collections.get(NAME).encoder_id == good
+
+
 def test_items_that_an_encoder_learnt_from_do_not_ask(
     frames: Frames, tiny_encoder_folder: Path, tmp_path: Path
 ) -> None:
     """Wherever the training images came from: a zip file may have the same ones under other names."""
-    files = []
-    for colour in ("red", "green"):
-        for seed in range(5):
-            files.append(tmp_path / f"{colour}-{seed}.jpg")
-            files[-1].write_bytes(framed(colour, seed))
-    folder = tmp_path / "trained"
-    shutil.copytree(tiny_encoder_folder, folder)
-    manifest = EncoderManifest.read(folder)
-    details = {"training": {}, "learnt": pack_learnt(files), "categories": ["green", "red"]}
-    changed = replace(manifest, name="trained", details=details)
-    (folder / "encoder.json").write_bytes(replace(changed, id=content_id(changed)).dump())
     library = frames.library
-    trained = library.encoders.add(folder).id
+    trained = library.encoders.add(
+        trained_on(("red", "green"), shutil.copytree(tiny_encoder_folder, tmp_path / "trained"))
+    ).id
 
     done = publish_encoder(library, NAME, trained)
     found = done.comparison

@@ -11,6 +11,7 @@ import pytest
 from fixtures.pictures import draw_scene
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
+from lookalike.duplicates.alignment import align
 from lookalike.duplicates.original import Traces, choose
 from lookalike.duplicates.samples import Sample, sample_of
 from lookalike.duplicates.verdict import Verdict, judge
@@ -208,3 +209,21 @@ def test_equal_images_are_decided_by_age_then_by_name() -> None:
     assert choose(items, {}) == ([7, 5, 3], ("added first", "first by name"))
     camera = {3: Traces(camera=True)}
     assert choose(items, camera) == ([3, 7, 5], ("straight from the camera",))
+
+
+def test_a_photo_of_little_colour_and_its_black_and_white_version_are_variants() -> None:
+    faint = ImageEnhance.Color(scene()).enhance(0.15)
+    assert judge(sample(faint), sample(faint.convert("L"))).relation == "variant"
+    assert judge(sample(faint), sample(faint, 30)).relation == "same"
+
+
+@pytest.mark.parametrize("colour", ["black", "white", "#dddddd"])
+def test_a_border_around_a_narrow_photo_does_not_pull_the_scale(colour: str) -> None:
+    """The edge of the border is a mixture of both; it made the alignment wrong by 1.5 %."""
+    narrow = scene().crop((40, 0, 280, 320))
+    bordered = ImageOps.expand(narrow, 16, colour)
+    found = align(sample(narrow).levels, sample(bordered).levels, [(0.88, 0.91, 0.06, 0.045)])
+    assert found is not None
+    assert found.scale_x == pytest.approx(240 / 272, abs=0.006)
+    assert found.scale_y == pytest.approx(320 / 352, abs=0.006)
+    assert judge(sample(narrow), sample(bordered)).relation == "same"

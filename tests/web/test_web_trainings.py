@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 from fixtures.classes import drawn_classes, zipped
+from fixtures.frames import nearsighted
 from fixtures.server import add_encoder, eventually, running
+from lookalike.publishing.comparison import Measured
 
+from lookalike.evaluation.bootstrap import Interval
+from lookalike.publishing import Comparison
 from lookalike.settings import Settings
+from lookalike.training_jobs import Training, Trainings
 
 EACH = 8
 PATIENCE_MS = 300_000
@@ -54,3 +59,40 @@ def test_a_training_is_published_and_rolled_back(opened, shapes):
     page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     page.get_by_text(f"shapes now uses {shapes.encoder} (was ").wait_for()
     judged.get_by_text(shapes.encoder).wait_for()
+
+
+def test_a_training_that_was_not_published_is_published_anyway(opened, shapes, tmp_path, tiny_encoder_folder):
+    library = shapes.local.library
+    records = Trainings(library.artifacts, "shapes")
+    worse = library.encoders.add(nearsighted(tiny_encoder_folder, tmp_path / "near")).id
+    measured = [
+        Measured(id_, score, 0.9, 1.0, score) for id_, score in ((shapes.encoder, 0.8), (worse, 0.25))
+    ]
+    compared = Comparison(*measured, 120, 120, 4, Interval(-0.55, -0.6, -0.5), "worse", "a test")
+    made = records.create(Training("", "shapes", "zip"))
+    result = {
+        "encoder_id": worse,
+        "published": False,
+        "reason": "it is worse",
+        "comparison": compared.to_json(),
+    }
+    records.finish(made.id, "succeeded", **result)
+
+    page = opened("quality?collection=shapes", at=shapes)
+    entry = page.get_by_role("article", name=f"Training {made.id}")
+    entry.get_by_text("it is worse").wait_for()
+    publish, dialog = entry.get_by_role("button", name="Publish anyway"), page.get_by_role("dialog")
+    publish.click()
+    shown = " ".join(dialog.inner_text().split())
+    assert "mAP@R 80 % → 25 %, Recall@1 80 % → 25 % on 120 queries" in shown
+    dialog.get_by_role("button", name="Cancel").click()
+    assert shapes.client.get("/collections/shapes").json()["encoder"] == shapes.encoder
+    publish.click()
+    dialog.get_by_role("button", name="Publish anyway").click()
+    page.get_by_text(f"shapes now uses {worse}.").wait_for()
+    assert shapes.client.get("/collections/shapes").json()["encoder"] == worse
+    entry.get_by_text("forced; mAP@R does not rise: 0.800 → 0.250").wait_for()
+    assert publish.count() == 0
+    judged = page.get_by_role("region", name="Evaluation").locator("bdi").first
+    judged.get_by_text(worse).wait_for()
+    assert shapes.client.post("/collections/shapes/rollback").json()["encoder"] == shapes.encoder

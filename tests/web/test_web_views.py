@@ -185,6 +185,29 @@ def test_duplicates_are_shown_apart_from_variants_and_a_decision_sticks(opened, 
     assert all(server.item("cups", name) is not None for name in pictures)
 
 
+def test_the_comparison_of_duplicates_shows_how_far_it_is(opened, server):
+    server.create("many-cups")
+    pictures = {f"{shade}.jpg": cup(f"#{shade}0{shade}020") for shade in "3456789ab"}
+    server.upload("many-cups", pictures)
+    server.wait_for("many-cups", *pictures)
+    page = opened("search?collection=many-cups")
+    asked = []
+
+    def hurry(route):
+        """Leaves the server no time, so that it needs several calls."""
+        asked.append(route.request.url)
+        if len(asked) == 2:
+            page.get_by_text("Comparing images: 16 of").wait_for()
+            assert page.get_by_role("progressbar", name="Compared images").first.is_visible()
+        route.continue_(url=route.request.url.replace("seconds=2", "seconds=0"))
+
+    page.route("**/duplicates?*", hurry)
+    page.goto(page.url.replace("search", "duplicates"))
+    page.get_by_role("region", name="Variants").get_by_text("of variants").wait_for()
+    assert len(asked) > 4, "three lists, and more than one call for the first"
+    assert page.get_by_role("progressbar", name="Compared images").count() == 0
+
+
 def test_many_collections_are_shown_without_meeting_the_server_s_limit(opened, server):
     names = [f"many-{number}" for number in range(12)]
     for name in names:

@@ -20,12 +20,14 @@ from lookalike.errors import NotReady
 from lookalike.layout import MAX_ID_BYTES
 
 if TYPE_CHECKING:
-    from lookalike.duplicates import Comparison, Decisions, DuplicateDecisions, DuplicateGroup
+    from lookalike.duplicates import Decisions, DuplicateDecisions, DuplicateGroup
 
 router = APIRouter(tags=["reports"])
 Relation = Literal["same", "variant", "similar"]
 RELATIONS: tuple[Relation, ...] = ("same", "variant", "similar")
 MAX_DECIDED = 500
+MAX_SECONDS = 15.0
+"""Of comparing images. A gateway on AWS waits 29 s for an answer, of which loading takes some."""
 _DUPLICATE = {
     "id": "shoes/0001.jpg",
     "product_id": "sku-17",
@@ -76,6 +78,13 @@ class DuplicateGroupResponse(ResponseBody):
     members: list[DuplicateResponse]
 
 
+class ComparedResponse(ResponseBody):
+    """How many pairs of images were compared. Call again until `done` equals `total`."""
+
+    done: int
+    total: int
+
+
 class DuplicatesResponse(ResponseBody):
     """A page of groups of one relation, largest first."""
 
@@ -85,6 +94,7 @@ class DuplicatesResponse(ResponseBody):
             "relation": "same",
             "total": 1,
             "counts": {"same": 1, "variant": 0, "similar": 0},
+            "compared": {"done": 12, "total": 12},
             "offset": 0,
             "groups": [
                 {
@@ -101,6 +111,7 @@ class DuplicatesResponse(ResponseBody):
     relation: Relation
     total: int
     counts: dict[Relation, int] = Field(description="Groups of each relation.")
+    compared: ComparedResponse
     offset: int
     groups: list[DuplicateGroupResponse]
 
@@ -158,16 +169,21 @@ async def duplicates(
     ] = 31,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    seconds: Annotated[
+        float, Query(ge=0, le=MAX_SECONDS, description="Time for comparing images in this call.")
+    ] = MAX_SECONDS,
 ) -> DuplicatesResponse:
     """Groups of images that are the same picture, of variants of one thing, or of similar images.
 
-    Images are the same only if structure, colours and local detail agree, regardless of the encoder. Pairs
-    that someone decided about are left out. The first page compares the images, which takes a while. Further
-    pages use the cached comparison.
+    Images are the same only if structure, colours and local detail agree, whatever the encoder says. Pairs
+    that someone decided about are left out.
+
+    A call compares images for up to `seconds`, and returns what is known then. `compared` says how far it is:
+    repeat the call until `done` equals `total`. Verdicts are stored, so each pair is compared once.
     """
     context = context_of(request)
     async with context.limiters.reports.slot() as slot:
-        groups = await slot.run(_groups, context, collection, min_score, max_hash_distance)
+        groups, compared = await slot.run(_groups, context, collection, min_score, max_hash_distance, seconds)
     base = base_url(request)
     wanted = [group for group in groups if group.relation == relation]
     return DuplicatesResponse(
@@ -175,6 +191,7 @@ async def duplicates(
         relation=relation,
         total=len(wanted),
         counts={name: sum(group.relation == name for group in groups) for name in RELATIONS},
+        compared=compared,
         offset=offset,
         groups=[_group(group, collection, base) for group in wanted[offset : offset + limit]],
     )
@@ -227,30 +244,46 @@ def _stored(request: Request, collection: str) -> DuplicateDecisions:
 
 
 def _groups(
-    context: Context, collection: str, min_score: float, max_hash_distance: int
-) -> list[DuplicateGroup]:
-    try:
-        state = context.library.searcher(collection).state()
-    except NotReady:
-        return []
-    decided = context.library.collection(collection).duplicate_decisions.read().pairs()
-
-    def compare() -> Comparison:
-        from lookalike.duplicates import SampleReader, compare_items
-
-        samples = SampleReader.of(context.library.images, context.library.settings, collection)
-        return compare_items(state.view, samples, min_score=min_score, max_hash_distance=max_hash_distance)
-
-    # Decisions change the groups but not the comparison, which takes the time.
-    compared = context.reports.get(
-        collection, "duplicates", (*version_of(state), min_score, max_hash_distance), compare
+    context: Context, collection: str, min_score: float, max_hash_distance: int, seconds: float
+) -> tuple[list[DuplicateGroup], ComparedResponse]:
+    from lookalike.duplicates import (
+        PairComparison,
+        SampleReader,
+        VerdictCache,
+        begin_comparison,
+        comparison_of,
     )
-    return context.reports.get(
+
+    library = context.library
+    try:
+        state = library.searcher(collection).state()
+    except NotReady:
+        return [], ComparedResponse(done=0, total=0)
+    version = (*version_of(state), min_score, max_hash_distance)
+
+    def begin() -> PairComparison:
+        return begin_comparison(
+            state.view,
+            SampleReader.of(library.images, library.settings, collection),
+            min_score=min_score,
+            max_hash_distance=max_hash_distance,
+            cache=VerdictCache(library.artifacts, collection),
+        )
+
+    comparing = context.reports.get(collection, "duplicates", version, begin)
+    if not comparing.is_complete:
+        comparing.advance(seconds)
+    decided = library.collection(collection).duplicate_decisions.read().pairs()
+    done, total = comparing.done, comparing.total
+    # Decisions change the groups, and not the comparison, which is what takes time.
+    groups = context.reports.get(
         collection,
         "duplicate groups",
-        (*version_of(state), min_score, max_hash_distance, decided),
-        lambda: compared.groups(decided),
+        (*version, decided, done, total),
+        lambda: comparison_of(state.view, comparing).groups(decided),
     )
+    # The last pairs are found once all others are compared.
+    return groups, ComparedResponse(done=done, total=total if comparing.is_complete else max(total, done + 1))
 
 
 def _group(group: DuplicateGroup, collection: str, base: str) -> DuplicateGroupResponse:

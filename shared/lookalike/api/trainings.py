@@ -1,4 +1,4 @@
-"""Trainings: queue, watch and cancel them; roll back to the previous encoder."""
+"""Trainings: queue, watch, cancel and publish them; roll back to the previous encoder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lookalike.api.training_models import (
     TrainingsResponse,
 )
 from lookalike.api.upload_urls import upload_url
-from lookalike.errors import LookalikeError
+from lookalike.errors import Conflict, LookalikeError
 from lookalike.training_jobs import Training, Trainings, zip_key
 
 router = APIRouter(tags=["trainings"])
@@ -139,6 +139,24 @@ def get_training_report(
 
 
 @router.post(
+    "/collections/{collection}/trainings/{training}/publish",
+    responses=problems(409, 429),
+    summary="Publish a training's encoder anyway",
+)
+async def publish_training(
+    request: Request, collection: CollectionName, training: TrainingId, _: Writer
+) -> TrainingResponse:
+    """Use the encoder of a training that was not published, even if it is not better.
+
+    Searches switch at one moment; a rollback restores the previous encoder.
+    """
+    context = context_of(request)
+    async with context.limiters.reports.slot() as slot:
+        found = await slot.run(_publish, context, collection, training)
+    return TrainingResponse.of(found, base_url(request))
+
+
+@router.post(
     "/collections/{collection}/rollback",
     responses=problems(409, 429),
     summary="Restore the previous encoder",
@@ -200,13 +218,45 @@ def begin_with_zip(context: Context, key: str) -> None:
         context.library.images.delete(key)
 
 
+def _publish(context: Context, collection: str, training_id: str) -> Training:
+    from lookalike.publishing import Comparison, compare_on_collection, publish_encoder
+
+    records = _records(context, collection)
+    training = records.get(training_id)
+    if training.is_active or training.encoder_id is None:
+        raise Conflict(
+            "the training has no encoder to publish",
+            got=training.status,
+            expected="a training that has succeeded",
+            fix="Wait for its end, or start another one.",
+        )
+
+    def judge(old: str, new: str) -> Comparison:
+        """What the training measured, if the same encoder is in use."""
+        if training.comparison:
+            known = Comparison.from_json(training.comparison)
+            if (known.old.encoder_id, known.new.encoder_id) == (old, new):
+                return known
+        return compare_on_collection(context.library, collection, old, new)
+
+    done = publish_encoder(
+        context.library, collection, training.encoder_id, force=True, judge=judge, training=training.id
+    )
+    _use_new_encoder(context, collection)
+    return records.note_publication(training_id, done.reason)
+
+
+def _use_new_encoder(context: Context, collection: str) -> None:
+    with suppress(LookalikeError):  # the switch is complete; the next search reports what is wrong
+        context.library.searcher(collection).refresh(force=True)
+    context.listener.collection_changed(collection)
+
+
 def _roll_back(context: Context, collection: str) -> RollbackResponse:
     from lookalike.publishing import rollback as restore_previous
 
     done = restore_previous(context.library, collection)
-    with suppress(LookalikeError):  # the rollback is complete; the next search reports what is wrong
-        context.library.searcher(collection).refresh(force=True)
-    context.listener.collection_changed(collection)
+    _use_new_encoder(context, collection)
     return RollbackResponse(
         collection=collection,
         encoder=done.encoder_id,

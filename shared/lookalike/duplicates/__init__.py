@@ -9,6 +9,8 @@ evidence     structure, detail and colour, block by block
 verdict      same, variant or similar, with the reasons
 original     which one to keep
 groups       pairs → groups
+pairs        the comparison of all candidates, in steps
+verdict_cache verdicts of earlier comparisons
 decisions    what people decided; never offered again
 find         all of it for a collection
 ```
@@ -27,11 +29,15 @@ from lookalike.duplicates.find import (
     Comparison,
     DuplicateGroup,
     DuplicateMember,
+    begin_comparison,
     compare_items,
+    comparison_of,
     find_duplicates,
 )
+from lookalike.duplicates.pairs import PairComparison
 from lookalike.duplicates.samples import SampleReader
 from lookalike.duplicates.verdict import Relation
+from lookalike.duplicates.verdict_cache import VerdictCache
 
 __all__ = [
     "KINDS",
@@ -44,8 +50,12 @@ __all__ = [
     "DuplicateDecisions",
     "DuplicateGroup",
     "DuplicateMember",
+    "PairComparison",
     "Relation",
     "SampleReader",
+    "VerdictCache",
+    "begin_comparison",
     "compare_items",
+    "comparison_of",
     "find_duplicates",
 ]

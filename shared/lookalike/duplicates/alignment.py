@@ -21,6 +21,12 @@ Start = tuple[float, float, float, float]
 """scale_x, scale_y, shift_x, shift_y; see `Alignment`."""
 WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
 STEPS = 8
+MAX_STEP = 0.08
+RING = 1
+"""Pixels at the edge of both images that are not compared: where the other image goes on, as a border does,
+they are a mixture, and would pull the scale."""
+DIAGONAL = np.diag_indices(6)
+DAMPING = np.array([1, 1, 1, 1, 1e-3, 1e-3])
 START_SCALES = (1.0, 0.85, 1.18)
 """A copy that lost 8 % on each side is 1.18 times enlarged."""
 MIN_FIT = 0.6
@@ -111,28 +117,14 @@ def _refine(a: Luma, b: Luma, start: Alignment) -> Alignment | None:
     p = np.array([start.scale_x, start.scale_y, start.shift_x, start.shift_y])
     fit = -1.0
     for _ in range(STEPS):
-        xb, yb = (float(p[0]) * xs + float(p[2])) * wb - 0.5, (float(p[1]) * ys + float(p[3])) * hb - 0.5
-        cols = np.flatnonzero((xb >= 0) & (xb <= wb - 1.001))
-        rows = np.flatnonzero((yb >= 0) & (yb <= hb - 1.001))
-        if len(cols) < wa * 0.4 or len(rows) < ha * 0.4:
+        scale_x, scale_y, shift_x, shift_y = p.tolist()
+        columns, x0, fx = _within(scale_x * xs + shift_x, wb)
+        rows, y0, fy = _within(scale_y * ys + shift_y, hb)
+        if len(x0) < len(xs) * 0.4 or len(y0) < len(ys) * 0.4:
             return None
-        value, dx, dy = _sampled(b, xb[cols], yb[rows])
-        own = a[np.ix_(rows, cols)].astype(np.float32)
-        gain, offset, weights = _tone(own, value)
-        error = value - gain * own - offset
-        fit = _correlation(own, value, weights)
-        gx, gy = dx * wb, dy * hb
-        design = np.stack(
-            [
-                part.ravel()
-                for part in (gx * xs[cols], gy * ys[rows][:, None], gx, gy, -own, -np.ones_like(own))
-            ]
-        )
-        weighted = design * weights.ravel()
-        normal = weighted @ design.T
-        normal[np.diag_indices(6)] += 1e-6 * np.trace(normal) / 6 * np.array([1, 1, 1, 1, 1e-3, 1e-3])
-        step = np.linalg.solve(normal, -(weighted @ error.ravel()))[:4]
-        step = np.clip(step, -0.08, 0.08)
+        value, dx, dy = _sampled(b, x0, fx, y0, fy)
+        own = a[rows, columns]
+        step, fit = _step(own, value, dx * wb, dy * hb, xs[columns], ys[rows])
         p = p + step
         low, high = SCALE_RANGE
         if not (low < p[0] < high and low < p[1] < high) or not 1 / MAX_STRETCH < p[0] / p[1] < MAX_STRETCH:
@@ -143,17 +135,47 @@ def _refine(a: Luma, b: Luma, start: Alignment) -> Alignment | None:
     return Alignment(scale_x, scale_y, shift_x, shift_y, fit)
 
 
-def _sampled(image: Luma, xs: Floats, ys: Floats) -> tuple[Floats, ...]:
-    """Values and derivatives (per pixel) at the grid of `xs` and `ys`, bilinear."""
-    x0, y0 = xs.astype(np.int64), ys.astype(np.int64)
-    fx, fy = xs - x0, (ys - y0)[:, None]
-    upper, lower = image[y0].astype(np.float32), image[y0 + 1].astype(np.float32)
-    across = upper * (1 - fy) + lower * fy
-    value = across[:, x0] * (1 - fx) + across[:, x0 + 1] * fx
-    dx = across[:, x0 + 1] - across[:, x0]
-    down = lower - upper
-    dy = down[:, x0] * (1 - fx) + down[:, x0 + 1] * fx
-    return value, dx, dy
+def _step(own: Floats, value: Floats, gx: Floats, gy: Floats, xs: Floats, ys: Floats) -> tuple[Floats, float]:
+    """The change of scale_x, scale_y, shift_x, shift_y that lowers the error most, and the fit before it."""
+    gain, offset, weights = _tone(own, value)
+    error = value - gain * own - offset
+    fit = _correlation(own, value, weights)
+    design = np.empty((6, *own.shape), np.float32)
+    np.multiply(gx, xs, out=design[0])
+    np.multiply(gy, ys[:, None], out=design[1])
+    design[2], design[3] = gx, gy
+    np.negative(own, out=design[4])
+    design[5] = -1
+    weighted = (design * weights).reshape(6, -1)
+    normal = (weighted @ design.reshape(6, -1).T).astype(np.float64)
+    normal[DIAGONAL] += 1e-6 * normal[DIAGONAL].sum() / 6 * DAMPING
+    step = np.linalg.solve(normal, -(weighted @ error.ravel()))[:4]
+    return np.clip(step, -MAX_STEP, MAX_STEP), fit
+
+
+def _within(places: Floats, length: int) -> tuple[slice, NDArray[np.int64], Floats]:
+    """Which of the ascending places (fractions) lie inside, their pixel, and the rest."""
+    pixels = places * length - 0.5
+    first, last = np.searchsorted(pixels, (RING, length - 1.001 - RING)).tolist()
+    first, last = max(first, RING), min(last, len(pixels) - RING)
+    pixels = pixels[first:last]
+    whole = pixels.astype(np.int64)
+    return slice(first, last), whole, (pixels - whole).astype(np.float32)
+
+
+def _sampled(
+    image: Luma, x0: NDArray[np.int64], fx: Floats, y0: NDArray[np.int64], fy: Floats
+) -> tuple[Floats, ...]:
+    """Values and derivatives (per pixel) at a grid, bilinear."""
+    upper = image[y0]
+    down: Floats = image[y0 + 1] - upper
+    across = upper + down * fy[:, None]
+    left = across.take(x0, axis=1)
+    dx = across.take(x0 + 1, axis=1) - left
+    low: Floats = down.take(x0, axis=1)
+    next_low: Floats = down.take(x0 + 1, axis=1)
+    dy: Floats = low + (next_low - low) * fx
+    return left + dx * fx, dx, dy
 
 
 def _tone(own: Floats, value: Floats) -> tuple[float, float, Floats]:
@@ -161,22 +183,26 @@ def _tone(own: Floats, value: Floats) -> tuple[float, float, Floats]:
     weights = np.ones_like(own)
     gain, offset = 1.0, 0.0
     for _ in range(2):
-        total = weights.sum()
-        mean_own, mean = (weights * own).sum() / total, (weights * value).sum() / total
-        variance = (weights * (own - mean_own) ** 2).sum()
-        gain = float((weights * (own - mean_own) * (value - mean)).sum() / (variance + total))
+        total = float(weights.sum())
+        mean_own, mean = float(np.vdot(weights, own)) / total, float(np.vdot(weights, value)) / total
+        centred = weights * (own - mean_own)
+        variance = float(np.vdot(centred, own - mean_own))
+        gain = float(np.vdot(centred, value - mean)) / (variance + total)
         gain = min(max(gain, 0.4), 2.5)
-        offset = float(mean - gain * mean_own)
+        offset = mean - gain * mean_own
         error = value - gain * own - offset
-        spread = max(4.0, 1.5 * float(np.median(np.abs(error.ravel()[::5]))))
-        weights = (1 / (1 + (error / (2 * spread)) ** 2) ** 2).astype(np.float32)
+        some = np.abs(error.ravel()[::5])
+        middle = len(some) // 2
+        spread = max(4.0, 1.5 * float(np.partition(some, middle)[middle]))
+        weights = 1 / np.square(1 + np.square(error / (2 * spread)))
     return gain, offset, weights
 
 
 def _correlation(own: Floats, value: Floats, weights: Floats) -> float:
-    total = weights.sum()
-    left = own - (weights * own).sum() / total
-    right = value - (weights * value).sum() / total
-    both = (weights * left * right).sum()
-    lengths = np.sqrt((weights * left**2).sum() * (weights * right**2).sum())
+    total = float(weights.sum())
+    left = own - float(np.vdot(weights, own)) / total
+    right = value - float(np.vdot(weights, value)) / total
+    weighted = weights * left
+    both = float(np.vdot(weighted, right))
+    lengths = np.sqrt(float(np.vdot(weighted, left)) * float(np.vdot(weights * right, right)))
     return float(both / (lengths + total))

@@ -18,8 +18,16 @@ MIN_SCORE = 0.95
 """Cosine similarity from which images are called similar. Chosen for the default encoder on 3,409 clothing
 and 3,017 grocery photos: other clothing photos never reach it; other grocery photos do in 1 of 38,000 pairs,
 all of them of the same shelf."""
-CANDIDATE_SCORE = 0.8
-"""Cosine similarity from which two images are compared pixel by pixel."""
+CANDIDATE_SCORE = 0.7
+"""Cosine similarity from which two images are compared pixel by pixel. Copies that were cropped by 10 % on
+each side, or got a wide border, are often below 0.8 (default encoder, photos)."""
+CANDIDATE_BITS = 60
+"""Hash distance from which the same holds, in collections of at most `ALL_PAIRS` items. Hashes of unrelated
+images differ in 128 ± 8 bits."""
+ALL_PAIRS = 4_000
+"""Items up to which all cosine similarities are computed: 16 million products of vectors, about a second."""
+BLOCK = 256
+"""Rows per matrix product."""
 NEIGHBOURS = 8
 """Neighbors per image. Larger groups are found too, because their members are linked transitively."""
 
@@ -64,7 +72,8 @@ def find_candidates(
         min_score: cosine similarity that links two items; None ignores vectors.
         max_hash_distance: differing hash bits that still link two items, 0 to 31. PDQ's authors recommend 31
             (https://github.com/facebook/ThreatExchange/tree/main/pdq). None ignores hashes.
-        floor: pairs from this cosine similarity on are returned too, without a link; None: none of those.
+        floor: pairs from this cosine similarity on, or of hashes that are a little farther apart, are
+            returned too, without a link; None: none of those.
         progress: called with the number of items processed since the last call.
 
     Raises:
@@ -83,6 +92,10 @@ def find_candidates(
             candidate = _candidate(view, left, right)
             candidate.links = ("hash",)
             found[_ordered(left, right)] = candidate
+        if floor is not None:
+            for left, right in hashes.near():
+                pair = _ordered(left, right)
+                found.setdefault(pair, _candidate(view, *pair))
     if min_score is not None:
         least = min_score if floor is None else min(floor, min_score)
         for left, right in _near(view, least, progress):
@@ -128,6 +141,18 @@ class _Hashes:
         for left, right, _ in close_pairs(self._table, max_distance):
             yield from zip(self._rows[left].tolist(), self._rows[right].tolist(), strict=True)
 
+    def near(self) -> Iterable[tuple[int, int]]:
+        """Each row with its `NEIGHBOURS` nearest by hash, up to `CANDIDATE_BITS`; none of many rows."""
+        if not 1 < len(self._table) <= ALL_PAIRS:
+            return
+        words = self._table.view(np.uint64)
+        for row in range(len(words)):
+            bits = np.bitwise_count(words ^ words[row]).sum(axis=1, dtype=np.int64)
+            close = np.flatnonzero(bits <= CANDIDATE_BITS)
+            nearest = close[np.argsort(bits[close], kind="stable")][: NEIGHBOURS + 1]
+            for other in nearest[nearest != row].tolist():
+                yield int(self._rows[row]), int(self._rows[other])
+
 
 def _candidate(view: View, left: int, right: int) -> Candidate:
     score = cosine(view.vector_at(left), view.vector_at(right))
@@ -150,11 +175,36 @@ def _perceptual_hashes(view: View) -> Iterable[tuple[int, bytes | None]]:
 
 def _near(view: View, min_score: float, progress: Callable[[int], None] | None) -> Iterable[tuple[int, int]]:
     """Each row with each of its nearest rows above the minimum cosine similarity."""
+    rows = np.flatnonzero(view.alive)
+    if len(rows) <= ALL_PAIRS:
+        yield from _near_exactly(view, rows, min_score, progress)
+        return
     request = Request(NEIGHBOURS + 1, view.alive)
-    for row in np.flatnonzero(view.alive).tolist():
+    for row in rows.tolist():
         vector = view.vector_at(row)
         for other in find(view, vector, request).rows.tolist():
             if other != row and cosine(vector, view.vector_at(other)) >= min_score:
                 yield row, other
         if progress:
             progress(1)
+
+
+def _near_exactly(
+    view: View, rows: NDArray[np.int64], min_score: float, progress: Callable[[int], None] | None
+) -> Iterable[tuple[int, int]]:
+    """The same by one matrix product, which takes less time than a search for each of a few thousand rows."""
+    if len(rows) < 2:
+        return
+    vectors = np.stack([view.vector_at(row) for row in rows.tolist()]).astype(np.float32)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    for start in range(0, len(rows), BLOCK):
+        scores = vectors[start : start + BLOCK] @ vectors.T
+        own = np.arange(len(scores))
+        scores[own, start + own] = -1
+        count = min(NEIGHBOURS, len(rows) - 1)
+        nearest = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        for at, others in zip(own.tolist(), nearest, strict=True):
+            for other in others[scores[at, others] >= min_score].tolist():
+                yield int(rows[start + at]), int(rows[other])
+        if progress:
+            progress(len(scores))

@@ -14,7 +14,6 @@ from lookalike.duplicates.tone import Tone, fit_tone
 from lookalike.images.copies import hamming
 from lookalike.images.decoded import DecodedImage
 from lookalike.images.perceptual import perceptual_hash
-from lookalike.types import Pixels
 
 BLOCKS = 16
 """Blocks along the longer side of the common part."""
@@ -33,6 +32,8 @@ NOISE = 12.0
 """Differences of luma up to this many levels come from compression."""
 WHITE = 250.0
 GREY = 128
+SPARSE = 3
+"""Every third row and column is enough for a mean."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 Floats = NDArray[np.float32]
@@ -46,7 +47,6 @@ class Evidence:
 
     Attributes:
         overlap: the common part, as a box in a and in b.
-        bits: in which the perceptual hashes of the common parts differ, of 256; None: featureless.
         tone: from a to b.
         structure: SSIM's structure term of each block, -1 to 1.
         detail: correlation of horizontal and vertical luma differences, the smaller of both, -1 to 1.
@@ -62,7 +62,6 @@ class Evidence:
     """
 
     overlap: tuple[Edges, Edges]
-    bits: int | None
     tone: Tone
     structure: Blocks
     detail: Blocks
@@ -73,19 +72,25 @@ class Evidence:
     white: float
     saturation: tuple[float, float]
     edges: tuple[Blocks, Blocks]
-    crops: tuple[Pixels, Pixels]
+    crops: tuple[Image.Image, Image.Image]
     side: int
 
-    def bits_outside(self, flags: NDArray[np.bool_]) -> int | None:
-        """`bits` without some blocks: they are grey in both images. None: featureless."""
-        hidden = [crop.copy() for crop in self.crops]
-        height, width, _ = hidden[0].shape
+    def bits(self, hidden: NDArray[np.bool_] | None = None) -> int | None:
+        """In which the perceptual hashes of the common parts differ, of 256; None: featureless.
+
+        Args:
+            hidden: blocks that are grey in both images for this.
+        """
+        if hidden is None or not hidden.any():
+            return _bits(*self.crops)
+        width, height = self.crops[0].size
         top, left = _margins(height, width, self.side)
-        for row, column in np.argwhere(flags).tolist():
+        crops = self.crops[0].copy(), self.crops[1].copy()
+        for row, column in np.argwhere(hidden).tolist():
             y, x = top + row * self.side, left + column * self.side
-            for crop in hidden:
-                crop[y : y + self.side, x : x + self.side] = GREY
-        return _bits(*hidden)
+            for crop in crops:
+                crop.paste((GREY, GREY, GREY), (x, y, x + self.side, y + self.side))
+        return _bits(*crops)
 
 
 def measure(a: Sample, b: Sample, alignment: Alignment) -> Evidence | None:
@@ -98,7 +103,7 @@ def measure(a: Sample, b: Sample, alignment: Alignment) -> Evidence | None:
     if min(width, height) < MIN_SIDE:
         return None
     crops = [
-        np.asarray(s.image.resize((width, height), Image.Resampling.BICUBIC, box=box))
+        s.image.resize((width, height), Image.Resampling.BICUBIC, box=box)
         for s, box in zip((a, b), boxes, strict=True)
     ]
     side = max(MIN_BLOCK, round(max(width, height) / BLOCKS))
@@ -126,61 +131,80 @@ def _in_pixels(edges: Edges, sample: Sample) -> Edges:
     return edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height
 
 
-def _compared(overlap: tuple[Edges, Edges], crops: tuple[Pixels, Pixels], side: int) -> Evidence:
-    a, b = (_smoothed(crop.astype(np.float32)) for crop in crops)
+def _compared(overlap: tuple[Edges, Edges], crops: tuple[Image.Image, Image.Image], side: int) -> Evidence:
+    a, b = (_smoothed(crop) for crop in crops)
     tone = fit_tone(a, b)
     matched = tone.apply(a, b)
-    ya, yb = matched @ LUMA, b @ LUMA
+    ya, yb = _luma(matched), _luma(b)
     details: list[Blocks] = []
     powers: list[tuple[Blocks, Blocks]] = []
     for axis in (0, 1):
-        da, db = (_blocks(np.gradient(y, axis=axis), side) for y in (ya, yb))
-        va, vb, both = (da * da).mean(-1), (db * db).mean(-1), (da * db).mean(-1)
+        da, db = (np.gradient(y, axis=axis) for y in (ya, yb))
+        va, vb, both = (_means(product, side) for product in (da * da, db * db, da * db))
         details.append((both + DETAIL_FLOOR) / (np.sqrt(va * vb) + DETAIL_FLOOR + 0.15 * np.abs(va - vb)))
         powers.append((va, vb))
     edges = powers[0][0] + powers[1][0], powers[0][1] + powers[1][1]
-    colours = [
-        np.stack([_blocks(pixels[..., channel] - luma, side).mean(-1) for channel in (0, 2)])
-        for pixels, luma in ((matched, ya), (b, yb))
-    ]
-    blocks_a, blocks_b = _blocks(ya, side), _blocks(yb, side)
+    # Of R − Y and B − Y.
+    colours = [_means((matched[channel] - ya) - (b[channel] - yb), side) for channel in (0, 2)]
     error = yb - ya
     up, down = np.maximum(error - NOISE, 0), np.maximum(-error - NOISE, 0)
     total = float(up.sum() + down.sum())
     fine = np.minimum(*(np.sqrt(edge) for edge in edges))
-    white = float(((a.min(-1) > WHITE) & (b.min(-1) > WHITE)).mean())
+    white = np.minimum.reduce([*a, *b]) > WHITE
     return Evidence(
         overlap,
-        _bits(*crops),
         tone,
-        structure=_structure(blocks_a, blocks_b),
+        structure=_structure(ya, yb, side),
         detail=np.minimum(*details),
-        colour=np.sqrt(((colours[0] - colours[1]) ** 2).sum(0)),
-        light=np.abs(blocks_a.mean(-1) - blocks_b.mean(-1)),
+        colour=np.sqrt(colours[0] ** 2 + colours[1] ** 2),
+        light=np.abs(_means(error, side)),
         one_sided=float(max(up.sum(), down.sum())) / total if total else 1.0,
         texture=float((fine > TEXTURE).mean()),
-        white=white,
-        saturation=tuple(float(np.abs(pixels - (pixels @ LUMA)[..., None]).mean()) for pixels in (a, b)),  # type: ignore[arg-type]
+        white=float(white.mean()),
+        saturation=(_saturation(a), _saturation(b)),
         edges=edges,
         crops=crops,
         side=side,
     )
 
 
-def _bits(a: Pixels, b: Pixels) -> int | None:
-    hashes = [perceptual_hash(DecodedImage.from_pixels(pixels)) for pixels in (a, b)]
+def _bits(a: Image.Image, b: Image.Image) -> int | None:
+    hashes = [
+        perceptual_hash(DecodedImage(image, *image.size, "", (0.0, 0.0, *image.size))) for image in (a, b)
+    ]
     if hashes[0] is None or hashes[1] is None:
         return None
     left, right = (np.frombuffer(bytearray(value), np.uint8)[None] for value in hashes if value)
     return int(hamming(left, right)[0])
 
 
-def _smoothed(pixels: Floats) -> Floats:
-    """Binomial filter of 3 × 3: copies were resampled, so their finest detail differs."""
-    padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-    smoothed = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
-    return smoothed.astype(np.float32, copy=False)
+def _smoothed(image: Image.Image) -> Floats:
+    """Binomial filter of 3 × 3: copies were resampled, so their finest detail differs.
+
+    Returns:
+        (3, height, width), 0 to 255.
+    """
+    width, height = image.size
+    pixels = np.asarray(image).astype(np.uint16)
+    down = np.concatenate([pixels[:1], pixels, pixels[-1:]])
+    rows = down[:-2] + 2 * down[1:-1] + down[2:]
+    # Channels are next to each other, so the neighbor on the right is three places away.
+    across = np.concatenate([rows[:, :1], rows, rows[:, -1:]], axis=1).reshape(height, -1)
+    smoothed = across[:, :-6] + 2 * across[:, 3:-3] + across[:, 6:]
+    channels = smoothed.reshape(height, width, 3).transpose(2, 0, 1)
+    scaled: Floats = np.multiply(channels, np.float32(1 / 16), order="C")
+    return scaled
+
+
+def _luma(channels: Floats) -> Floats:
+    red, green, blue = LUMA.tolist()
+    luma: Floats = red * channels[0] + green * channels[1] + blue * channels[2]
+    return luma
+
+
+def _saturation(channels: Floats) -> float:
+    some = channels[:, ::SPARSE, ::SPARSE]
+    return float(np.abs(some - _luma(some)).mean())
 
 
 def _margins(height: int, width: int, side: int) -> tuple[int, int]:
@@ -188,17 +212,21 @@ def _margins(height: int, width: int, side: int) -> tuple[int, int]:
     return height % side // 2, width % side // 2
 
 
-def _blocks(values: Floats, side: int) -> Floats:
-    """Whole blocks around the centre: (rows, columns, side²)."""
+def _means(values: Floats, side: int) -> Blocks:
+    """Means of whole blocks around the centre: (rows, columns)."""
     height, width = values.shape
     rows, columns = height // side, width // side
     top, left = _margins(height, width, side)
     cut = values[top : top + rows * side, left : left + columns * side]
-    return cut.reshape(rows, side, columns, side).transpose(0, 2, 1, 3).reshape(rows, columns, -1)
+    strips = cut.reshape(rows, side, columns * side).sum(axis=1)
+    means: Blocks = strips.reshape(rows, columns, side).sum(axis=-1) / side**2
+    return means
 
 
-def _structure(a: Floats, b: Floats) -> Blocks:
-    left, right = (blocks - blocks.mean(-1, keepdims=True) for blocks in (a, b))
-    both = 2 * (left * right).mean(-1) + STRUCTURE_FLOOR
-    found: Blocks = both / ((left * left).mean(-1) + (right * right).mean(-1) + STRUCTURE_FLOOR)
+def _structure(a: Floats, b: Floats, side: int) -> Blocks:
+    left, right = a - GREY, b - GREY
+    mean_left, mean_right = _means(left, side), _means(right, side)
+    both = 2 * (_means(left * right, side) - mean_left * mean_right) + STRUCTURE_FLOOR
+    powers = _means(left * left, side) - mean_left**2 + _means(right * right, side) - mean_right**2
+    found: Blocks = both / (powers + STRUCTURE_FLOOR)
     return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Protocol
 
 from lookalike.duplicates.candidates import (
     LINKS,
@@ -15,28 +14,19 @@ from lookalike.duplicates.candidates import (
     Link,
     bits_between,
     cosine,
-    describe,
     find_candidates,
 )
 from lookalike.duplicates.decisions import Pair
-from lookalike.duplicates.groups import RowPair, components, linked_groups, ordered, star_groups
+from lookalike.duplicates.groups import RowPair, linked_groups, ordered, star_groups
 from lookalike.duplicates.original import Traces, by_size_and_age, choose
-from lookalike.duplicates.samples import Sample
-from lookalike.duplicates.verdict import Relation, Verdict, judge
+from lookalike.duplicates.pairs import PairComparison, Samples, traces_of
+from lookalike.duplicates.verdict import Relation, Verdict
+from lookalike.duplicates.verdict_cache import VerdictCache
 from lookalike.images.copies import MAX_DISTANCE
 from lookalike.progress import Progress
 from lookalike.search.view import View
 
 RELATIONS: tuple[Relation, ...] = ("same", "variant", "similar")
-UNREADABLE = "an image cannot be read, so they were not compared"
-NOT_READ = "the images were not compared"
-
-
-class Samples(Protocol):
-    """Where the images come from."""
-
-    def get(self, item_id: str) -> Sample | None:
-        """The sample of an item; None: its image cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +106,7 @@ def compare_items(
     *,
     min_score: float | None = MIN_SCORE,
     max_hash_distance: int | None = MAX_DISTANCE,
+    cache: VerdictCache | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Find pairs that may be duplicates, and compare their images.
@@ -128,11 +119,34 @@ def compare_items(
         samples: the images; None: they are not compared.
         min_score: minimum cosine similarity of similar images; None ignores vectors.
         max_hash_distance: maximum number of differing hash bits, 0 to 31; None ignores hashes.
+        cache: verdicts of earlier comparisons; new ones are added.
         progress: called with what is done.
 
     Raises:
         InvalidInput: a limit is out of range, or both are None.
     """
+    comparing = begin_comparison(
+        view,
+        samples,
+        min_score=min_score,
+        max_hash_distance=max_hash_distance,
+        cache=cache,
+        progress=progress,
+    )
+    comparing.advance(progress=progress)
+    return comparison_of(view, comparing)
+
+
+def begin_comparison(
+    view: View,
+    samples: Samples | None = None,
+    *,
+    min_score: float | None = MIN_SCORE,
+    max_hash_distance: int | None = MAX_DISTANCE,
+    cache: VerdictCache | None = None,
+    progress: Progress | None = None,
+) -> PairComparison:
+    """The first part of `compare_items`: find the pairs, and compare none. Arguments and errors as there."""
     found = 0
 
     def advance(count: int) -> None:
@@ -144,12 +158,13 @@ def compare_items(
     candidates = find_candidates(
         view, min_score=min_score, max_hash_distance=max_hash_distance, progress=advance
     )
-    verdicts = _verdicts(view, samples, candidates, progress)
-    if samples is not None:
-        missing = _missing(view, verdicts)
-        candidates |= describe(view, missing)
-        verdicts |= _verdicts(view, samples, {pair: candidates[pair] for pair in missing}, None)
-    return Comparison(view, candidates, verdicts, _traces(verdicts))
+    return PairComparison(view, samples, candidates, cache)
+
+
+def comparison_of(view: View, comparing: PairComparison) -> Comparison:
+    """The result so far of a comparison that `begin_comparison` began."""
+    verdicts = dict(comparing.verdicts)
+    return Comparison(view, dict(comparing.candidates), verdicts, traces_of(verdicts))
 
 
 def find_duplicates(
@@ -166,60 +181,6 @@ def find_duplicates(
         view, samples, min_score=min_score, max_hash_distance=max_hash_distance, progress=progress
     )
     return compared.groups(decided)
-
-
-def _verdicts(
-    view: View, samples: Samples | None, candidates: Candidates, progress: Progress | None
-) -> dict[RowPair, Verdict]:
-    found: dict[RowPair, Verdict] = {}
-    # Pairs of one component together, so that an image is read once.
-    place = {row: at for at, rows in enumerate(components(candidates)) for row in rows}
-    for done, pair in enumerate(sorted(candidates, key=lambda pair: (place[pair[0]], pair)), start=1):
-        verdict = _verdict(view, samples, pair, candidates[pair])
-        if verdict is not None:
-            found[pair] = verdict
-        if progress and samples is not None:
-            progress("comparing images", done, len(candidates))
-    return found
-
-
-def _verdict(view: View, samples: Samples | None, pair: RowPair, candidate: Candidate) -> Verdict | None:
-    """None: not worth showing."""
-    a, b = (view.item_at(row) for row in pair)
-    if samples is None:
-        verdict = Verdict("similar", (NOT_READ,))
-    else:
-        first, second = samples.get(a.id), samples.get(b.id)
-        if first is None or second is None:
-            verdict = Verdict("similar", (UNREADABLE,))
-        else:
-            verdict = judge(first, second)
-    if verdict.relation != "similar":
-        return verdict
-    if not candidate.links:
-        return None
-    if a.product_id is not None and a.product_id == b.product_id:
-        return Verdict("variant", ("same product id", *verdict.reasons))
-    return verdict
-
-
-def _missing(view: View, verdicts: Mapping[RowPair, Verdict]) -> set[RowPair]:
-    """Pairs of the image to keep with those that it was not compared with."""
-    traces = _traces(verdicts)
-    missing: set[RowPair] = set()
-    for rows in components(pair for pair, verdict in verdicts.items() if verdict.relation == "same"):
-        kept, *rest = choose({row: view.item_at(row) for row in rows}, traces)[0]
-        missing |= {ordered(kept, row) for row in rest}
-    return missing - set(verdicts)
-
-
-def _traces(verdicts: Mapping[RowPair, Verdict]) -> dict[int, Traces]:
-    found: dict[int, Traces] = {}
-    for (one, other), verdict in verdicts.items():
-        if verdict.relation == "same":
-            for row, traces in ((one, verdict.traces[0]), (other, verdict.traces[1])):
-                found[row] = found[row].joined(traces) if row in found else traces
-    return found
 
 
 class _Grouping:

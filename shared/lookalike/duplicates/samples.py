@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections import OrderedDict
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +29,10 @@ DETAIL_SIDE = 256
 SIDES = (24, 48, 96)
 """Longer side of the images that are aligned, coarse to fine."""
 MIN_LEVEL_SIDE = 4
+GLANCE_SIDE = 16
+GLANCE_SHARES = (1.0, 0.9, 0.8)
+MIN_GLANCE = 2.0 * GLANCE_SIDE
+"""Below a standard deviation of 2 levels there is nothing to see."""
 KEPT = 400
 """Samples in memory, of about 250 KB each."""
 BORDER_CONTRAST = 24
@@ -56,6 +62,8 @@ class Sample:
         image: RGB, at most `DETAIL_SIDE` pixels on its longer side.
         levels: luma at each of `SIDES`.
         content: the box inside a border of one colour.
+        glances: float32, shape (n, `GLANCE_SIDE`²): the whole image, crops of it, and the content, each
+            reduced to a square, of mean 0 and length 1; length 0 where there is nothing to see.
         clipped: share of pixels with a channel at 0 or 255.
         facts: about its file.
     """
@@ -69,6 +77,7 @@ class Sample:
         luma = self.image.convert("L")
         self.levels = [_level(luma, side) for side in SIDES]
         self.content = _content(np.asarray(luma, np.float32))
+        self.glances = _glances(luma, self.content)
         self.facts = facts
         pixels = np.asarray(self.image)
         self.clipped = float((pixels == 255).any(axis=-1).mean() + (pixels == 0).any(axis=-1).mean())
@@ -87,12 +96,18 @@ class Sample:
 
     def mirrored(self) -> Sample:
         """The same image, left and right exchanged."""
-        image = self.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return Sample(DecodedImage.from_pixels(np.asarray(image)))
+        other = copy(self)
+        left, top, right, bottom = self.content
+        other.image = self.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        other.levels = [level[:, ::-1] for level in self.levels]
+        other.content = 1 - right, top, 1 - left, bottom
+        squares = self.glances.reshape(-1, GLANCE_SIDE, GLANCE_SIDE)
+        other.glances = squares[..., ::-1].reshape(self.glances.shape)
+        return other
 
 
 class SampleReader:
-    """Reads the images of one collection, and keeps the most recent samples.
+    """Reads the images of one collection, and keeps the most recent samples. Safe to share between threads.
 
     Args:
         images: the images root.
@@ -104,6 +119,7 @@ class SampleReader:
         self._images = images
         self._limits = limits
         self._collection = collection
+        self._lock = threading.Lock()
         self._kept: OrderedDict[str, Sample | None] = OrderedDict()
 
     @classmethod
@@ -113,12 +129,15 @@ class SampleReader:
 
     def get(self, item_id: str) -> Sample | None:
         """The sample of an item; None: its image is gone or cannot be decoded."""
-        if item_id in self._kept:
-            self._kept.move_to_end(item_id)
-            return self._kept[item_id]
-        sample = self._kept[item_id] = self._read(item_id)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        with self._lock:
+            if item_id in self._kept:
+                self._kept.move_to_end(item_id)
+                return self._kept[item_id]
+        sample = self._read(item_id)
+        with self._lock:
+            self._kept[item_id] = sample
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
         return sample
 
     def _read(self, item_id: str) -> Sample | None:
@@ -156,6 +175,24 @@ def _level(luma: Image.Image, side: int) -> Luma:
     factor = side / max(luma.size)
     size = tuple(max(MIN_LEVEL_SIDE, round(length * factor)) for length in luma.size)
     return np.asarray(luma.resize(size, Image.Resampling.BILINEAR), np.float32)  # type: ignore[arg-type]
+
+
+def _glances(luma: Image.Image, content: Edges) -> NDArray[np.float32]:
+    width, height = luma.size
+    boxes = [((1 - share) / 2, (1 - share) / 2, (1 + share) / 2, (1 + share) / 2) for share in GLANCE_SHARES]
+    squares = [
+        luma.resize(
+            (GLANCE_SIDE, GLANCE_SIDE),
+            Image.Resampling.BOX,
+            box=(left * width, top * height, right * width, bottom * height),
+        )
+        for left, top, right, bottom in (*boxes, content)
+    ]
+    glances = np.stack([np.asarray(square, np.float32).ravel() for square in squares])
+    glances -= glances.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(glances, axis=1, keepdims=True)
+    found: NDArray[np.float32] = np.where(lengths > MIN_GLANCE, glances / np.maximum(lengths, 1), 0)
+    return found
 
 
 def _content(luma: Luma) -> Edges:

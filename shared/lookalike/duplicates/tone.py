@@ -28,15 +28,15 @@ class Tone:
 
     def apply(self, a: Floats, b: Floats) -> Floats:
         """`a` with the tone of `b`. Where `a` was clipped, any value of `b` beyond it is right."""
-        matched = np.clip(self.gain * a + self.offset, 0, 255)
-        matched = np.where(a > BRIGHT, np.maximum(matched, np.minimum(b, 255)), matched)
-        final: Floats = np.where(a < DARK, np.minimum(matched, b), matched).astype(np.float32)
-        return final
+        matched: Floats = np.clip(self.gain * a + self.offset, 0, 255)
+        np.maximum(matched, b, out=matched, where=a > BRIGHT)
+        np.minimum(matched, b, out=matched, where=a < DARK)
+        return matched
 
 
 def fit_tone(a: Floats, b: Floats) -> Tone:
     """The simplest change that explains most pixels: none, brightness, or contrast (around a level)."""
-    x, y = (pixels[::STEP, ::STEP].reshape(-1) for pixels in (a, b))
+    x, y = (pixels[:, ::STEP, ::STEP].reshape(-1) for pixels in (a, b))
     valid = (x > DARK) & (x < BRIGHT) & (y > DARK) & (y < BRIGHT)
     if valid.mean() < MIN_SHARE:
         return Tone()
@@ -51,12 +51,13 @@ def fit_tone(a: Floats, b: Floats) -> Tone:
 
 def _error(x: Floats, y: Floats, tone: Tone) -> float:
     """Mean absolute error, without the worst tenth, and never below a level of noise."""
-    errors = np.sort(np.abs(y - (tone.gain * x + tone.offset)))
-    return 1.0 + float(errors[: max(1, int(0.9 * len(errors)))].mean())
+    errors = np.abs(y - (tone.gain * x + tone.offset))
+    count = max(1, int(0.9 * len(errors)))
+    return 1.0 + float(np.partition(errors, count - 1)[:count].mean())
 
 
 def _brightness(x: Floats, y: Floats) -> Tone:
-    gain = float(np.median(y / x))
+    gain = _median(y / x)
     for _ in range(3):
         weights = _weights((y - gain * x).astype(np.float32))
         gain = float((weights * x * y).sum() / (weights * x * x).sum())
@@ -65,7 +66,7 @@ def _brightness(x: Floats, y: Floats) -> Tone:
 
 def _contrast(x: Floats, y: Floats) -> Tone:
     """Around a level between black and white; else no change."""
-    gain, offset = 1.0, float(np.median(y - x))
+    gain, offset = 1.0, _median(y - x)
     for _ in range(4):
         weights = _weights((y - gain * x - offset).astype(np.float32))
         total = weights.sum()
@@ -82,9 +83,15 @@ def _contrast(x: Floats, y: Floats) -> Tone:
 
 
 def _weights(error: Floats) -> Floats:
-    spread = max(3.0, 1.5 * float(np.median(np.abs(error))))
-    weights: Floats = (1 / (1 + (error / (2 * spread)) ** 2) ** 2).astype(np.float32)
+    spread = max(3.0, 1.5 * _median(np.abs(error)))
+    weights: Floats = 1 / np.square(1 + np.square(error / (2 * spread)))
     return weights
+
+
+def _median(values: Floats) -> float:
+    """`np.median` takes five times as long."""
+    middle = len(values) // 2
+    return float(np.partition(values, middle)[middle])
 
 
 def _limited(gain: float) -> float:

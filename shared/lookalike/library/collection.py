@@ -121,7 +121,7 @@ class Collection:
         progress: Progress | None = None,
     ) -> list[DuplicateGroup]:
         """Groups of the same picture, variants, and similar images; see `compare_items`. Raises NotReady."""
-        from lookalike.duplicates import SampleReader, compare_items
+        from lookalike.duplicates import SampleReader, VerdictCache, compare_items
 
         library = self.library
         compared = compare_items(
@@ -129,6 +129,7 @@ class Collection:
             SampleReader.of(library.images, library.settings, self.name),
             min_score=min_score,
             max_hash_distance=max_hash_distance,
+            cache=VerdictCache(library.artifacts, self.name),
             progress=progress,
         )
         return compared.groups(self.duplicate_decisions.read().pairs(), relations)

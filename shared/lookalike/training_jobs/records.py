@@ -219,10 +219,20 @@ class Trainings:
         """End a training that has not ended. Raises as `update`."""
         return self._change(training_id, lambda training: training.finished(status, **changes))
 
-    def _change(self, training_id: str, change: Callable[[Training], Training]) -> Training:
+    def note_publication(self, training_id: str, reason: str) -> Training:
+        """The encoder of a training that has ended was published after all. Raises as `update`."""
+
+        def change(training: Training) -> Training:
+            return replace(training, published=True, reason=reason)
+
+        return self._change(training_id, change, ended=True)
+
+    def _change(
+        self, training_id: str, change: Callable[[Training], Training], *, ended: bool = False
+    ) -> Training:
         for _ in range(UPDATE_ATTEMPTS):
             training, etag = self._read(training_id)
-            if not training.is_active:
+            if training.is_active == ended:
                 return training
             changed = change(training)
             if changed == training:

@@ -7,6 +7,7 @@ import { moved } from "./trash.js";
 import * as words from "./words.js";
 
 const PAGE = 20;
+const SECONDS = 2; // of comparing images per call, so that the progress moves
 const RELATIONS = [
   { name: "same", title: "The same picture", none: "No duplicates found.", about: "Structure, colours and details agree: the same picture, perhaps resized, recompressed, cropped or labelled." },
   { name: "variant", title: "Variants", none: "No variants found.", about: "The same thing in another colour or state, or mirrored. These are different pictures." },
@@ -36,23 +37,25 @@ function list(collection, relation, slider, signal, again) {
   const groups = h("div", { class: "stack" });
   const summary = h("p", { role: "status", class: "quiet-text" });
   const more = h("button", { hidden: true, onclick: () => load() }, "Show more groups");
+  const bar = h("progress", { hidden: true, "aria-label": "Compared images" });
   const about = h("p", { class: "quiet-text", hidden: true }, relation.about);
-  const element = h("section", { class: "stack", "aria-label": relation.title }, h("h2", {}, relation.title), about, summary, groups, more);
+  const element = h("section", { class: "stack", "aria-label": relation.title }, h("h2", {}, relation.title), about, summary, bar, groups, more);
   let shown = 0;
+  let run = 0;
   return { element, clear, load };
 
   function clear() {
     shown = 0;
+    run += 1;
     groups.replaceChildren();
-    about.hidden = more.hidden = true;
+    about.hidden = more.hidden = bar.hidden = true;
     summary.textContent = relation.name === "same" ? "Comparing all images…" : "";
   }
   async function load() {
     more.hidden = true;
     try {
-      const answer = await get(path(collection, "duplicates"), {
-        query: { relation: relation.name, offset: shown, limit: PAGE, min_score: slider.value }, signal,
-      });
+      const answer = await compared();
+      if (!answer) return false;
       shown += answer.groups.length;
       groups.append(...answer.groups.map((each) => group(collection, each)));
       const what = relation.name === "same" ? "duplicates" : relation.title.toLowerCase();
@@ -62,8 +65,25 @@ function list(collection, relation, slider, signal, again) {
       return true;
     } catch (error) {
       if (error.name === "AbortError") return false;
+      bar.hidden = true;
       summary.replaceChildren(h("span", { class: "error", role: "alert" }, error.message), " ", h("button", { onclick: again }, "Try again"));
       return false;
+    }
+  }
+  // Each call compares images for a while; the groups are final when all pairs are compared.
+  async function compared() {
+    const own = run;
+    for (;;) {
+      const answer = await get(path(collection, "duplicates"), {
+        query: { relation: relation.name, offset: shown, limit: PAGE, min_score: slider.value, seconds: SECONDS }, signal,
+      });
+      if (run !== own) return null; // another run has begun
+      const { done, total } = answer.compared;
+      bar.hidden = done >= total;
+      if (done >= total) return answer;
+      bar.max = total;
+      bar.value = done;
+      summary.textContent = `Comparing images: ${done.toLocaleString("en")} of ${words.many(total, "pair")}…`;
     }
   }
 }

@@ -66,6 +66,22 @@ export function trainings(collection, signal, changed) {
     }
   }
 
+  async function publishAnyway({ id, encoder, comparison }, button) {
+    const figures = comparison ? ` ${changes(comparison)}` : "";
+    if (!(await confirmed("Publish anyway?", `Searches in ${collection} will use ${encoder}, although it was not better.${figures} You can roll back.`, "Publish anyway"))) return;
+    button.disabled = true;
+    report("Publishing…");
+    try {
+      await post(`${path(collection, "trainings")}/${id}/publish`, { signal });
+      report(`${collection} now uses ${encoder}.`);
+      changed();
+      watch();
+    } catch (error) {
+      button.disabled = false;
+      if (!signal.aborted) report(error.message, true);
+    }
+  }
+
   function report(text, bad = false) {
     status.className = bad ? "error" : "";
     status.textContent = text;
@@ -108,11 +124,12 @@ export function trainings(collection, signal, changed) {
     return h("article", { class: "stack", "aria-label": `Training ${training.id}` },
       h("div", { class: "row" }, h("h3", {}, training.id), h("span", { class: kind, "data-status": training.status }, training.status.replaceAll("_", " ")), h("span", { class: "quiet-text" }, words.ago(training.created_at)),
         active && h("button", { "data-training": training.id, onclick: () => cancel(training.id) }, "Cancel"),
+        training.status === "succeeded" && training.encoder && training.published === false && h("button", { "data-training": training.id, onclick: (event) => publishAnyway(training, event.target) }, "Publish anyway"),
         training.report_url && h("a", { href: training.report_url, target: "_blank", onclick: (event) => download(event, training) }, "Report")),
       active && training.phase && h("p", {}, `${training.phase}${left}`),
       active && h("progress", { "aria-label": training.phase || "Training", max: Math.max(1, training.total), value: training.total ? training.done : null }),
       training.reason && h("p", { class: training.status === "failed" ? "error" : "", dir: "auto" }, training.reason),
-      compared && h("p", { class: "quiet-text" }, `mAP@R ${words.percent(compared.old.map_at_r)} → ${words.percent(compared.new.map_at_r)}, Recall@1 ${words.percent(compared.old.recall_at_1)} → ${words.percent(compared.new.recall_at_1)} on ${words.many(compared.queries, "query", "queries")}.`),
+      compared && h("p", { class: "quiet-text" }, changes(compared)),
       log?.length > 0 && h("div", { class: "log", tabindex: "0", role: "log", "aria-label": "Training log" }, log.map((line) => h("div", {}, line.message))));
   }
 
@@ -135,6 +152,11 @@ export function trainings(collection, signal, changed) {
     h("a", { href: local, download: `${training.id}.html` }).click();
     setTimeout(() => URL.revokeObjectURL(local), 10_000);
   }
+}
+
+function changes({ old, new: trained, queries }) {
+  const change = (name, metric) => `${name} ${words.percent(old[metric])} → ${words.percent(trained[metric])}`;
+  return `${change("mAP@R", "map_at_r")}, ${change("Recall@1", "recall_at_1")} on ${words.many(queries, "query", "queries")}.`;
 }
 
 function choice(id, text, options) {
