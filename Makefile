@@ -61,7 +61,7 @@ check: $(READY)  ## format, lint, types, layers and the fast tests, in about two
 	+$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint fast
 
 test: $(READY)  ## set up and run every test
-	@$(BIN)/python -m compileall -q shared lambdas infra  # hundreds of processes would, where bytecode is not written
+	@$(BIN)/python -m compileall -q shared lambdas infra tests/aws_emulator tests/fixtures  # hundreds of processes would
 	$(PYTEST)
 
 test-aws: $(READY)  ## only the tests of the AWS part, on a local emulator

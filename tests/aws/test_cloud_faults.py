@@ -24,6 +24,7 @@ from tests.aws_emulator.deployment import Cloud, cloud
 from tests.aws_emulator.event_source_mapping import EventSource, batch_of
 from tests.aws_emulator.faulty_proxy import Fault, FaultyProxy, Request, paths
 from tests.aws_emulator.lambda_process import LambdaProcess
+from tests.aws_emulator.templates import FEW_RECEIVES
 
 DONE = {"batchItemFailures": []}
 _numbers = itertools.count()
@@ -58,7 +59,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tiny_encoder_folder):
-    with cloud('ingest={"max_receives": 5}') as made, FaultyProxy(made.server) as proxy:
+    with cloud(*FEW_RECEIVES) as made, FaultyProxy(made.server) as proxy:
         way = {"AWS_ENDPOINT_URL": proxy.url, "LOOKALIKE_S3_ENDPOINT": proxy.url}
         shaky = made.process("ingest", **way)
         found = Scene(

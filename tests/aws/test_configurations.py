@@ -19,7 +19,7 @@ from tests.aws_emulator import api_gateway
 from tests.aws_emulator.cloud_collection import picture
 from tests.aws_emulator.deployment import Cloud, cloud
 from tests.aws_emulator.event_source_mapping import batch_of
-from tests.aws_emulator.templates import EVERYTHING, PRODUCTION, REPOSITORY
+from tests.aws_emulator.templates import EVERYTHING, PRODUCTION_SHOP, REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ CONFIGURATIONS = {
         emptied=True,
     ),
     "jwt, stage prod": Configuration(
-        (*PRODUCTION, 'collections={"shop": {}}'),
+        PRODUCTION_SHOP,
         stage="prod",
         collections={"shop": "cosine"},
         architecture="x86_64",

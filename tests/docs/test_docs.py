@@ -35,6 +35,8 @@ LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 ANCHOR = re.compile(r"\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 VARIABLE = re.compile(r"\bLOOKALIKE_[A-Z][A-Z0-9_]*")
+EACH = 12  # images of each of the two categories
+EACH_FOR_CONFIDENCE = 25  # which is learnt from 50 items or more
 ROW = re.compile(r"^\| `(LOOKALIKE_[A-Z0-9_]+)` \| (\S+) \|", re.MULTILINE)
 
 
@@ -146,14 +148,15 @@ def test_filters_in_the_documentation_are_filters() -> None:
 
 
 @pytest.fixture
-def documented_folder(tmp_path: Path, default_encoder_folder: Path) -> Path:
+def documented_folder(page: Path, tmp_path: Path, default_encoder_folder: Path) -> Path:
     """What the pages assume: images, their metadata, a query image and an encoder."""
+    each = EACH_FOR_CONFIDENCE if page.stem == "confidence" else EACH
     random = np.random.default_rng(0)
     rows = ["file,title,product_id,price,brand"]
     for category, colour in (("shoes", (180, 40, 40)), ("hats", (40, 60, 180))):
         folder = tmp_path / "photos" / category
         folder.mkdir(parents=True)
-        for number in range(30):
+        for number in range(each):
             noise = random.integers(-30, 30, (8, 8, 3))
             pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).resize((96, 96)).save(folder / f"{number}.jpg")

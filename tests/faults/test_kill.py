@@ -30,7 +30,7 @@ from lookalike.storage import Store
 
 PICTURES = 200
 BATCH = 20
-KILLS = times(4, soak=10)
+KILLS = times(3, soak=12)
 LOOK_SECONDS = 0.02
 LANES = range(1, 1 + times(1, soak=3))  # sequences of random moments
 NAME = "shop"

@@ -18,7 +18,7 @@ from lookalike.search import Query, QueryPart
 from lookalike.settings import Settings
 from lookalike.snapshots import current, open_snapshot, read_pointer, read_switches
 
-KILLS = times(4, soak=16)
+KILLS = times(3, soak=18)
 QUESTION = Query((QueryPart("id", "red/0.jpg"),), limit=100)
 
 

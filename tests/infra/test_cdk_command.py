@@ -15,6 +15,7 @@ from tests.aws_emulator.templates import ACCOUNT, REGION, REPOSITORY
 
 pytestmark = pytest.mark.slow
 
+LONG_AGO = 1e9  # seconds of Unix time: 2001
 TRACKED = "git ls-files --cached --others --exclude-standard"
 
 
@@ -26,9 +27,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in listed.stdout.splitlines():
         if (REPOSITORY / name).exists() and not name.startswith(("tests/", "docs/", "bench/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(
-                REPOSITORY / name, folder / name
-            )  # with its time, by which `make` decides what to do
+            shutil.copy(REPOSITORY / name, folder / name)
+            # Older than the environment: else `make` would install this copy into it after a change.
+            os.utime(folder / name, (LONG_AGO, LONG_AGO))
     (folder / ".venv").symlink_to(REPOSITORY / ".venv")
     (folder / "cdk.context.json").write_text('{"cli-telemetry": false, "acknowledged-issue-numbers": [1]}')
     return folder

@@ -41,7 +41,7 @@ NAMES = {
 
 
 def test_one_stack_is_made_with_no_docker_account_or_node() -> None:
-    # `cloud_assembly` runs `python -m infra.app` with an empty PATH and no AWS variable.
+    # `cloud_assembly` runs the module `infra.app` with an empty PATH and no AWS variable.
     manifest = json.loads((cloud_assembly() / "manifest.json").read_text("utf-8"))["artifacts"]
     kinds = [name for name, each in manifest.items() if each["type"] == "aws:cloudformation:stack"]
     assert kinds == [STACK]

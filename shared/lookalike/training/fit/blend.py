@@ -89,16 +89,24 @@ class Frozen:
         floor = SMALLEST_DEVIATION * float(np.sqrt(np.mean(deviation**2)))
         deviation = np.maximum(deviation, max(floor, SMALLEST))
         standard = (sample - mean) / deviation
-        variances, vectors = np.linalg.eigh(standard.T @ standard)
-        kept = int(np.sum(variances > SMALLEST_VARIANCE * variances[-1]))
-        count = max(1, min(COMPONENTS, kept))
-        directions = vectors[:, ::-1][:, :count]
+        variances, directions = _components(standard)
+        kept = int(np.sum(variances > SMALLEST_VARIANCE * variances[0]))
+        directions = directions[:, : max(1, min(COMPONENTS, kept))]
         kernel = directions / deviation[:, np.newaxis]
         return cls(kernel.astype(np.float32), (-mean @ kernel).astype(np.float32))
 
     def __call__(self, features: Vectors) -> Vectors:
         """(n, d) → (n, components) of unit length."""
         return unit(features @ self.kernel + self.bias)
+
+
+def _components(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variances of the principal components (not divided by n), largest first, and directions (d, count)."""
+    if len(rows) < rows.shape[1]:  # few images: 4 s less than the eigenvectors of (1280, 1280)
+        _, deviations, directions = np.linalg.svd(rows, full_matrices=False)
+        return deviations**2, directions.T
+    variances, directions = np.linalg.eigh(rows.T @ rows)
+    return variances[::-1], directions[:, ::-1]
 
 
 def blended(trained: Vectors, frozen: Vectors, share: float) -> Vectors:

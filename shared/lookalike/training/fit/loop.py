@@ -153,7 +153,8 @@ def _step_function(phase: Phase, optimizer: Any) -> Callable[[Any, Any, Any], An
     # Pairwise losses have no class weights, so those get no gradient.
     trained = [v for v in phase.variables.values() if phase.loss not in PAIRWISE or v is not phase.classes]
 
-    @tf.function  # type: ignore[untyped-decorator]
+    # No loss branches on a tensor, so AutoGraph would only spend a second on rewriting the code.
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def step(inputs: Any, labels: Any, seed: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = loss_of(phase.embed(tf.cast(inputs, tf.float32), seed), labels, phase.classes)

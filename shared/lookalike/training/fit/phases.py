@@ -111,7 +111,7 @@ def tail_features(tail: Tail, inputs: StageInputs, rows: Rows, view: int = 0) ->
 
 def _compiled(tail: Tail) -> Callable[[Any], Any]:
     if tail.compiled is None:
-        tail.compiled = tf.function(tail)
+        tail.compiled = tf.function(tail, autograph=False)
     compiled: Callable[[Any], Any] = tail.compiled
     return compiled
 
