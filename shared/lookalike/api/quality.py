@@ -175,7 +175,7 @@ def _evaluate(state: State, collection: str, encoders: Encoders, wanted_precisio
         rows = rows[np.linspace(0, rows.size - 1, MAX_IMAGES).round().astype(np.int64)]
     ids = [str(item_id) for item_id in view.column("id").take(rows).to_pylist()]
     split = _split(view, rows, ids, encoders.get(state.encoder.id).held_out)
-    candidate = Candidate(state.encoder.id, _vectors(view, rows, state.dimension))
+    candidate = Candidate(state.encoder.id, _vectors(view, rows), in_search_space=True)
     report = evaluate(
         [candidate], ids, [str(label) for label in labels[rows]], split, wanted_precision=wanted_precision
     )
@@ -195,11 +195,9 @@ def _split(view: View, rows: NDArray[np.int64], ids: list[str], held_out: frozen
     return QuerySplit.leave_one_out(len(ids), queries=MAX_QUERIES)
 
 
-def _vectors(view: View, rows: NDArray[np.int64], dimension: int) -> NDArray[np.float32]:
-    vectors = np.empty((rows.size, dimension), np.float32)
-    for position, row in enumerate(rows.tolist()):
-        vectors[position] = view.vector_at(row)
-    return vectors
+def _vectors(view: View, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    vectors = [view.vector_at(row) for row in rows.tolist()]
+    return np.stack(vectors) if vectors else np.empty((0, 0), np.float32)
 
 
 def _response(report: EvaluationReport, collection: str, state: State) -> QualityResponse:

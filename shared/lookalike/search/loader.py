@@ -70,7 +70,7 @@ class State:
     Attributes:
         view: what to search.
         encoder: encodes query images.
-        dimension: of all vectors.
+        dimension: of the encoder's vectors.
         catalogue: with that encoder's vectors; the source of the delta.
         etag: of the pointer; None before the first snapshot.
         created_at: of the collection, only before the first snapshot; distinguishes it from a later
@@ -157,6 +157,7 @@ class Loader:
         delta = state.view.delta
         with span("read changes"):
             changes = state.catalogue.delta(delta.version)
+        changes = replace(changes, vectors=state.view.in_search_space(changes.vectors))
         return replace(state, fingerprint=fingerprint, view=state.view.advanced(delta.advanced(changes)))
 
     def _with_snapshot(self, pointer: Pointer, etag: str, state: State | None, needs_encoder: bool) -> State:
@@ -164,10 +165,11 @@ class Loader:
         with span("read manifests"):
             manifest = read_manifest(self._artifacts, self._collection, pointer.snapshot_id)
             dimension = self._encoders.get(manifest.encoder_id).dimension
-        if dimension != manifest.dimension or slot.id != manifest.encoder_id:
+        found = manifest.encoder_dimension
+        if dimension != found or slot.id != manifest.encoder_id:
             raise Incompatible(
                 f"snapshot {manifest.id} and its encoder do not fit together",
-                got=f"dimension {manifest.dimension} of encoder {manifest.encoder_id} in the snapshot",
+                got=f"dimension {found} of encoder {manifest.encoder_id} in the snapshot",
                 expected=f"dimension {dimension} of encoder {slot.id}",
                 fix="Build a new snapshot: `lookalike snapshot build`.",
             )

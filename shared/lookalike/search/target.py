@@ -26,12 +26,12 @@ def target_vector(
     limits: ImageLimits,
     encoder: Callable[[], Encoder],
 ) -> Vector:
-    """The query vector, shape (dimension,), float32. For cosine its length is arbitrary.
+    """The query vector as the view compares it, (d,) float32. For cosine its length is arbitrary.
 
     Args:
         query: its parts are summed by weight.
         view: the source of items' vectors, as stored.
-        dimension: of the view's vectors.
+        dimension: of the encoder's vectors.
         limits: for images in the query.
         encoder: called only for images.
 
@@ -65,7 +65,7 @@ def _part_vector(
             loaded = encoder()
             with span("encode"):
                 _, pixels = read_image(data, limits, loaded.manifest.preprocess)
-                return loaded.encode_one(pixels)
+                return _searched(view, loaded.encode_one(pixels))
         case "id", str(item_id):
             return stored_vector(view, item_id)
         case "text", _:
@@ -73,7 +73,12 @@ def _part_vector(
                 "this collection's encoder does not support text", fix="Search by an image or an item id."
             )
         case _, value:
-            return _given_vector(value, dimension)
+            return _searched(view, _given_vector(value, dimension))
+
+
+def _searched(view: View, vector: Vector) -> Vector:
+    """A vector of the encoder as the view compares it."""
+    return np.asarray(view.in_search_space(vector[None])[0])
 
 
 def stored_vector(view: View, item_id: str) -> Vector:

@@ -129,11 +129,15 @@ class View:
         return self.snapshot.category_at(row)
 
     def vector_at(self, row: int) -> Vector:
-        """The vector in `row`, shape (d,), float32."""
+        """The vector in `row`, as it is compared: shape (d,), float32."""
         if row >= self.base:
             return np.asarray(self.delta.vectors[row - self.base])
         assert self.snapshot is not None
         return np.asarray(self.snapshot.vectors[row])
+
+    def in_search_space(self, vectors: Vectors) -> Vectors:
+        """Vectors of the encoder, (n, its dimension) float32, as this view compares them."""
+        return self.snapshot.in_search_space(vectors) if self.snapshot else vectors
 
     def near_ids(self, item_id: str) -> list[str]:
         """Up to three existing ids that are similar to `item_id`."""

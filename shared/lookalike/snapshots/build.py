@@ -23,6 +23,7 @@ from lookalike.errors import EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.indexes import IndexSpec, build_index, open_index
 from lookalike.integrity import file_sha256
 from lookalike.projection import POSITIONS_FILE, project, write_positions
+from lookalike.snapshots.build_space import Built, lacks_space, next_space
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
 from lookalike.snapshots.manifest import (
@@ -62,7 +63,7 @@ def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
 
     Args:
         artifacts: the artifacts store.
-        config: the collection; its metric, engine and the engine's options are used.
+        config: the collection; its metric, engine, dimensions and the engine's options are used.
         catalogue: the collection's, with the vectors of the snapshot's encoder.
         work_dir: for files before they are uploaded; needs the size of the snapshot, on S3 twice that.
         progress: called before each step with a short description.
@@ -89,7 +90,7 @@ def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
             artifacts=artifacts,
             config=config,
             catalogue=catalogue,
-            options=BuildOptions(config.engine, config.n_trees, config.search_k, config.recall_target),
+            options=BuildOptions.of(config),
             encoder_at_start=Collections(artifacts).get(config.name).encoder_id,
             # Before the version: a commit in between is then in the snapshot, and only checked again.
             fingerprint=catalogue.fingerprint(),
@@ -138,6 +139,7 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
         and serving.metric == job.config.metric
         and serving.options == job.options
         and serving.confidence_reason != OUTDATED
+        and not lacks_space(serving, job.config.dimensions)
     )
     # On S3 the bucket itself checks what it stores, and requests cost money.
     in_folder = job.artifacts.folder is not None
@@ -147,16 +149,19 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
 def _build(
     job: _Job, folder: Path, say: Progress, before_swap: Callable[[], None] | None
 ) -> SnapshotManifest:
+    space = next_space(job.artifacts, job.config, job.catalogue, job.version, say)
+    if space:
+        space[0].write(folder / space[1].file)
     contents = Contents(job.catalogue, job.version, _held_out(job))
     say("reading vectors")
-    index = _build_index(job, contents, folder, say)
+    index = _build_index(job, contents, space, folder, say)
     say("writing item columns")
     schema = contents.columns.write(folder / COLUMNS_FILE)
     say("learning confidence")
     confidence = _confidence(job, index, contents, folder)
     say("computing the map")
     write_positions(project(open_index(index, folder).vectors), folder / POSITIONS_FILE)
-    manifest = _hashed(_manifest(job, index, schema, contents.labels, confidence), folder)
+    manifest = _hashed(_manifest(job, index, space, schema, contents.labels, confidence), folder)
     published = publish(
         manifest,
         folder,
@@ -169,12 +174,15 @@ def _build(
     return manifest if published else current(job.artifacts, manifest.collection) or manifest
 
 
-def _build_index(job: _Job, contents: Contents, folder: Path, say: Progress) -> IndexSpec:
+def _build_index(
+    job: _Job, contents: Contents, space: Built | None, folder: Path, say: Progress
+) -> IndexSpec:
+    batches = contents.batches()
     return build_index(
         job.options.engine,
         job.config.metric,
-        contents.batches(),
-        job.catalogue.dimension,
+        map(space[0].project, batches) if space else batches,
+        space[0].dimension if space else job.catalogue.dimension,
         folder,
         n_trees=job.options.n_trees,
         search_k=job.options.search_k,
@@ -206,6 +214,7 @@ def _confidence(
 def _manifest(
     job: _Job,
     index: IndexSpec,
+    space: Built | None,
     schema: pa.Schema,
     labels: list[str | None],
     confidence: tuple[ConfidenceModel | None, str | None],
@@ -214,7 +223,7 @@ def _manifest(
         id=job.id,
         collection=job.config.name,
         encoder_id=job.catalogue.encoder_id,
-        dimension=job.catalogue.dimension,
+        dimension=index.dimension,
         metric=job.config.metric,
         catalogue=job.version,
         fingerprint=job.fingerprint,
@@ -226,6 +235,7 @@ def _manifest(
         confidence_reason=confidence[1],
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         columns={field.name: str(field.type) for field in schema},
+        space=space[1] if space else None,
         places=POSITIONS_FILE,
     )
 
