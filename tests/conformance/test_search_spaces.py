@@ -12,6 +12,8 @@ from fixtures.pictures import draw_scene
 from fixtures.shelf import NAME, Shelf, unit_vectors
 from PIL import Image
 
+from lookalike.duplicates import find_duplicates
+from lookalike.duplicates.candidates import find_candidates
 from lookalike.encoders import Encoder
 from lookalike.images import ImageLimits, read_image
 from lookalike.indexes import open_index
@@ -187,3 +189,26 @@ def test_every_engine_holds_compact_vectors(tmp_path: Path, engine: str) -> None
     assert first.hashes == {name: file_sha256(folder / name) for name in first.hashes}
     names = {"space.npy", *first.index.files}
     assert {name: first.hashes[name] for name in names} == {name: second.hashes[name] for name in names}
+
+
+def test_duplicates_are_compared_by_the_encoders_vectors(shelf: Shelf) -> None:
+    vectors = biased(COUNT)
+    shelf.put(ids(COUNT), vectors)
+    shelf.build()
+    near = vectors[:2] + 0.06 * unit_vectors(2, D, seed=7)
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    shelf.put(ids(2, "b"), near)
+    view = shelf.searcher().state().view
+    everything = np.concatenate([vectors, near])
+    np.testing.assert_array_equal(view.encoder_vectors(np.arange(view.size)), everything)
+    cosines = np.round(everything @ everything.T, 5)
+    found = find_candidates(view, min_score=0.97, max_hash_distance=None, floor=0.95)
+    assert {(0, COUNT), (1, COUNT + 1)} <= found.keys()
+    for (left, right), candidate in found.items():
+        assert candidate.score == pytest.approx(cosines[left, right], abs=2e-5)
+        assert candidate.links == (("vector",) if candidate.score >= 0.97 else ())
+    # Of all pairs above the limits, one is missing only if other items are nearer to both.
+    best = {(i, j) for i, j in np.argwhere(np.triu(cosines, 1) >= 0.98).tolist()}
+    assert best <= found.keys()
+    groups = find_duplicates(view, min_score=0.97, max_hash_distance=None)
+    assert {"a/0000", "b/0000"} <= {member.id for group in groups for member in group.members}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -20,6 +21,9 @@ and 3,017 grocery photos: other clothing photos never reach it; other grocery ph
 all of them of the same shelf."""
 CANDIDATE_SCORE = 0.8
 """Cosine similarity from which two images are compared pixel by pixel."""
+BLOCK_ROWS = 512
+"""Items whose neighbors are compared at once; the encoder's vectors of all of them are in memory."""
+BLOCK_PAIRS = 4_096
 NEIGHBOURS = 8
 """Neighbors per image. Larger groups are found too, because their members are linked transitively."""
 
@@ -32,7 +36,7 @@ class Candidate:
     """Two rows that may be duplicates.
 
     Attributes:
-        score: cosine similarity of their vectors.
+        score: cosine similarity of the encoder's vectors, whatever space the collection is searched in.
         bits: in which their perceptual hashes differ, of 256; None if one of them is featureless.
         links: what links them: a vector score of `MIN_SCORE` (or the given one), a hash distance.
     """
@@ -79,24 +83,33 @@ def find_candidates(
     found: Candidates = {}
     hashes = _Hashes(view)
     if max_hash_distance is not None:
-        for left, right in hashes.close(max_hash_distance):
-            candidate = _candidate(view, left, right)
+        found = describe(view, hashes.close(max_hash_distance))
+        for candidate in found.values():
             candidate.links = ("hash",)
-            found[_ordered(left, right)] = candidate
     if min_score is not None:
         least = min_score if floor is None else min(floor, min_score)
-        for left, right in _near(view, least, progress):
-            pair = _ordered(left, right)
-            candidate = found.get(pair) or _candidate(view, left, right)
-            if candidate.score >= min_score and "vector" not in candidate.links:
-                candidate.links = ("vector", *candidate.links)
-            found[pair] = candidate
+        for pairs in _near(view, progress):
+            for pair, near in describe(view, pairs, least=least).items():
+                candidate = found.setdefault(pair, near)
+                if candidate.score >= min_score and "vector" not in candidate.links:
+                    candidate.links = ("vector", *candidate.links)
     return found
 
 
-def describe(view: View, pairs: Iterable[tuple[int, int]]) -> Candidates:
-    """The score and the hash distance of further pairs; without a link."""
-    return {_ordered(*pair): _candidate(view, *pair) for pair in pairs}
+def describe(view: View, pairs: Iterable[tuple[int, int]], *, least: float = -math.inf) -> Candidates:
+    """The score and the hash distance of the pairs with a score of at least `least`; without a link."""
+    found: Candidates = {}
+    ordered = sorted({_ordered(*pair) for pair in pairs})
+    for start in range(0, len(ordered), BLOCK_PAIRS):
+        block = ordered[start : start + BLOCK_PAIRS]
+        rows = sorted({row for pair in block for row in pair})
+        vectors = dict(zip(rows, view.encoder_vectors(np.array(rows, np.int64)), strict=True))
+        for left, right in block:
+            score = cosine(vectors[left], vectors[right])
+            if score >= least:
+                hashes = (view.item_at(row).perceptual_hash for row in (left, right))
+                found[left, right] = Candidate(round(score, 6), bits_between(*hashes))
+    return found
 
 
 def bits_between(one: bytes | None, other: bytes | None) -> int | None:
@@ -129,12 +142,6 @@ class _Hashes:
             yield from zip(self._rows[left].tolist(), self._rows[right].tolist(), strict=True)
 
 
-def _candidate(view: View, left: int, right: int) -> Candidate:
-    score = cosine(view.vector_at(left), view.vector_at(right))
-    hashes = (view.item_at(row).perceptual_hash for row in (left, right))
-    return Candidate(round(score, 6), bits_between(*hashes))
-
-
 def _ordered(left: int, right: int) -> tuple[int, int]:
     return (left, right) if left < right else (right, left)
 
@@ -148,13 +155,15 @@ def _perceptual_hashes(view: View) -> Iterable[tuple[int, bytes | None]]:
             yield row, view.item_at(row).perceptual_hash
 
 
-def _near(view: View, min_score: float, progress: Callable[[int], None] | None) -> Iterable[tuple[int, int]]:
-    """Each row with each of its nearest rows above the minimum cosine similarity."""
+def _near(view: View, progress: Callable[[int], None] | None) -> Iterable[list[tuple[int, int]]]:
+    """Each row with each of its nearest rows, in blocks."""
     request = Request(NEIGHBOURS + 1, view.alive)
-    for row in np.flatnonzero(view.alive).tolist():
-        vector = view.vector_at(row)
-        for other in find(view, vector, request).rows.tolist():
-            if other != row and cosine(vector, view.vector_at(other)) >= min_score:
-                yield row, other
-        if progress:
-            progress(1)
+    rows = np.flatnonzero(view.alive).tolist()
+    for start in range(0, len(rows), BLOCK_ROWS):
+        pairs = []
+        for row in rows[start : start + BLOCK_ROWS]:
+            found = find(view, view.vector_at(row), request).rows.tolist()
+            pairs += [(row, other) for other in found if other != row]
+            if progress:
+                progress(1)
+        yield pairs

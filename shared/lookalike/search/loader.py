@@ -176,11 +176,13 @@ class Loader:
         snapshot = open_snapshot(manifest, self._artifacts, self._cache)
         if state is not None and state.encoder.is_loaded:
             slot.get()  # before the swap, so that no search waits for it
+        catalogue = Catalogue(self._artifacts, self._collection, manifest.encoder_id, dimension)
+        delta = DeltaRows(manifest.catalogue)
         return State(
-            view=View(manifest.metric, snapshot, DeltaRows(manifest.catalogue)),
+            view=View(manifest.metric, snapshot, delta, source=catalogue.vectors),
             encoder=slot,
             dimension=dimension,
-            catalogue=Catalogue(self._artifacts, self._collection, manifest.encoder_id, dimension),
+            catalogue=catalogue,
             etag=etag,
             fingerprint=manifest.fingerprint,
         )
