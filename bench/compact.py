@@ -61,8 +61,13 @@ def outcome(
         put(catalogue, 0, gallery)
         manifest = build_snapshot(library.artifacts, config, catalogue, work_dir=library.cache / "build")
         snapshot = open_snapshot(manifest, library.artifacts, library.cache)
+        # `put` names items so that their order is another.
+        rows = [int(Path(snapshot.id_at(row)).stem) for row in range(manifest.count)]
         found = retrieval(
-            snapshot.in_search_space(asking.vectors), asking.labels, np.array(snapshot.vectors), list(labels)
+            snapshot.in_search_space(asking.vectors),
+            asking.labels,
+            np.array(snapshot.vectors),
+            [labels[row] for row in rows],
         )
         return Outcome(manifest, found, warm_search(library, name, asking.vectors))
     finally:

@@ -9,6 +9,7 @@ to unit length again. That takes a fifth of the memory and finds better (`python
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,6 +52,7 @@ class SpaceInfo:
         encoder_dimension: of the vectors that are projected.
         fitted_on: items that the collection had when the space was computed.
         kept_variance: share of the variance of these items that the components keep.
+        spread: root of the variance that the components keep.
         wanted: the collection's option `dimensions` at that time.
     """
 
@@ -58,12 +60,46 @@ class SpaceInfo:
     encoder_dimension: int
     fitted_on: int
     kept_variance: float
+    spread: float
     wanted: int | None = None
 
     def fits(self, count: int, encoder_dimension: int, wanted: int | None) -> bool:
         """Whether a snapshot of `count` items keeps the space, so that scores stay comparable."""
         same = (self.encoder_dimension, self.wanted) == (encoder_dimension, wanted)
         return same and self.fitted_on < GROWTH * count and count < GROWTH * self.fitted_on
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderScore:
+    """What the score of a query's match would be by the encoder's own numbers, about.
+
+    In its space a collection is all there is: a query that resembles nothing in it has high scores too. What
+    the projection drops tells them apart, and it is known of the query.
+
+    For cosine, q · g ≈ q · mean + spread · |projection of q| · score. For l2, the query's distance from the
+    space is added as a right angle.
+    """
+
+    offset: float = 0.0
+    slope: float = 1.0
+    apart: float = 0.0
+
+    def of(self, score: float) -> float:
+        """The score by the encoder's numbers, from a score in the space."""
+        if self.apart > 0:
+            score = 1 / (1 + math.hypot(1 / score - 1, self.apart))
+        return self.offset + self.slope * score
+
+
+SAME_SCORE = EncoderScore()
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """Vectors in a space: (n, k) float32; and the numbers of the `EncoderScore` of each, (n, 3) float64."""
+
+    vectors: Vectors
+    scores: Wide
 
 
 @dataclass(frozen=True)
@@ -75,12 +111,14 @@ class SearchSpace:
         mean: (d,) float32; of the collection's vectors.
         components: (k, d) float32; orthonormal rows, the one with the largest variance first.
         kept_variance: share of the variance that the components keep.
+        spread: root of the variance that they keep.
     """
 
     metric: Metric
     mean: NDArray[np.float32]
     components: Vectors
-    kept_variance: float = 1.0
+    kept_variance: float
+    spread: float
 
     @property
     def encoder_dimension(self) -> int:
@@ -104,17 +142,35 @@ class SearchSpace:
         Returns:
             (n, dimension) float32. For cosine of unit length; a zero vector stays zero.
         """
+        return self.describe(vectors).vectors
+
+    def describe(self, vectors: Vectors) -> Projected:
+        """`project`, and how the scores of each vector as a query compare with the encoder's."""
         projected = np.empty((len(vectors), self.dimension), np.float32)
+        scores = np.zeros((len(vectors), 3))
         for start in range(0, len(vectors), BLOCK_ROWS):
             block = vectors[start : start + BLOCK_ROWS].astype(np.float64)
-            if self.metric != "cosine":
-                projected[start : start + BLOCK_ROWS] = (block - self._mean) @ self._axes
-                continue
-            units, lengths = _scaled(block)
-            moved, _ = _scaled((units - self._mean) @ self._axes)
-            moved[lengths == 0] = 0
-            projected[start : start + BLOCK_ROWS] = moved
-        return projected
+            some = slice(start, start + len(block))
+            if self.metric == "cosine":
+                block, lengths = _scaled(block)
+                moved, reach = _scaled((block - self._mean) @ self._axes)
+                moved[lengths == 0] = 0
+                scores[some, 0] = block @ self._mean
+                scores[some, 1] = self.spread * reach
+            else:
+                moved = (block - self._mean) @ self._axes
+                beyond = np.square(block - self._mean).sum(axis=1) - np.square(moved).sum(axis=1)
+                scores[some, 1] = 1
+                scores[some, 2] = np.sqrt(np.maximum(beyond, 0))
+            projected[some] = moved
+        return Projected(projected, scores)
+
+    @cached_property
+    def usual_score(self) -> EncoderScore:
+        """That of an ordinary item of the collection."""
+        if self.metric == "cosine":
+            return EncoderScore(float(self._mean @ self._mean), self.spread**2)
+        return EncoderScore(apart=self.spread * math.sqrt(max(1 / self.kept_variance - 1, 0)))
 
     @cached_property
     def _mean(self) -> Wide:
@@ -154,7 +210,7 @@ class SearchSpace:
                 expected=f"{expected} float32",
                 fix="Build a new snapshot.",
             )
-        return cls(metric, stored[0], stored[1:], info.kept_variance)
+        return cls(metric, stored[0], stored[1:], info.kept_variance, info.spread)
 
 
 def has_space(metric: Metric, encoder_dimension: int, count: int, wanted: int | None = None) -> bool:
@@ -195,12 +251,15 @@ def fit_space(batches: Iterable[Vectors], metric: Metric, wanted: int | None = N
         return None
     rank = int(np.count_nonzero(variances > FLAT * variances[0]))
     kept = np.cumsum(variances) / variances.sum()
-    dimension = min(rank, wanted or _enough(kept))
+    # Fewer than the encoder makes: by that, versions before this one know that they cannot read the index.
+    dimension = min(rank, wanted or _enough(kept), len(mean) - 1)
     components = axes[:, :dimension].T
     # The sign of an eigenvector is arbitrary: its largest number is made positive.
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     components = np.ascontiguousarray(components * np.sign(largest), np.float32)
-    return SearchSpace(metric, mean.astype(np.float32), components, round(float(kept[dimension - 1]), 6))
+    share = round(float(kept[dimension - 1]), 6)
+    spread = round(math.sqrt(variances[:dimension].sum()), 6)
+    return SearchSpace(metric, mean.astype(np.float32), components, share, spread)
 
 
 def in_search_space(queries: Vectors, gallery: Vectors) -> tuple[Vectors, Vectors]:

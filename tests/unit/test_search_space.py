@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.shelf import unit_vectors
 
 from lookalike.errors import Incompatible
 from lookalike.search_space import (
     MOST_DIMENSIONS,
+    SAME_SCORE,
+    EncoderScore,
     SearchSpace,
     SpaceInfo,
     fit_space,
@@ -19,7 +22,7 @@ from lookalike.search_space import (
 )
 from lookalike.types import Metric, Vectors
 
-INFO = SpaceInfo("space.npy", 40, 500, 0.9, 12)
+INFO = SpaceInfo("space.npy", 40, 500, 0.9, 0.5, 12)
 
 
 def drawn(count: int, dimension: int = 40, *, seed: int = 0, units: bool = True) -> Vectors:
@@ -50,15 +53,41 @@ def test_components_are_those_of_the_covariance(metric: Metric) -> None:
 
 def test_distances_are_those_of_centred_vectors() -> None:
     vectors = drawn(500)
+    vectors[:, -1] = 0  # so that 39 components have all
     projected = space_of(vectors, wanted=40).project(vectors)
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     centred = vectors - vectors.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     np.testing.assert_allclose(projected @ projected.T, centred @ centred.T, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(projected, axis=1), 1, atol=1e-6)
 
 
+def test_scores_compare_with_those_of_the_encoder() -> None:
+    """What a projection drops is known of the query: strangers keep the low scores that the encoder gives."""
+    vectors, own, strangers = drawn(800, 60), drawn(40, 60, seed=1), unit_vectors(40, 60, seed=2)
+    for metric in ("cosine", "l2"):
+        space = fit_space([vectors], metric, 20)  # type: ignore[arg-type]
+        assert space is not None
+        gallery = space.project(vectors)
+        for queries in (own, strangers):
+            described = space.describe(queries)
+            for query, projected, numbers in zip(queries, described.vectors, described.scores, strict=True):
+                if metric == "cosine":
+                    true, seen = (vectors @ query).max(), (gallery @ projected).max()
+                else:
+                    true, seen = (
+                        (1 / (1 + np.linalg.norm(rows - one, axis=1))).max()
+                        for rows, one in ((vectors, query), (gallery, projected))
+                    )
+                assert EncoderScore(*numbers.tolist()).of(float(seen)) == pytest.approx(float(true), abs=0.12)
+        usual = np.median(space.describe(vectors).scores, axis=0)
+        np.testing.assert_allclose(usual, astuple(space.usual_score), atol=0.1)
+    assert SAME_SCORE.of(0.3) == 0.3
+
+
 def test_l2_keeps_lengths() -> None:
     vectors = drawn(500, units=False)
+    vectors[:, -1] = 0
     projected = space_of(vectors, "l2", wanted=40).project(vectors)
     between = np.linalg.norm(projected[:50, None] - projected[50:100], axis=2)
     np.testing.assert_allclose(
@@ -108,6 +137,13 @@ def test_no_more_components_than_the_items_have() -> None:
     assert space.dimension == 29
 
 
+def test_fewer_components_than_the_encoder_makes() -> None:
+    # Versions before this one compare the two numbers, and must refuse the index.
+    space = fit_space([unit_vectors(500, 70)], "cosine")
+    assert space is not None
+    assert space.dimension == 69
+
+
 def test_equal_vectors_have_no_space() -> None:
     assert fit_space([np.repeat(drawn(1), 300, axis=0)], "cosine") is None
     assert fit_space([], "cosine") is None
@@ -155,7 +191,7 @@ def test_a_space_is_kept_until_the_collection_doubles_or_halves(
 def test_a_file_holds_the_space(tmp_path: Path) -> None:
     space = space_of(drawn(500))
     space.write(tmp_path / "space.npy")
-    info = replace(INFO, kept_variance=space.kept_variance)
+    info = replace(INFO, kept_variance=space.kept_variance, spread=space.spread)
     data = (tmp_path / "space.npy").read_bytes()
     found = SearchSpace.read(data, "cosine", info, 12)
     np.testing.assert_array_equal(found.project(drawn(9, seed=2)), space.project(drawn(9, seed=2)))

@@ -157,7 +157,8 @@ class Loader:
         delta = state.view.delta
         with span("read changes"):
             changes = state.catalogue.delta(delta.version)
-        changes = replace(changes, vectors=state.view.in_search_space(changes.vectors))
+        if state.view.space is not None:
+            changes = replace(changes, vectors=state.view.space.project(changes.vectors))
         return replace(state, fingerprint=fingerprint, view=state.view.advanced(delta.advanced(changes)))
 
     def _with_snapshot(self, pointer: Pointer, etag: str, state: State | None, needs_encoder: bool) -> State:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lookalike.filters import FieldKind, Filter, evaluate, field_kinds, resolve_field
 from lookalike.indexes.distance import ROUNDING, exact_distances, refined
 from lookalike.search.delta import DeltaRows
+from lookalike.search_space import SearchSpace
 from lookalike.snapshots import Snapshot, attribute_types, table_of
 from lookalike.types import Item, Metric, Vector, Vectors
 
@@ -56,8 +57,7 @@ class View:
         snapshot: None before the first one; then the delta has everything.
         delta: what changed since the snapshot.
         known: row numbers by id from an earlier view of the same snapshot.
-        source: ids → those that have a vector, and the encoder's vectors of these; needed if the snapshot has
-            a search space.
+        source: ids → those that have a vector, and the encoder's; needed if the snapshot has a space.
     """
 
     def __init__(
@@ -141,19 +141,20 @@ class View:
         assert self.snapshot is not None
         return np.asarray(self.snapshot.vectors[row])
 
-    def in_search_space(self, vectors: Vectors) -> Vectors:
-        """Vectors of the encoder, (n, its dimension) float32, as this view compares them."""
-        return self.snapshot.in_search_space(vectors) if self.snapshot else vectors
+    @property
+    def space(self) -> SearchSpace | None:
+        """In which vectors are compared; None: as the encoder makes them."""
+        return self.snapshot.space if self.snapshot else None
 
     def encoder_vectors(self, rows: Rows) -> Vectors:
         """The encoder's own vectors of some rows, (n, its dimension) float32; zeros for items removed since.
         Read from the catalogue if the index has others, so ask for many at once."""
-        if self.snapshot is None or self.snapshot.space is None:
+        if self.space is None:
             return np.array([self.vector_at(row) for row in rows.tolist()], np.float32)
         assert self._source is not None
         ids = [self.id_at(row) for row in rows.tolist()]
         found = dict(zip(*self._source(ids), strict=True))
-        vectors = np.zeros((len(ids), self.snapshot.space.encoder_dimension), np.float32)
+        vectors = np.zeros((len(ids), self.space.encoder_dimension), np.float32)
         for place, item_id in enumerate(ids):
             if item_id in found:
                 vectors[place] = found[item_id]

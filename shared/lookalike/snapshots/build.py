@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.collection_config import CollectionConfig, Collections
@@ -36,6 +37,7 @@ from lookalike.snapshots.manifest import (
 from lookalike.snapshots.snapshot import is_whole
 from lookalike.snapshots.swap import only_one, publish
 from lookalike.storage import Store
+from lookalike.types import Vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,11 +156,12 @@ def _build(
         space[0].write(folder / space[1].file)
     contents = Contents(job.catalogue, job.version, _held_out(job))
     say("reading vectors")
-    index = _build_index(job, contents, space, folder, say)
+    scores: list[NDArray[np.float64]] = []
+    index = _build_index(job, _projected(contents, space, scores), space, folder, say)
     say("writing item columns")
     schema = contents.columns.write(folder / COLUMNS_FILE)
     say("learning confidence")
-    confidence = _confidence(job, index, contents, folder)
+    confidence = _confidence(job, index, contents, scores, folder)
     say("computing the map")
     write_positions(project(open_index(index, folder).vectors), folder / POSITIONS_FILE)
     manifest = _hashed(_manifest(job, index, space, schema, contents.labels, confidence), folder)
@@ -174,14 +177,26 @@ def _build(
     return manifest if published else current(job.artifacts, manifest.collection) or manifest
 
 
+def _projected(
+    contents: Contents, space: Built | None, scores: list[NDArray[np.float64]]
+) -> Iterator[Vectors]:
+    """The vectors as the index compares them. Collects how their scores compare with the encoder's."""
+    for batch in contents.batches():
+        if space is None:
+            yield batch
+        else:
+            projected = space[0].describe(batch)
+            scores.append(projected.scores)
+            yield projected.vectors
+
+
 def _build_index(
-    job: _Job, contents: Contents, space: Built | None, folder: Path, say: Progress
+    job: _Job, batches: Iterator[Vectors], space: Built | None, folder: Path, say: Progress
 ) -> IndexSpec:
-    batches = contents.batches()
     return build_index(
         job.options.engine,
         job.config.metric,
-        map(space[0].project, batches) if space else batches,
+        batches,
         space[0].dimension if space else job.catalogue.dimension,
         folder,
         n_trees=job.options.n_trees,
@@ -202,12 +217,17 @@ def _held_out(job: _Job) -> frozenset[str]:
 
 
 def _confidence(
-    job: _Job, index: IndexSpec, contents: Contents, folder: Path
+    job: _Job, index: IndexSpec, contents: Contents, scores: list[NDArray[np.float64]], folder: Path
 ) -> tuple[ConfidenceModel | None, str | None]:
     opened = open_index(index, folder)
     held_out = np.array(contents.held_out, bool)
     return fit_confidence(
-        opened.vectors, contents.labels, opened.search, job.config.metric, held_out=held_out
+        opened.vectors,
+        contents.labels,
+        opened.search,
+        job.config.metric,
+        encoder_scores=np.concatenate(scores) if scores else None,
+        held_out=held_out,
     )
 
 

@@ -63,7 +63,7 @@ def next_space(
     space = fit_space(sample, config.metric, wanted)
     if space is None:
         return None
-    return space, SpaceInfo(SPACE_FILE, catalogue.dimension, count, space.kept_variance, wanted)
+    return space, SpaceInfo(SPACE_FILE, catalogue.dimension, count, space.kept_variance, space.spread, wanted)
 
 
 def lacks_space(manifest: SnapshotManifest, wanted: int | None) -> bool:
