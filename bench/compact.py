@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from bench.recall import DATA, SETS, inputs, read_photos
 from bench.training import Bench, lookalike
 from lookalike.catalogue import Catalogue
 from lookalike.collection_config import CollectionConfig
+from lookalike.errors import CollectionNotFound
 from lookalike.evaluation import Difference, Draws, Retrieval
 from lookalike.evaluation.retrieval import retrieval
 from lookalike.library import Library
@@ -31,7 +33,8 @@ from lookalike.settings import Settings
 from lookalike.snapshots import SnapshotManifest, build_snapshot, open_snapshot
 from lookalike.types import Vectors
 
-SEARCHES = 200
+SEARCHES = 400
+WARM_UP = 20
 DIMENSIONS = {"before": 0, "after": None}
 
 
@@ -41,37 +44,11 @@ class Outcome:
 
     manifest: SnapshotManifest
     found: Retrieval
-    milliseconds: float
 
     @property
     def bytes_per_item(self) -> float:
         """Of the files that grow with the items."""
         return sum(self.manifest.index.file_bytes) / self.manifest.count
-
-
-def outcome(
-    library: Library, encoder_id: str, kind: str, gallery: Vectors, labels: Sequence[str], asking: Asking
-) -> Outcome:
-    """Index the gallery, and ask."""
-    name = f"compact-{kind}"
-    config = CollectionConfig(name, encoder_id, dimensions=DIMENSIONS[kind])
-    library.collections.create(config)
-    try:
-        catalogue = Catalogue(library.artifacts, name, encoder_id, gallery.shape[1])
-        put(catalogue, 0, gallery)
-        manifest = build_snapshot(library.artifacts, config, catalogue, work_dir=library.cache / "build")
-        snapshot = open_snapshot(manifest, library.artifacts, library.cache)
-        # `put` names items so that their order is another.
-        rows = [int(Path(snapshot.id_at(row)).stem) for row in range(manifest.count)]
-        found = retrieval(
-            snapshot.in_search_space(asking.vectors),
-            asking.labels,
-            np.array(snapshot.vectors),
-            [labels[row] for row in rows],
-        )
-        return Outcome(manifest, found, warm_search(library, name, asking.vectors))
-    finally:
-        library.collections.delete(name)
 
 
 @dataclass(frozen=True)
@@ -82,16 +59,44 @@ class Asking:
     labels: list[str]
 
 
-def warm_search(library: Library, name: str, vectors: Vectors) -> float:
-    """Median milliseconds of a search by vector."""
-    searcher = library.searcher(name)
-    took = []
-    for number in range(SEARCHES + 20):
+def outcome(
+    library: Library, encoder_id: str, kind: str, gallery: Vectors, labels: Sequence[str], asking: Asking
+) -> Outcome:
+    """Index the gallery in a collection of its own, and ask."""
+    config = CollectionConfig(name_of(kind), encoder_id, dimensions=DIMENSIONS[kind])
+    library.collections.create(config)
+    catalogue = Catalogue(library.artifacts, config.name, encoder_id, gallery.shape[1])
+    put(catalogue, 0, gallery)
+    manifest = build_snapshot(library.artifacts, config, catalogue, work_dir=library.cache / "build")
+    snapshot = open_snapshot(manifest, library.artifacts, library.cache)
+    # `put` names items so that their order is another.
+    rows = [int(Path(snapshot.id_at(row)).stem) for row in range(manifest.count)]
+    found = retrieval(
+        snapshot.in_search_space(asking.vectors),
+        asking.labels,
+        np.array(snapshot.vectors),
+        [labels[row] for row in rows],
+    )
+    return Outcome(manifest, found)
+
+
+def name_of(kind: str) -> str:
+    """The collection of one way of indexing."""
+    return f"compact-{kind}"
+
+
+def warm_searches(library: Library, vectors: Vectors) -> dict[str, float]:
+    """Median milliseconds of a search by vector, of each way. They alternate, so that other load affects
+    both."""
+    searchers = {kind: library.searcher(name_of(kind)) for kind in DIMENSIONS}
+    took: dict[str, list[float]] = {kind: [] for kind in DIMENSIONS}
+    for number in range(SEARCHES + WARM_UP):
         query = Query((QueryPart("vector", vectors[number % len(vectors)]),))
-        started = time.perf_counter()
-        searcher.search(query)
-        took.append((time.perf_counter() - started) * 1_000)
-    return statistics.median(took[20:])
+        for kind, searcher in searchers.items():
+            started = time.perf_counter()
+            searcher.search(query)
+            took[kind].append((time.perf_counter() - started) * 1_000)
+    return {kind: statistics.median(each[WARM_UP:]) for kind, each in took.items()}
 
 
 def measure(library: Library, bench: Bench, title: str) -> None:
@@ -104,15 +109,21 @@ def measure(library: Library, bench: Bench, title: str) -> None:
     files = [f for f, asks in zip(bench.photos.files, bench.photos.queries, strict=True) if asks]
     classes = bench.photos.classes[bench.photos.queries].tolist()
     asking = Asking(encoder.encode(list(inputs(files, encoder.manifest.preprocess))), classes)
-    outcomes = {
-        kind: outcome(library, config.encoder_id, kind, gallery, labels, asking) for kind in DIMENSIONS
-    }
+    try:
+        outcomes = {
+            kind: outcome(library, config.encoder_id, kind, gallery, labels, asking) for kind in DIMENSIONS
+        }
+        warm = warm_searches(library, asking.vectors)
+    finally:
+        for kind in DIMENSIONS:
+            with suppress(CollectionNotFound):
+                library.collections.delete(name_of(kind))
     print(f"\n{title}: {len(files)} queries, {len(labels)} items")
     print(f"{'':8} {'numbers':>8} {'R@1':>7} {'mAP@R':>7} {'bytes/item':>11} {'warm ms':>8}")
     for kind, each in outcomes.items():
         print(
             f"{kind:8} {each.manifest.dimension:8} {each.found.recall(1):7.3f} {each.found.map_at_r:7.3f} "
-            f"{each.bytes_per_item:11,.0f} {each.milliseconds:8.2f}"
+            f"{each.bytes_per_item:11,.0f} {warm[kind]:8.2f}"
         )
     draws = Draws(len(files))
     before, after = outcomes["before"].found, outcomes["after"].found
