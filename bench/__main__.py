@@ -7,6 +7,7 @@ import sys
 
 NAMES = (
     "recall",
+    "compact",
     "two_ways",
     "images",
     "encode",

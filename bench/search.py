@@ -10,6 +10,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def build(folder: Path, vectors: Vectors) -> tuple[View, View]:
     alone = View(config.metric, snapshot, DeltaRows(manifest.catalogue))
     put(catalogue, len(vectors), vectors[: int(len(vectors) * DELTA_FRACTION)])
     delta = catalogue.delta(manifest.catalogue)
+    delta = replace(delta, vectors=snapshot.in_search_space(delta.vectors))
     return alone, alone.advanced(alone.delta.advanced(delta))
 
 
@@ -87,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         alone, with_delta = build(Path(folder), vectors)
         assert alone.snapshot is not None
+        queries = alone.snapshot.in_search_space(queries)
         print(f"{options.items:,} items × {options.dimension}, {alone.snapshot.manifest.index.parameters}\n")
         print("| search | snapshot alone, ms | with a delta of a tenth, ms |")
         print("|---|---:|---:|")

@@ -38,6 +38,8 @@ class CollectionConfig:
         n_trees: Annoy's number of trees; None: chosen by measurement.
         search_k: nodes that Annoy inspects per query; None: chosen by measurement.
         recall_target: share of the exact top 10 that a search must find, in (0, 1].
+        dimensions: numbers per item in the index (see `search_space`); None: chosen by measurement, 256 at
+            most; 0: all that the encoder makes.
         format: version of this file's layout.
         created_at: ISO 8601, UTC; set by `Collections.create`.
 
@@ -52,6 +54,7 @@ class CollectionConfig:
     n_trees: int | None = None
     search_k: int | None = None
     recall_target: float = 0.95
+    dimensions: int | None = None
     format: int = FORMAT
     created_at: str = ""
 
@@ -67,6 +70,10 @@ class CollectionConfig:
             raise InvalidInput(
                 "recall_target is out of range", got=self.recall_target, expected="more than 0, at most 1"
             )
+        if self.dimensions is not None and self.dimensions < 0:
+            raise InvalidInput(
+                "dimensions is out of range", got=self.dimensions, expected="0 or more, or nothing"
+            )
         for option in ("n_trees", "search_k"):
             value = getattr(self, option)
             if value is not None and value < 1:
@@ -74,7 +81,10 @@ class CollectionConfig:
 
     def to_json(self) -> dict[str, Any]:
         """As it is stored."""
-        return dataclasses.asdict(self)
+        stored = dataclasses.asdict(self)
+        if self.dimensions is None:  # functions of the version before do not know it, and need not
+            del stored["dimensions"]
+        return stored
 
     def dump(self) -> bytes:
         """The bytes of `collection.json`."""

@@ -277,6 +277,7 @@ def test_forms_with_a_field_twice_a_file_elsewhere_or_bad_json(server, shelf):
         {"metric": "hamming"},
         {"engine": "magic"},
         {"n_trees": 0},
+        {"dimensions": -1},
         {"recall_target": 0},
         {"recall_target": 1.5},
         {"unknown": 1},

@@ -13,19 +13,25 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fixtures.photos import write_photos
+from fixtures.shelf import Shelf, unit_vectors
 
 import lookalike
+from lookalike import search_space
 from lookalike.library import Library
 
 PACKED = Path(__file__).parents[1] / "fixtures" / "stores" / "previous_version.tar.xz"
 NAME = "shop"
+SHELF = "shelf"
 COUNT = 16
-# Answers each line of its input, a JSON array of a word and its argument, with a line of JSON.
+# Answers each line of its input, a JSON array of a word, its argument and a collection,
+# with a line of JSON.
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -33,16 +39,16 @@ import lookalike
 assert lookalike.__file__.startswith(sys.argv[3]), lookalike.__file__
 library = lookalike.open(sys.argv[1], cache=Path(sys.argv[2]))
 for line in sys.stdin:
-    word, argument = json.loads(line)
+    word, argument, name = json.loads(line)
     if word == "add":
-        report = library.collection("shop").add(argument)
+        report = library.collection(name).add(argument)
         answer = [report.encoded, len(report.failed)]
     elif word == "remove":
-        answer = library.collection("shop").remove(argument)
+        answer = library.collection(name).remove(argument)
     elif word == "build":
-        answer = library.build_snapshot("shop").id
+        answer = library.build_snapshot(name).id
     else:
-        found = library.collection("shop").search(id=argument, k=100)
+        found = library.collection(name).search(id=argument, k=100)
         answer = [[match.item.id, match.item.title, match.score] for match in found.matches]
     print(json.dumps(answer), flush=True)
 """
@@ -51,21 +57,27 @@ for line in sys.stdin:
 class Previous:
     """A process of the previous version."""
 
-    def __init__(self, url: str, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, url: str, folder: Path, environment: dict[str, str], *, errors: int | None = None
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, url, str(folder / "cache"), str(folder)],
             env={**os.environ, **environment, "PYTHONPATH": str(folder)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=errors,
             text=True,
         )
 
-    def do(self, word: str, argument: str = "") -> Any:
-        assert self.process.stdin is not None
+    def do(self, word: str, argument: str = "", collection: str = NAME) -> Any:
+        self.ask(word, argument, collection)
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([word, argument]) + "\n")
-        self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
+
+    def ask(self, word: str, argument: str, collection: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([word, argument, collection]) + "\n")
+        self.process.stdin.flush()
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -154,3 +166,30 @@ def test_old_and_new_functions_write_at_once(library: Library, previous: Previou
     left = [item_id for item_id, _, _ in previous.do("search", photos[0])]
     assert sorted(left) == sorted(photos[3:])
     assert [item_id for item_id, _, _ in found_by(library, photos[0])] == left
+
+
+def test_old_functions_keep_what_they_have_when_a_snapshot_has_a_search_space(
+    place: str, library: Library, previous: Previous, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_space, "STEP", 8)  # the encoder makes 16 numbers
+    config = library.collections.get(NAME)
+    shelf = Shelf(library.artifacts, tmp_path / "work", replace(config, name=SHELF), 16)
+    library.collections.create(shelf.config)
+    names = [f"a/{number:03}" for number in range(201)]
+    vectors = unit_vectors(201, 16)
+    shelf.put(names[:199], vectors[:199])
+    previous.do("build", SHELF)
+    before = previous.do("search", names[0], SHELF)
+    assert len(before) == 100
+    shelf.put(names[199:], np.stack([vectors[0], vectors[200]]))
+    manifest = shelf.build()
+    assert manifest.space is not None
+    seen = previous.do("search", names[0], SHELF)
+    assert [seen[0][0], *(each[0] for each in seen[1:3])] == [names[199], *(each[0] for each in before[:2])]
+    started = Previous(place, tmp_path / "previous", {}, errors=subprocess.PIPE)
+    started.ask("search", names[0], SHELF)
+    assert started.process.wait(60) != 0
+    assert started.process.stderr is not None
+    assert "do not fit together" in started.process.stderr.read()
+    mine = library.collection(SHELF).search(id=names[0], k=100).matches
+    assert mine[0].item.id == names[199]

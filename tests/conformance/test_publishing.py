@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.frames import COLOURS, NAME, Frames, framed, nearsighted
-from lookalike.publishing.comparison import Measured
 
 from lookalike.encoders import EncoderManifest
 from lookalike.encoders.learnt_images import pack_learnt
@@ -29,6 +28,7 @@ from lookalike.publishing import (
     publish_encoder,
     rollback,
 )
+from lookalike.publishing.publish_rule import Measured
 from lookalike.search import Query, QueryPart, Searcher, SearchResult
 from lookalike.settings import Settings
 from lookalike.snapshots import collect_garbage, current, read_pointer, read_switches

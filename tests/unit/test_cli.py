@@ -309,6 +309,8 @@ def test_collections_are_made_shown_changed_and_deleted(shop: Shell) -> None:
     assert [c["name"] for c in shop.json("collections")["collections"]] == ["other", NAME]
     changed = shop.json("collections", "update", NAME, "--engine", "exact", "--recall-target", "0.9")
     assert (changed["engine"], changed["recall_target"]) == ("exact", 0.9)
+    assert "dimensions" not in changed  # versions before this one would refuse the field
+    assert shop.json("collections", "update", NAME, "--dimensions", "128")["dimensions"] == 128
     assert shop.json("snapshot", "build", "-c", NAME)["engine"] == "exact"
     shop.run("collections", "update", NAME, code=2)
     assert shop.json("collections", "create", "other", code=1)["error"]["type"] == "Conflict"

@@ -61,6 +61,7 @@ def test_names_outside_the_rule(collections: Collections, name: str) -> None:
         {"recall_target": 0},
         {"recall_target": 1.01},
         {"n_trees": 0},
+        {"dimensions": -1},
         {"search_k": -5},
     ],
 )

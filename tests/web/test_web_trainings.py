@@ -6,10 +6,10 @@ import pytest
 from fixtures.classes import drawn_classes, zipped
 from fixtures.frames import nearsighted
 from fixtures.server import add_encoder, eventually, running
-from lookalike.publishing.comparison import Measured
 
 from lookalike.evaluation.bootstrap import Interval
 from lookalike.publishing import Comparison
+from lookalike.publishing.publish_rule import Measured
 from lookalike.settings import Settings
 from lookalike.training_jobs import Training, Trainings
 

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from lookalike.snapshots import SnapshotManifest
 
 router = APIRouter(tags=["collections"])
-NULLABLE = frozenset({"n_trees", "search_k"})
+NULLABLE = frozenset({"n_trees", "search_k", "dimensions"})
 Trees = Annotated[int, Field(ge=1, le=10_000), WHOLE]
 Candidates = Annotated[int, Field(ge=1, le=100_000_000), WHOLE]
+Dimensions = Annotated[int, Field(ge=0, le=100_000), WHOLE]
 
 
 class CollectionRequest(RequestBody):
@@ -53,6 +54,11 @@ class CollectionRequest(RequestBody):
     search_k: Candidates | None = Field(None, description="null: chosen by measurement.")
     recall_target: float | None = Field(
         None, gt=0, le=1, description="Share of the exact top 10 that searches should find."
+    )
+    dimensions: Dimensions | None = Field(
+        None,
+        description="Numbers per item in the index; null: chosen by measurement, 256 at most; 0: all that "
+        "the encoder makes.",
     )
 
     def changes(self) -> dict[str, Any]:
@@ -81,6 +87,7 @@ _EXAMPLE = {
     "n_trees": None,
     "search_k": None,
     "recall_target": 0.95,
+    "dimensions": None,
     "created_at": "2026-01-01T12:00:00+00:00",
     "snapshot": {"id": EXAMPLE_SNAPSHOT, "created_at": EXAMPLE_TIME, "items": 3409, "recall": 0.982},
 }
@@ -98,6 +105,7 @@ class CollectionResponse(ResponseBody):
     n_trees: int | None
     search_k: int | None
     recall_target: float
+    dimensions: int | None
     created_at: str
     snapshot: SnapshotResponse | None
 
@@ -157,7 +165,7 @@ def list_collections(request: Request, _: Reader) -> CollectionsResponse:
 async def put_collection(
     request: Request, response: Response, collection: CollectionName, _: Writer
 ) -> CollectionResponse:
-    """Fields left out keep their value. For `n_trees` and `search_k`, null means: chosen by measurement.
+    """Fields left out keep their value. For `n_trees`, `search_k` and `dimensions`, null means: measured.
 
     Without an encoder, a new collection uses the default one. A change of encoder or metric takes effect with
     the next snapshot; searches use the old one until then.
@@ -252,6 +260,7 @@ def _response(library: Library, config: CollectionConfig) -> CollectionResponse:
         n_trees=config.n_trees,
         search_k=config.search_k,
         recall_target=config.recall_target,
+        dimensions=config.dimensions,
         created_at=config.created_at,
         snapshot=None if snapshot is None else _snapshot_response(snapshot),
     )

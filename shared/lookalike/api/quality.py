@@ -172,18 +172,16 @@ def _evaluate(state: State, collection: str, encoders: Encoders, wanted_precisio
     splits = view.column(SPLIT_COLUMN).take(rows).to_pylist() if marked else [None] * len(ids)
     held_out = encoders.get(state.encoder.id).held_out
     split = QuerySplit.choose(ids, splits, [held_out], queries=MAX_QUERIES)
-    candidate = Candidate(state.encoder.id, _vectors(view, rows, state.dimension))
+    candidate = Candidate(state.encoder.id, _vectors(view, rows), in_search_space=True)
     report = evaluate(
         [candidate], ids, [str(label) for label in labels[rows]], split, wanted_precision=wanted_precision
     )
     return _response(report, collection, state)
 
 
-def _vectors(view: View, rows: NDArray[np.int64], dimension: int) -> NDArray[np.float32]:
-    vectors = np.empty((rows.size, dimension), np.float32)
-    for position, row in enumerate(rows.tolist()):
-        vectors[position] = view.vector_at(row)
-    return vectors
+def _vectors(view: View, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    vectors = [view.vector_at(row) for row in rows.tolist()]
+    return np.stack(vectors) if vectors else np.empty((0, 0), np.float32)
 
 
 def _response(report: EvaluationReport, collection: str, state: State) -> QualityResponse:

@@ -238,17 +238,16 @@ class Catalogue:
         """
         return reading.scan(self._tables, version or self.version())
 
+    def sample(self, version: CatalogueVersion, most: int) -> tuple[int, Iterator[Vectors]]:
+        """How many items are visible, and batches of vectors of at most `most` of them, evenly spaced."""
+        return reading.sample(self._tables, version, most)
+
     def delta(self, since: CatalogueVersion, version: CatalogueVersion | None = None) -> Delta:
         """What changed after `since`, up to `version` (None: now); since `CatalogueVersion()`: everything."""
         return reading.delta(self._tables, since, version or self.version())
 
     def count_changes(self, since: CatalogueVersion, now: CatalogueVersion | None = None) -> int:
-        """How many rows a delta since then would carry, about: changed items and changed metadata rows.
-
-        Args:
-            since: a version.
-            now: the newest version, if the caller knows it.
-        """
+        """How many rows a delta since then would carry, about: changed items and changed metadata rows."""
         return reading.count_changes(self._tables, since, now or self.version())
 
     def oldest_change(self, since: CatalogueVersion, now: CatalogueVersion | None = None) -> datetime | None:

@@ -16,6 +16,7 @@ from lookalike.catalogue.rows import CatalogueBatch, CatalogueVersion, Delta, It
 from lookalike.catalogue.schemas import METADATA_CELLS, item_rows, metadata_files, vectors_array
 from lookalike.catalogue.tables import CHANGED, LOOKUP_IDS, Table, quoted
 from lookalike.layout import normalise, other_spellings
+from lookalike.search_space import even_rows
 from lookalike.types import Item, Vectors
 
 ITEM_COLUMNS = ("id", "sequencer", "status", "width", "height", "perceptual_hash", "ingested_at")
@@ -61,15 +62,11 @@ class Tables:
 def scan(tables: Tables, version: CatalogueVersion) -> Iterator[CatalogueBatch]:
     """Visible items in the order of their ids. Ids and item facts are held in memory, vectors streamed."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     vectors = tables.vectors.open(version.vectors)
     if vectors is None or not version.items:
         return
-    items = tables.items.read(ITEM_COLUMNS, "status = 'live'", version=version.items).sort_by("id")
-    ids = tables.vectors.read(("id",), version=version.vectors).column("id")
-    positions = pc.index_in(items.column("id"), value_set=ids.combine_chunks())
-    items = items.append_column("position", positions).filter(pc.is_valid(positions))
+    items = _visible(tables, version, ITEM_COLUMNS)
     metadata = tables.metadata.read(METADATA_COLUMNS, version=version.metadata)
     cells = merge_metadata(metadata, tables.files(version.metadata))
     for start in range(0, items.num_rows, BATCH_ROWS):
@@ -78,6 +75,29 @@ def scan(tables: Tables, version: CatalogueVersion) -> Iterator[CatalogueBatch]:
         rows = item_rows(part.drop_columns(["position"]))
         assert isinstance(found, pa.Table)
         yield CatalogueBatch(_items(rows, cells), vectors_array(found, tables.dimension))
+
+
+def sample(tables: Tables, version: CatalogueVersion, most: int) -> tuple[int, Iterator[Vectors]]:
+    """How many items are visible, and the vectors of all or of `most` of them, evenly spaced by id."""
+    vectors = tables.vectors.open(version.vectors)
+    if vectors is None or not version.items:
+        return 0, iter(())
+    positions = _visible(tables, version, ("id",)).column("position").to_numpy()
+    rows = positions[even_rows(len(positions), most)]
+    blocks = (rows[start : start + BATCH_ROWS].tolist() for start in range(0, len(rows), BATCH_ROWS))
+    return len(positions), (
+        vectors_array(vectors.take(block, columns=["vector"]), tables.dimension) for block in blocks
+    )
+
+
+def _visible(tables: Tables, version: CatalogueVersion, columns: Sequence[str]) -> Any:
+    """Columns of the items that have a vector, in the order of their ids, and its `position`."""
+    import pyarrow.compute as pc
+
+    items = tables.items.read(columns, "status = 'live'", version=version.items).sort_by("id")
+    ids = tables.vectors.read(("id",), version=version.vectors).column("id")
+    positions = pc.index_in(items.column("id"), value_set=ids.combine_chunks())
+    return items.append_column("position", positions).filter(pc.is_valid(positions))
 
 
 def delta(tables: Tables, since: CatalogueVersion, version: CatalogueVersion) -> Delta:

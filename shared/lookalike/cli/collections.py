@@ -21,6 +21,10 @@ RecallOption = Annotated[
     float | None,
     typer.Option(min=0.01, max=1.0, help="Recall that measured parameters must reach.  [default: 0.95]"),
 ]
+DimensionsOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Numbers per item in the index; 0: the encoder's.  [default: measured, ≤ 256]"),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -67,6 +71,7 @@ def create(
     n_trees: TreesOption = None,
     search_k: SearchKOption = None,
     recall_target: RecallOption = None,
+    dimensions: DimensionsOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,7 +79,13 @@ def create(
     from lookalike.cli.console import Console
     from lookalike.library import Library
 
-    options = _given(engine=engine, n_trees=n_trees, search_k=search_k, recall_target=recall_target)
+    options = _given(
+        engine=engine,
+        n_trees=n_trees,
+        search_k=search_k,
+        recall_target=recall_target,
+        dimensions=dimensions,
+    )
     made = Library.open(store).create_collection(
         name, encoder=encoder, metric=metric, progress=Console(as_json=as_json).note, **options
     )
@@ -89,6 +100,7 @@ def update(
     n_trees: TreesOption = None,
     search_k: SearchKOption = None,
     recall_target: RecallOption = None,
+    dimensions: DimensionsOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,7 +108,13 @@ def update(
     from lookalike.library import Library
 
     library = Library.open(store)
-    changes = _given(engine=engine, n_trees=n_trees, search_k=search_k, recall_target=recall_target)
+    changes = _given(
+        engine=engine,
+        n_trees=n_trees,
+        search_k=search_k,
+        recall_target=recall_target,
+        dimensions=dimensions,
+    )
     if encoder:
         changes["encoder_id"] = library.encoders.get(encoder).id
     if not changes:

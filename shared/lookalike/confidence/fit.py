@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lookalike.confidence.logistic import fit_logistic
 from lookalike.confidence.model import ConfidenceModel, features_of
+from lookalike.search_space import SAME_SCORE, EncoderScore
 from lookalike.types import Metric, Vector, Vectors, score_from_distance
 
 Search = Callable[[Vector, int], tuple[NDArray[np.int64], NDArray[np.float32]]]
@@ -49,11 +50,18 @@ class Neighborhood:
         scores: (k,) float64, best first.
         categories: (k,) int64, category numbers of the same matches.
         own: the query's category number.
+        encoder_score: of the query, if the collection has a search space.
     """
 
     scores: NDArray[np.float64]
     categories: NDArray[np.int64]
     own: int
+    encoder_score: EncoderScore = SAME_SCORE
+
+    def without(self, nearest: int) -> Neighborhood:
+        """The same without its nearest matches, and no more than vote."""
+        kept = slice(nearest, nearest + NEIGHBORS)
+        return replace(self, scores=self.scores[kept], categories=self.categories[kept])
 
 
 def fit_confidence(
@@ -62,6 +70,7 @@ def fit_confidence(
     search: Search,
     metric: Metric,
     *,
+    encoder_scores: NDArray[np.float64] | None = None,
     held_out: NDArray[np.bool_] | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
@@ -74,6 +83,8 @@ def fit_confidence(
         search: (query, limit) → rows and distances. Use the collection's own index, so that confidence
             describes the matches that users see.
         metric: turns distances into scores.
+        encoder_scores: (n, 3): the numbers of the `EncoderScore` of each row as a query, if the collection
+            has a search space.
         held_out: shape (n,): items that represent future queries. If enough of them have a label, only they
             are queries, and only the others are the gallery: an encoder recognises its training images too
             well. Otherwise all items ask, and do without their nearest matches.
@@ -106,7 +117,8 @@ def fit_confidence(
         rows, distances = search(vectors[row], min(limit, len(labels)))
         kept = (rows != row) & answering[rows] & (codes[rows] >= 0)
         scores = np.array([score_from_distance(d, metric) for d in distances[kept].tolist()], np.float64)
-        found.append(Neighborhood(scores, codes[rows[kept]], int(codes[row])))
+        own = SAME_SCORE if encoder_scores is None else EncoderScore(*encoder_scores[row].tolist())
+        found.append(Neighborhood(scores, codes[rows[kept]], int(codes[row]), own))
     model = learn(found, len(names), leave_out=leave_out)
     return model, None if model else "similar items do not have the same category more often than others"
 
@@ -131,11 +143,7 @@ def learn(found: Sequence[Neighborhood], categories: int, *, leave_out: int = 0)
     # Before anything is left out: queries of others have these differences.
     gaps = [one.scores[0] - one.scores[: NEIGHBORS + 1][-1] for one in found if len(one.scores) > 1]
     temperature = max(TEMPERATURE * float(np.median(gaps)), 1e-6) if gaps else 1e-6
-    kept = [
-        Neighborhood(one.scores[leave_out:][:NEIGHBORS], one.categories[leave_out:][:NEIGHBORS], one.own)
-        for one in found
-        if len(one.scores) > leave_out
-    ]
+    kept = [one.without(leave_out) for one in found if len(one.scores) > leave_out]
     # Two-fold cross-fitting below wants halves that are alike.
     kept = [kept[row] for row in np.random.default_rng(0).permutation(len(kept))]
     model = _fitted(kept, categories, temperature)
@@ -169,7 +177,7 @@ def _fitted(found: Sequence[Neighborhood], categories: int, temperature: float) 
         wrong = [(one.scores[0], *features_of(0.0, 1.0, categories)) for one in found]
         features, right = np.concatenate([features, wrong]), np.append(right, np.zeros(len(found), bool))
     intercept, weights = fit_logistic(features, right)
-    best = np.array([one.scores[0] for one in found])
+    best = np.array([one.encoder_score.of(float(one.scores[0])) for one in found])
     median = float(np.median(best))
     return ConfidenceModel(
         intercept=intercept,
@@ -210,7 +218,8 @@ def _largest_other(shares: NDArray[np.float64], number: int) -> float:
 
 def nearest_confidences(model: ConfidenceModel, one: Neighborhood) -> NDArray[np.float64]:
     """What the model says of the twenty nearest matches of a query."""
-    judgement = model.judge(one.scores.tolist(), [str(number) for number in one.categories])
+    categories = [str(number) for number in one.categories]
+    judgement = model.judge(one.scores.tolist(), categories, one.encoder_score)
     nearest = zip(one.scores[:NEAREST].tolist(), one.categories[:NEAREST], strict=True)
     return np.array([judgement.confidence(str(number), score) for score, number in nearest], np.float64)
 

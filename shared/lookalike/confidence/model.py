@@ -9,6 +9,7 @@ from typing import Any
 
 from lookalike.confidence.none_of_these import none_of_these
 from lookalike.errors import Incompatible
+from lookalike.search_space import SAME_SCORE, EncoderScore
 from lookalike.types import Likelihood
 
 FORMAT = 2
@@ -44,7 +45,7 @@ class ConfidenceModel:
         categories: how many the collection had, at least 2.
         surest: highest probability of a category, and 1 minus the lowest: a limited number of queries cannot
             prove more.
-        usual_best: median best score of the collection's own items as queries.
+        usual_best: median best score of the collection's own items as queries, by the encoder's numbers.
         usual_spread: standard deviation below that median; positive.
         likely: least confidence of matches of which 95 % are right; None: no such confidence exists.
         maybe: least confidence of the matches below `likely` of which half are right; None: likewise.
@@ -68,14 +69,20 @@ class ConfidenceModel:
     pairs: int
     expected_calibration_error: float
 
-    def judge(self, scores: Sequence[float], categories: Sequence[str | None]) -> Judgement:
+    def judge(
+        self,
+        scores: Sequence[float],
+        categories: Sequence[str | None],
+        encoder_score: EncoderScore = SAME_SCORE,
+    ) -> Judgement:
         """What the nearest neighbors of one query say about it.
 
         Args:
             scores: of the nearest neighbors, best first; without the query itself.
             categories: of the same neighbors; None has no vote.
+            encoder_score: of the query, if the collection has a search space.
         """
-        best = scores[0] if scores else None
+        best = encoder_score.of(scores[0]) if scores else None
         shares: dict[str, float] = {}
         tops: dict[str, float] = {}
         total = 0.0

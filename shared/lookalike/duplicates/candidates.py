@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -26,8 +27,9 @@ CANDIDATE_BITS = 60
 images differ in 128 ± 8 bits."""
 ALL_PAIRS = 4_000
 """Items up to which all cosine similarities are computed: 16 million products of vectors, about a second."""
-BLOCK = 256
-"""Rows per matrix product."""
+BLOCK_ROWS = 512
+"""Items whose neighbors are compared at once; the encoder's vectors of all of them are in memory."""
+BLOCK_PAIRS = 4_096
 NEIGHBOURS = 8
 """Neighbors per image. Larger groups are found too, because their members are linked transitively."""
 
@@ -40,7 +42,7 @@ class Candidate:
     """Two rows that may be duplicates.
 
     Attributes:
-        score: cosine similarity of their vectors.
+        score: cosine similarity of the encoder's vectors, whatever space the collection is searched in.
         bits: in which their perceptual hashes differ, of 256; None if one of them is featureless.
         links: what links them: a vector score of `MIN_SCORE` (or the given one), a hash distance.
     """
@@ -85,31 +87,40 @@ def find_candidates(
         )
     if min_score is not None and not 0 < min_score <= 1:
         raise InvalidInput("min_score is out of range", got=min_score, expected="more than 0, at most 1")
-    found: Candidates = {}
-    hashes = _Hashes(view)
-    if max_hash_distance is not None:
-        for left, right in hashes.close(max_hash_distance):
-            candidate = _candidate(view, left, right)
-            candidate.links = ("hash",)
-            found[_ordered(left, right)] = candidate
-        if floor is not None:
-            for left, right in hashes.near():
-                pair = _ordered(left, right)
-                found.setdefault(pair, _candidate(view, *pair))
+    found = {} if max_hash_distance is None else _by_hash(view, max_hash_distance, near=floor is not None)
     if min_score is not None:
         least = min_score if floor is None else min(floor, min_score)
-        for left, right in _near(view, least, progress):
-            pair = _ordered(left, right)
-            candidate = found.get(pair) or _candidate(view, left, right)
-            if candidate.score >= min_score and "vector" not in candidate.links:
-                candidate.links = ("vector", *candidate.links)
-            found[pair] = candidate
+        for pairs in _near(view, progress):
+            for pair, near in describe(view, pairs, least=least).items():
+                candidate = found.setdefault(pair, near)
+                if candidate.score >= min_score and "vector" not in candidate.links:
+                    candidate.links = ("vector", *candidate.links)
     return found
 
 
-def describe(view: View, pairs: Iterable[tuple[int, int]]) -> Candidates:
-    """The score and the hash distance of further pairs; without a link."""
-    return {_ordered(*pair): _candidate(view, *pair) for pair in pairs}
+def _by_hash(view: View, max_distance: int, *, near: bool) -> Candidates:
+    """Pairs that their hashes link; with `near`, also each image with the nearest by hash, without a link."""
+    hashes = _Hashes(view)
+    found = describe(view, hashes.close(max_distance))
+    for candidate in found.values():
+        candidate.links = ("hash",)
+    return describe(view, hashes.near()) | found if near else found
+
+
+def describe(view: View, pairs: Iterable[tuple[int, int]], *, least: float = -math.inf) -> Candidates:
+    """The score and the hash distance of the pairs with a score of at least `least`; without a link."""
+    found: Candidates = {}
+    ordered = sorted({_ordered(*pair) for pair in pairs})
+    for start in range(0, len(ordered), BLOCK_PAIRS):
+        block = ordered[start : start + BLOCK_PAIRS]
+        rows = sorted({row for pair in block for row in pair})
+        vectors = dict(zip(rows, view.encoder_vectors(np.array(rows, np.int64)), strict=True))
+        for left, right in block:
+            score = cosine(vectors[left], vectors[right])
+            if score >= least:
+                hashes = (view.item_at(row).perceptual_hash for row in (left, right))
+                found[left, right] = Candidate(round(score, 6), bits_between(*hashes))
+    return found
 
 
 def bits_between(one: bytes | None, other: bytes | None) -> int | None:
@@ -154,12 +165,6 @@ class _Hashes:
                 yield int(self._rows[row]), int(self._rows[other])
 
 
-def _candidate(view: View, left: int, right: int) -> Candidate:
-    score = cosine(view.vector_at(left), view.vector_at(right))
-    hashes = (view.item_at(row).perceptual_hash for row in (left, right))
-    return Candidate(round(score, 6), bits_between(*hashes))
-
-
 def _ordered(left: int, right: int) -> tuple[int, int]:
     return (left, right) if left < right else (right, left)
 
@@ -173,38 +178,41 @@ def _perceptual_hashes(view: View) -> Iterable[tuple[int, bytes | None]]:
             yield row, view.item_at(row).perceptual_hash
 
 
-def _near(view: View, min_score: float, progress: Callable[[int], None] | None) -> Iterable[tuple[int, int]]:
-    """Each row with each of its nearest rows above the minimum cosine similarity."""
+def _near(view: View, progress: Callable[[int], None] | None) -> Iterable[list[tuple[int, int]]]:
+    """Each row with each of its nearest rows, in blocks."""
     rows = np.flatnonzero(view.alive)
     if len(rows) <= ALL_PAIRS:
-        yield from _near_exactly(view, rows, min_score, progress)
+        yield from _near_exactly(view, rows, progress)
         return
     request = Request(NEIGHBOURS + 1, view.alive)
-    for row in rows.tolist():
-        vector = view.vector_at(row)
-        for other in find(view, vector, request).rows.tolist():
-            if other != row and cosine(vector, view.vector_at(other)) >= min_score:
-                yield row, other
-        if progress:
-            progress(1)
+    for start in range(0, len(rows), BLOCK_ROWS):
+        pairs = []
+        for row in rows[start : start + BLOCK_ROWS].tolist():
+            found = find(view, view.vector_at(row), request).rows.tolist()
+            pairs += [(row, other) for other in found if other != row]
+            if progress:
+                progress(1)
+        yield pairs
 
 
 def _near_exactly(
-    view: View, rows: NDArray[np.int64], min_score: float, progress: Callable[[int], None] | None
-) -> Iterable[tuple[int, int]]:
+    view: View, rows: NDArray[np.int64], progress: Callable[[int], None] | None
+) -> Iterable[list[tuple[int, int]]]:
     """The same by one matrix product, which takes less time than a search for each of a few thousand rows."""
     if len(rows) < 2:
         return
-    vectors = np.stack([view.vector_at(row) for row in rows.tolist()]).astype(np.float32)
+    vectors = view.encoder_vectors(rows)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    for start in range(0, len(rows), BLOCK):
-        scores = vectors[start : start + BLOCK] @ vectors.T
+    for start in range(0, len(rows), BLOCK_ROWS):
+        scores = vectors[start : start + BLOCK_ROWS] @ vectors.T
         own = np.arange(len(scores))
         scores[own, start + own] = -1
         count = min(NEIGHBOURS, len(rows) - 1)
         nearest = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-        for at, others in zip(own.tolist(), nearest, strict=True):
-            for other in others[scores[at, others] >= min_score].tolist():
-                yield int(rows[start + at]), int(rows[other])
+        yield [
+            (int(rows[start + at]), int(rows[other]))
+            for at, others in zip(own.tolist(), nearest, strict=True)
+            for other in others.tolist()
+        ]
         if progress:
             progress(len(scores))

@@ -9,11 +9,9 @@ from itertools import combinations
 from lookalike.duplicates.candidates import (
     LINKS,
     MIN_SCORE,
-    Candidate,
     Candidates,
     Link,
-    bits_between,
-    cosine,
+    describe,
     find_candidates,
 )
 from lookalike.duplicates.decisions import Pair
@@ -216,6 +214,7 @@ class _Grouping:
             found[relation] = linked_groups(pairs - taken, self._decided, self._by_size)
             taken |= {ordered(one, other) for rows in found[relation] for one, other in combinations(rows, 2)}
         wanted = set(relations)
+        self._describe(rows for relation in wanted for rows in found[relation])
         return [
             group
             for relation in RELATIONS
@@ -225,6 +224,11 @@ class _Grouping:
                 key=lambda group: (-len(group.members), group.keep),
             )
         ]
+
+    def _describe(self, groups: Iterable[list[int]]) -> None:
+        """Look up the members that were not compared with the one to keep, all at once."""
+        pairs = {ordered(rows[0], row) for rows in groups for row in rows}
+        self._described = describe(self._view, pairs - self._compared.candidates.keys())
 
     def _pairs(self, relation: Relation) -> set[RowPair]:
         return {pair for pair, verdict in self._compared.verdicts.items() if verdict.relation == relation}
@@ -245,7 +249,7 @@ class _Grouping:
     def _member(self, kept: int, row: int) -> DuplicateMember:
         item = self._items[row]
         pair = ordered(kept, row)
-        known = self._compared.candidates.get(pair) or self._described(kept, row)
+        known = self._compared.candidates.get(pair) or self._described[pair]
         verdict = self._compared.verdicts.get(pair)
         return DuplicateMember(
             id=item.id,
@@ -257,8 +261,3 @@ class _Grouping:
             reasons=tuple(link for link in LINKS if link in self._links.get(row, ())),
             evidence=verdict.reasons if verdict else (),
         )
-
-    def _described(self, kept: int, row: int) -> Candidate:
-        vectors = self._view.vector_at(kept), self._view.vector_at(row)
-        hashes = [self._items[each].perceptual_hash for each in (kept, row)]
-        return Candidate(round(cosine(*vectors), 6), bits_between(*hashes))

@@ -27,6 +27,7 @@ from lookalike.evaluation.report import (
     WantedThreshold,
 )
 from lookalike.evaluation.retrieval import DEPTHS, rank
+from lookalike.search_space import in_search_space
 from lookalike.types import Vectors
 
 WANTED_PRECISION = 0.92
@@ -42,11 +43,20 @@ Draw = tuple[float, Replicates]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One encoder's vectors of all images: (n, d) float32, in the order of the images."""
+    """One encoder's vectors of all images.
+
+    Attributes:
+        name: of the encoder.
+        vectors: (n, d) float32, in the order of the images.
+        facts: for the report.
+        in_search_space: the vectors are those of a collection's index. Otherwise they are projected as for an
+            index of the gallery, so that the results, and above all the threshold, hold for searches.
+    """
 
     name: str
     vectors: Vectors
     facts: Mapping[str, str] = field(default_factory=dict)
+    in_search_space: bool = False
 
 
 def evaluate(
@@ -121,10 +131,13 @@ class _Trial:
 
     def __post_init__(self) -> None:
         queries, gallery, vectors = self.split.queries, self.split.gallery, self.candidate.vectors
+        asking, answering = vectors[queries], vectors[gallery]
+        if not self.candidate.in_search_space:
+            asking, answering = in_search_space(asking, answering)
         sides = QueriesAndGallery.of(
-            vectors[queries],
+            asking,
             self.labels[queries],
-            vectors[gallery],
+            answering,
             self.labels[gallery],
             exclude=self.split.exclude,
         )

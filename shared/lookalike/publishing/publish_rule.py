@@ -14,6 +14,7 @@ from lookalike.evaluation.bootstrap import Verdict
 from lookalike.evaluation.pairs import count_pairs
 from lookalike.evaluation.queries_and_gallery import Exclude, QueriesAndGallery
 from lookalike.evaluation.retrieval import rank
+from lookalike.search_space import in_search_space
 from lookalike.types import Vectors
 
 GAINS = ("map_at_r", "recall_at_1")
@@ -176,7 +177,7 @@ def compare_vectors(  # noqa: PLR0913  # the last three by name and with default
     exclude: Exclude | None = None,
     known_classes: Collection[str] | None = None,
 ) -> Comparison:
-    """Compare two encoders by the classes of the images that their queries find.
+    """Compare two encoders by the classes of the images that their queries find, each in its search space.
 
     Args:
         old_id: the encoder in use.
@@ -202,7 +203,7 @@ def compare_vectors(  # noqa: PLR0913  # the last three by name and with default
             fix="Give items of two classes or more a category.",
         )
     labels = (query_labels, gallery_labels)
-    before, after = _Judged.of(old, labels, exclude), _Judged.of(new, labels, exclude)
+    before, after = (_Judged.of(in_search_space(*each), labels, exclude) for each in (old, new))
     changes = _changes(before.found, after.found) | {"recall_at_precision": _recall_change(before, after)}
     unknown = known.intersection(query_labels) - set(known if known_classes is None else known_classes)
     apart = np.array([label in unknown for label in query_labels], bool)

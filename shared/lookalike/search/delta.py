@@ -22,7 +22,7 @@ class DeltaRows:
         removed: ids of removed items.
         items: new or changed items by id; has every id of `ids`.
         ids: items whose vector is missing or outdated in the snapshot; sorted.
-        vectors: shape (len(ids), d), float32, in that order.
+        vectors: shape (len(ids), d), float32, in that order, as the snapshot compares them.
     """
 
     version: CatalogueVersion

@@ -70,7 +70,7 @@ class State:
     Attributes:
         view: what to search.
         encoder: encodes query images.
-        dimension: of all vectors.
+        dimension: of the encoder's vectors.
         catalogue: with that encoder's vectors; the source of the delta.
         etag: of the pointer; None before the first snapshot.
         created_at: of the collection, only before the first snapshot; distinguishes it from a later
@@ -157,6 +157,8 @@ class Loader:
         delta = state.view.delta
         with span("read changes"):
             changes = state.catalogue.delta(delta.version)
+        if state.view.space is not None:
+            changes = replace(changes, vectors=state.view.space.project(changes.vectors))
         return replace(state, fingerprint=fingerprint, view=state.view.advanced(delta.advanced(changes)))
 
     def _with_snapshot(self, pointer: Pointer, etag: str, state: State | None, needs_encoder: bool) -> State:
@@ -164,21 +166,24 @@ class Loader:
         with span("read manifests"):
             manifest = read_manifest(self._artifacts, self._collection, pointer.snapshot_id)
             dimension = self._encoders.get(manifest.encoder_id).dimension
-        if dimension != manifest.dimension or slot.id != manifest.encoder_id:
+        found = manifest.encoder_dimension
+        if dimension != found or slot.id != manifest.encoder_id:
             raise Incompatible(
                 f"snapshot {manifest.id} and its encoder do not fit together",
-                got=f"dimension {manifest.dimension} of encoder {manifest.encoder_id} in the snapshot",
+                got=f"dimension {found} of encoder {manifest.encoder_id} in the snapshot",
                 expected=f"dimension {dimension} of encoder {slot.id}",
                 fix="Build a new snapshot: `lookalike snapshot build`.",
             )
         snapshot = open_snapshot(manifest, self._artifacts, self._cache)
         if state is not None and state.encoder.is_loaded:
             slot.get()  # before the swap, so that no search waits for it
+        catalogue = Catalogue(self._artifacts, self._collection, manifest.encoder_id, dimension)
+        delta = DeltaRows(manifest.catalogue)
         return State(
-            view=View(manifest.metric, snapshot, DeltaRows(manifest.catalogue)),
+            view=View(manifest.metric, snapshot, delta, source=catalogue.vectors),
             encoder=slot,
             dimension=dimension,
-            catalogue=Catalogue(self._artifacts, self._collection, manifest.encoder_id, dimension),
+            catalogue=catalogue,
             etag=etag,
             fingerprint=manifest.fingerprint,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -12,26 +13,40 @@ from lookalike.images import ImageLimits, read_image
 from lookalike.layout import normalise, other_spellings
 from lookalike.search.query import Query, QueryPart
 from lookalike.search.view import View
+from lookalike.search_space import SAME_SCORE, EncoderScore
 from lookalike.timing import span
 from lookalike.types import Vector
 
 SMALLEST_NORM = 1e-6
 
 
-def target_vector(
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a query looks for.
+
+    Attributes:
+        vector: as the view compares it, (d,) float32. For cosine its length is arbitrary.
+        encoder_score: how its scores compare with those by the encoder's numbers.
+    """
+
+    vector: Vector
+    encoder_score: EncoderScore
+
+
+def target_of(
     query: Query,
     view: View,
     *,
     dimension: int,
     limits: ImageLimits,
     encoder: Callable[[], Encoder],
-) -> Vector:
-    """The query vector, shape (dimension,), float32. For cosine its length is arbitrary.
+) -> Target:
+    """The parts of a query as one vector.
 
     Args:
         query: its parts are summed by weight.
         view: the source of items' vectors, as stored.
-        dimension: of the view's vectors.
+        dimension: of the encoder's vectors.
         limits: for images in the query.
         encoder: called only for images.
 
@@ -40,7 +55,11 @@ def target_vector(
         ImageRejected: an image that cannot be decoded.
         ItemNotFound: an unknown id.
     """
-    vectors = [_part_vector(part, view, dimension, limits, encoder) for part in query.parts]
+    parts = [_part(part, view, dimension, limits, encoder) for part in query.parts]
+    return Target(_combined(query, view, [part.vector for part in parts]), _mean_score(query, parts))
+
+
+def _combined(query: Query, view: View, vectors: list[Vector]) -> Vector:
     if view.metric == "cosine":
         units = [_normalised(vector) for vector in vectors]
         if len(vectors) == 1 and query.parts[0].weight > 0:
@@ -57,23 +76,39 @@ def _sum(query: Query, vectors: list[Vector]) -> Vector:
     return np.asarray(np.sum(weighted, axis=0), np.float32)
 
 
-def _part_vector(
+def _mean_score(query: Query, parts: list[Target]) -> EncoderScore:
+    """That of the parts, by weight."""
+    weights = np.abs([part.weight for part in query.parts])
+    numbers = [astuple(part.encoder_score) for part in parts]
+    return EncoderScore(*np.average(numbers, axis=0, weights=weights).tolist())
+
+
+def _part(
     part: QueryPart, view: View, dimension: int, limits: ImageLimits, encoder: Callable[[], Encoder]
-) -> Vector:
+) -> Target:
     match part.kind, part.value:
         case "image", bytes(data):
             loaded = encoder()
             with span("encode"):
                 _, pixels = read_image(data, limits, loaded.manifest.preprocess)
-                return loaded.encode_one(pixels)
+                return _searched(view, loaded.encode_one(pixels))
         case "id", str(item_id):
-            return stored_vector(view, item_id)
+            usual = view.space.usual_score if view.space else SAME_SCORE
+            return Target(stored_vector(view, item_id), usual)
         case "text", _:
             raise InvalidInput(
                 "this collection's encoder does not support text", fix="Search by an image or an item id."
             )
         case _, value:
-            return _given_vector(value, dimension)
+            return _searched(view, _given_vector(value, dimension))
+
+
+def _searched(view: View, vector: Vector) -> Target:
+    """A vector of the encoder as the view compares it."""
+    if view.space is None:
+        return Target(vector, SAME_SCORE)
+    projected = view.space.describe(vector[None])
+    return Target(projected.vectors[0], EncoderScore(*projected.scores[0].tolist()))
 
 
 def stored_vector(view: View, item_id: str) -> Vector:

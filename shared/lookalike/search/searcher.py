@@ -19,12 +19,12 @@ from lookalike.search.find_nearest import Found, Request, find
 from lookalike.search.loader import Loader, State
 from lookalike.search.neighborhood import judge, nearest
 from lookalike.search.query import Query, SearcherStatus, SearchResult
-from lookalike.search.query_vector import row_or_raise, target_vector
+from lookalike.search.query_vector import Target, row_or_raise, target_of
 from lookalike.search.view import View
 from lookalike.settings import Settings
 from lookalike.storage import Store
 from lookalike.timing import span
-from lookalike.types import Item, Match, Vector, score_from_distance
+from lookalike.types import Item, Match, score_from_distance
 
 logger = logging.getLogger(__name__)
 
@@ -89,11 +89,11 @@ class Searcher:
         started = time.perf_counter()
         state = self._current(needs_encoder=any(part.kind == "image" for part in query.parts))
         view = state.view
-        vector = target_vector(
+        target = target_of(
             query, view, dimension=state.dimension, limits=self._limits, encoder=state.encoder.get
         )
         with span("find"):
-            found, judgement = _find(query, state, vector)
+            found, judgement = _find(query, state, target)
         manifest = state.snapshot.manifest if state.snapshot else None
         return SearchResult(
             collection=self.collection,
@@ -247,16 +247,16 @@ class Searcher:
         self._checked_at = datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _find(query: Query, state: State, vector: Vector) -> tuple[Found, Judgement | None]:
+def _find(query: Query, state: State, target: Target) -> tuple[Found, Judgement | None]:
     """The matches, and what the query's neighborhood says about it."""
-    view, model = state.view, state.confidence
+    view, model, vector = state.view, state.confidence, target.vector
     request, own = _request(query, view)
     if model is None:
         _check_needs_no_confidence(query, state)
         return find(view, vector, request), None
     plain = query.filter is None and request.groups is None
     near = nearest(view, vector, model, own, request.needed + len(own) if plain else 0)
-    judgement = judge(view, near, model, own)
+    judgement = judge(view, near, model, own, target.encoder_score)
     least = 0.0 if query.min_confidence is None else model.least(query.min_confidence)
     if query.rank_by == "confidence" or least > 0:
         return find_by_confidence(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from lookalike.filters import FieldKind, Filter, evaluate, field_kinds, resolve_field
 from lookalike.indexes.distance import ROUNDING, exact_distances, refined
 from lookalike.search.delta import DeltaRows
+from lookalike.search_space import SearchSpace
 from lookalike.snapshots import Snapshot, attribute_types, table_of
 from lookalike.types import Item, Metric, Vector, Vectors
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 Distances = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+VectorSource = Callable[[Sequence[str]], tuple[list[str], Vectors]]
 
 BLOCK_FLOATS = 1 << 17
 """Values per block of an exact search; small enough for a core's cache."""
@@ -54,6 +57,7 @@ class View:
         snapshot: None before the first one; then the delta has everything.
         delta: what changed since the snapshot.
         known: row numbers by id from an earlier view of the same snapshot.
+        source: ids → those that have a vector, and the encoder's; needed if the snapshot has a space.
     """
 
     def __init__(
@@ -62,10 +66,12 @@ class View:
         snapshot: Snapshot | None,
         delta: DeltaRows,
         known: dict[str, int | None] | None = None,
+        source: VectorSource | None = None,
     ) -> None:
         self.metric = metric
         self.snapshot = snapshot
         self.delta = delta
+        self._source = source
         self.base = snapshot.size if snapshot else 0
         self.size = self.base + len(delta.ids)
         self._delta_rows = {id_: self.base + row for row, id_ in enumerate(delta.ids)}
@@ -94,7 +100,7 @@ class View:
 
     def advanced(self, delta: DeltaRows) -> View:
         """The same snapshot with another delta."""
-        return View(self.metric, self.snapshot, delta, self.known)
+        return View(self.metric, self.snapshot, delta, self.known, self._source)
 
     # Rows
 
@@ -129,11 +135,30 @@ class View:
         return self.snapshot.category_at(row)
 
     def vector_at(self, row: int) -> Vector:
-        """The vector in `row`, shape (d,), float32."""
+        """The vector in `row`, as it is compared: shape (d,), float32."""
         if row >= self.base:
             return np.asarray(self.delta.vectors[row - self.base])
         assert self.snapshot is not None
         return np.asarray(self.snapshot.vectors[row])
+
+    @property
+    def space(self) -> SearchSpace | None:
+        """In which vectors are compared; None: as the encoder makes them."""
+        return self.snapshot.space if self.snapshot else None
+
+    def encoder_vectors(self, rows: Rows) -> Vectors:
+        """The encoder's own vectors of some rows, (n, its dimension) float32; zeros for items removed since.
+        Read from the catalogue if the index has others, so ask for many at once."""
+        if self.space is None:
+            return np.array([self.vector_at(row) for row in rows.tolist()], np.float32)
+        assert self._source is not None
+        ids = [self.id_at(row) for row in rows.tolist()]
+        found = dict(zip(*self._source(ids), strict=True))
+        vectors = np.zeros((len(ids), self.space.encoder_dimension), np.float32)
+        for place, item_id in enumerate(ids):
+            if item_id in found:
+                vectors[place] = found[item_id]
+        return vectors
 
     def near_ids(self, item_id: str) -> list[str]:
         """Up to three existing ids that are similar to `item_id`."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.collection_config import CollectionConfig, Collections
@@ -23,6 +24,7 @@ from lookalike.errors import EncoderNotFound, Incompatible, SnapshotNotFound
 from lookalike.indexes import IndexSpec, build_index, open_index
 from lookalike.integrity import file_sha256
 from lookalike.projection import POSITIONS_FILE, project, write_positions
+from lookalike.snapshots.build_space import Built, lacks_space, next_space
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
 from lookalike.snapshots.manifest import (
@@ -35,6 +37,7 @@ from lookalike.snapshots.manifest import (
 from lookalike.snapshots.snapshot import is_whole
 from lookalike.snapshots.swap import only_one, publish
 from lookalike.storage import Store
+from lookalike.types import Vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,7 +65,7 @@ def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
 
     Args:
         artifacts: the artifacts store.
-        config: the collection; its metric, engine and the engine's options are used.
+        config: the collection; its metric, engine, dimensions and the engine's options are used.
         catalogue: the collection's, with the vectors of the snapshot's encoder.
         work_dir: for files before they are uploaded; needs the size of the snapshot, on S3 twice that.
         progress: called before each step with a short description.
@@ -89,7 +92,7 @@ def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
             artifacts=artifacts,
             config=config,
             catalogue=catalogue,
-            options=BuildOptions(config.engine, config.n_trees, config.search_k, config.recall_target),
+            options=BuildOptions.of(config),
             encoder_at_start=Collections(artifacts).get(config.name).encoder_id,
             # Before the version: a commit in between is then in the snapshot, and only checked again.
             fingerprint=catalogue.fingerprint(),
@@ -138,6 +141,7 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
         and serving.metric == job.config.metric
         and serving.options == job.options
         and serving.confidence_reason != OUTDATED
+        and not lacks_space(serving, job.config.dimensions)
     )
     # On S3 the bucket itself checks what it stores, and requests cost money.
     in_folder = job.artifacts.folder is not None
@@ -147,16 +151,20 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
 def _build(
     job: _Job, folder: Path, say: Progress, before_swap: Callable[[], None] | None
 ) -> SnapshotManifest:
+    space = next_space(job.artifacts, job.config, job.catalogue, job.version, say)
+    if space:
+        space[0].write(folder / space[1].file)
     contents = Contents(job.catalogue, job.version, _held_out(job))
     say("reading vectors")
-    index = _build_index(job, contents, folder, say)
+    scores: list[NDArray[np.float64]] = []
+    index = _build_index(job, _projected(contents, space, scores), space, folder, say)
     say("writing item columns")
     schema = contents.columns.write(folder / COLUMNS_FILE)
     say("learning confidence")
-    confidence = _confidence(job, index, contents, folder)
+    confidence = _confidence(job, index, contents, scores, folder)
     say("computing the map")
     write_positions(project(open_index(index, folder).vectors), folder / POSITIONS_FILE)
-    manifest = _hashed(_manifest(job, index, schema, contents.labels, confidence), folder)
+    manifest = _hashed(_manifest(job, index, space, schema, contents.labels, confidence), folder)
     published = publish(
         manifest,
         folder,
@@ -169,12 +177,27 @@ def _build(
     return manifest if published else current(job.artifacts, manifest.collection) or manifest
 
 
-def _build_index(job: _Job, contents: Contents, folder: Path, say: Progress) -> IndexSpec:
+def _projected(
+    contents: Contents, space: Built | None, scores: list[NDArray[np.float64]]
+) -> Iterator[Vectors]:
+    """The vectors as the index compares them. Collects how their scores compare with the encoder's."""
+    for batch in contents.batches():
+        if space is None:
+            yield batch
+        else:
+            projected = space[0].describe(batch)
+            scores.append(projected.scores)
+            yield projected.vectors
+
+
+def _build_index(
+    job: _Job, batches: Iterator[Vectors], space: Built | None, folder: Path, say: Progress
+) -> IndexSpec:
     return build_index(
         job.options.engine,
         job.config.metric,
-        contents.batches(),
-        job.catalogue.dimension,
+        batches,
+        space[0].dimension if space else job.catalogue.dimension,
         folder,
         n_trees=job.options.n_trees,
         search_k=job.options.search_k,
@@ -194,18 +217,24 @@ def _held_out(job: _Job) -> frozenset[str]:
 
 
 def _confidence(
-    job: _Job, index: IndexSpec, contents: Contents, folder: Path
+    job: _Job, index: IndexSpec, contents: Contents, scores: list[NDArray[np.float64]], folder: Path
 ) -> tuple[ConfidenceModel | None, str | None]:
     opened = open_index(index, folder)
     held_out = np.array(contents.held_out, bool)
     return fit_confidence(
-        opened.vectors, contents.labels, opened.search, job.config.metric, held_out=held_out
+        opened.vectors,
+        contents.labels,
+        opened.search,
+        job.config.metric,
+        encoder_scores=np.concatenate(scores) if scores else None,
+        held_out=held_out,
     )
 
 
 def _manifest(
     job: _Job,
     index: IndexSpec,
+    space: Built | None,
     schema: pa.Schema,
     labels: list[str | None],
     confidence: tuple[ConfidenceModel | None, str | None],
@@ -214,7 +243,7 @@ def _manifest(
         id=job.id,
         collection=job.config.name,
         encoder_id=job.catalogue.encoder_id,
-        dimension=job.catalogue.dimension,
+        dimension=index.dimension,
         metric=job.config.metric,
         catalogue=job.version,
         fingerprint=job.fingerprint,
@@ -226,6 +255,7 @@ def _manifest(
         confidence_reason=confidence[1],
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         columns={field.name: str(field.type) for field in schema},
+        space=space[1] if space else None,
         places=POSITIONS_FILE,
     )
 

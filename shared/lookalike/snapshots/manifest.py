@@ -9,10 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from lookalike.catalogue import CatalogueVersion
+from lookalike.collection_config import CollectionConfig
 from lookalike.confidence import ConfidenceModel
 from lookalike.errors import Incompatible
 from lookalike.indexes import IndexSpec
 from lookalike.integrity import convert, field_names, reading, seal, unseal
+from lookalike.search_space import SpaceInfo
 from lookalike.snapshots.pointer import REBUILD
 from lookalike.types import ENGINES, METRICS, Engine, Metric
 
@@ -48,6 +50,16 @@ class BuildOptions:
     n_trees: int | None = None
     search_k: int | None = None
     recall_target: float = 0.95
+    dimensions: int | None = None
+
+    @classmethod
+    def of(cls, config: CollectionConfig) -> BuildOptions:
+        """The options of a collection."""
+        return cls(config.engine, config.n_trees, config.search_k, config.recall_target, config.dimensions)
+
+    def to_json(self) -> dict[str, Any]:
+        """As stored; without `dimensions` if it is None, because versions before do not know it."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("dimensions", None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ class SnapshotManifest:
         id: `<UTC time>-<8 hex digits>`; sorts by the time at which the catalogue was read.
         collection: whose items it holds.
         encoder_id: the encoder of every vector in it.
-        dimension: of those vectors.
+        dimension: of the vectors in its index. Versions before refuse a snapshot whose encoder has another.
         metric: how they are compared.
         catalogue: the versions of the tables that it was built from.
         fingerprint: of the catalogue at that time; equal fingerprints mean an empty delta.
@@ -70,6 +82,7 @@ class SnapshotManifest:
         confidence_reason: why it is not known.
         columns: column of `items.arrow` → Arrow type.
         created_at: ISO 8601, UTC.
+        space: how the encoder's vectors become those of the index; None: they are those.
         places: the file with the items' map positions; None in older snapshots.
         hashes: file → SHA-256, for each of `files` and `side_files`; empty in older snapshots.
         format: version of this layout.
@@ -90,6 +103,7 @@ class SnapshotManifest:
     confidence_reason: str | None
     created_at: str
     columns: Mapping[str, str] = field(default_factory=dict)
+    space: SpaceInfo | None = None
     places: str | None = None
     hashes: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -97,7 +111,12 @@ class SnapshotManifest:
     @property
     def files(self) -> tuple[str, ...]:
         """Files next to `snapshot.json` that a reader needs."""
-        return (COLUMNS_FILE, *self.index.files)
+        return (COLUMNS_FILE, *self.index.files, *([self.space.file] if self.space else []))
+
+    @property
+    def encoder_dimension(self) -> int:
+        """Of the encoder's vectors."""
+        return self.space.encoder_dimension if self.space else self.dimension
 
     @property
     def side_files(self) -> tuple[str, ...]:
@@ -118,13 +137,14 @@ class SnapshotManifest:
                 "count": self.count,
                 "catalogue": self.catalogue.to_json(),
                 "fingerprint": self.fingerprint,
-                "options": asdict(self.options),
+                "options": self.options.to_json(),
                 "index": self.index.to_json(),
                 "labels": asdict(self.labels),
                 "calibration": None,  # versions before 0.3 read it; they rejected another format
                 "confidence": self.confidence and self.confidence.to_json(),
                 "confidence_reason": self.confidence_reason,
                 "columns": dict(self.columns),
+                "space": self.space and asdict(self.space),
                 "places": self.places,
                 "hashes": dict(self.hashes),
             }
@@ -159,6 +179,7 @@ class SnapshotManifest:
                 confidence_reason=found["confidence_reason"] if "confidence" in found else OUTDATED,
                 created_at=found["created_at"],
                 columns=found["columns"],
+                space=found.get("space") and convert(SpaceInfo, found["space"]),
                 places=found.get("places"),
                 hashes=found.get("hashes", {}),
             )._checked()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lookalike.errors import Damaged, Incompatible, ObjectNotFound, SnapshotNotFound
 from lookalike.indexes import Index, open_index
 from lookalike.integrity import check_file
+from lookalike.search_space import SearchSpace
 from lookalike.snapshots.item_columns import ItemReader, read_columns
 from lookalike.snapshots.manifest import COLUMNS_FILE, MANIFEST_FILE, SnapshotManifest
 from lookalike.snapshots.pointer import REBUILD
@@ -32,12 +33,16 @@ PARTIAL = ".part"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Row i of `items` is row i of `index`. Rows are ordered by id. Thread-safe."""
+    """Row i of `items` is row i of `index`. Rows are ordered by id. Thread-safe.
+
+    The index holds the encoder's vectors as `space` projects them; None: as they are.
+    """
 
     manifest: SnapshotManifest
     items: pa.Table
     rows: ItemReader
     index: Index
+    space: SearchSpace | None = None
 
     @property
     def size(self) -> int:
@@ -48,6 +53,10 @@ class Snapshot:
     def vectors(self) -> Vectors:
         """Shape (size, d), float32, read-only; mapped, not copied."""
         return self.index.vectors
+
+    def in_search_space(self, vectors: Vectors) -> Vectors:
+        """Vectors of the encoder, (n, encoder_dimension), as the index compares them."""
+        return self.space.project(vectors) if self.space else vectors
 
     def id_at(self, row: int) -> str:
         """The id in row `row`."""
@@ -143,7 +152,16 @@ def _open(manifest: SnapshotManifest, folder: Path) -> Snapshot:
             got=f"{items.num_rows} rows",
             expected=f"{manifest.count} items",
         )
-    return Snapshot(manifest, items, ItemReader(items), open_index(manifest.index, folder))
+    return Snapshot(
+        manifest, items, ItemReader(items), open_index(manifest.index, folder), _space(manifest, folder)
+    )
+
+
+def _space(manifest: SnapshotManifest, folder: Path) -> SearchSpace | None:
+    if manifest.space is None:
+        return None
+    data = (folder / manifest.space.file).read_bytes()
+    return SearchSpace.read(data, manifest.metric, manifest.space, manifest.dimension)
 
 
 def check_hashes(manifest: SnapshotManifest, folder: Path) -> None:

@@ -95,7 +95,7 @@ def _reason(
     settings: Settings,
     now: CatalogueVersion,
 ) -> Reason | None:
-    wanted = BuildOptions(config.engine, config.n_trees, config.search_k, config.recall_target)
+    wanted = BuildOptions.of(config)
     if serving.metric != config.metric or serving.options != wanted:
         return "new options"
     if has_enough_changes(catalogue, serving.catalogue, serving.count, settings, now):

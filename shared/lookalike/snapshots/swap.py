@@ -182,6 +182,7 @@ def _damaged(manifest: SnapshotManifest, got: str, expected: str) -> Incompatibl
 
 def _moved(vector: Vector, snapshot: Snapshot, row: int) -> bool:
     stored = snapshot.vectors[row : row + 1]
+    vector = snapshot.in_search_space(vector[None])[0]
     moved = exact_distances(vector, stored, "l2")[0]
     return bool(moved > SAME_VECTOR * max(1.0, float(np.linalg.norm(vector))))
 
