@@ -1,9 +1,10 @@
 """What its own search space does to a collection: `python -m bench.compact [--set clothing] [--trained]`.
 
 Photos of the split `train` are the collection, those of `val` the queries. Before: an index of the encoder's
-numbers (`dimensions: 0`). After: an index of the collection's principal components, as snapshots have them by
-default. Differences are paired, on the same queries, with the interval that holds 95 % of the bootstrap's
-draws. Needs labelled photos (see `bench.recall`). With `--trained`, a feature layer is trained first.
+numbers (`dimensions: 0`). After: an index of the collection's principal components, as many as large
+collections have by default. Differences are paired, on the same queries, with the interval that holds 95 % of
+the bootstrap's draws. Needs labelled photos (see `bench.recall`). With `--trained`, a feature layer is trained
+first.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ from lookalike.evaluation import Difference, Draws, Retrieval
 from lookalike.evaluation.retrieval import retrieval
 from lookalike.library import Library
 from lookalike.search import Query, QueryPart
+from lookalike.search_space import fit_space
 from lookalike.settings import Settings
 from lookalike.snapshots import SnapshotManifest, build_snapshot, open_snapshot
 from lookalike.types import Vectors
 
 SEARCHES = 400
 WARM_UP = 20
-DIMENSIONS = {"before": 0, "after": None}
+KINDS = ("before", "after")
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,11 @@ class Asking:
 
 
 def outcome(
-    library: Library, encoder_id: str, kind: str, gallery: Vectors, labels: Sequence[str], asking: Asking
+    library: Library, config: CollectionConfig, gallery: Vectors, labels: Sequence[str], asking: Asking
 ) -> Outcome:
     """Index the gallery in a collection of its own, and ask."""
-    config = CollectionConfig(name_of(kind), encoder_id, dimensions=DIMENSIONS[kind])
     library.collections.create(config)
-    catalogue = Catalogue(library.artifacts, config.name, encoder_id, gallery.shape[1])
+    catalogue = Catalogue(library.artifacts, config.name, config.encoder_id, gallery.shape[1])
     put(catalogue, 0, gallery)
     manifest = build_snapshot(library.artifacts, config, catalogue, work_dir=library.cache / "build")
     snapshot = open_snapshot(manifest, library.artifacts, library.cache)
@@ -88,8 +89,8 @@ def name_of(kind: str) -> str:
 def warm_searches(library: Library, vectors: Vectors) -> dict[str, float]:
     """Median milliseconds of a search by vector, of each way. They alternate, so that other load affects
     both."""
-    searchers = {kind: library.searcher(name_of(kind)) for kind in DIMENSIONS}
-    took: dict[str, list[float]] = {kind: [] for kind in DIMENSIONS}
+    searchers = {kind: library.searcher(name_of(kind)) for kind in KINDS}
+    took: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for number in range(SEARCHES + WARM_UP):
         query = Query((QueryPart("vector", vectors[number % len(vectors)]),))
         for kind, searcher in searchers.items():
@@ -109,13 +110,23 @@ def measure(library: Library, bench: Bench, title: str) -> None:
     files = [f for f, asks in zip(bench.photos.files, bench.photos.queries, strict=True) if asks]
     classes = bench.photos.classes[bench.photos.queries].tolist()
     asking = Asking(encoder.encode(list(inputs(files, encoder.manifest.preprocess))), classes)
+    space = fit_space([gallery], "cosine")
+    assert space is not None
+    dimensions = {"before": 0, "after": space.dimension}
     try:
         outcomes = {
-            kind: outcome(library, config.encoder_id, kind, gallery, labels, asking) for kind in DIMENSIONS
+            kind: outcome(
+                library,
+                CollectionConfig(name_of(kind), config.encoder_id, dimensions=dimensions[kind]),
+                gallery,
+                labels,
+                asking,
+            )
+            for kind in KINDS
         }
         warm = warm_searches(library, asking.vectors)
     finally:
-        for kind in DIMENSIONS:
+        for kind in KINDS:
             with suppress(CollectionNotFound):
                 library.collections.delete(name_of(kind))
     print(f"\n{title}: {len(files)} queries, {len(labels)} items")

@@ -3,7 +3,9 @@
 An encoder's numbers describe everything that it was trained on, and a collection has little of that. Most of
 what its vectors have in common is their mean; most of the rest lies in a few directions. So vectors are
 centred and projected onto the collection's first principal components (Pearson 1901), and for cosine scaled
-to unit length again. That takes a fifth of the memory and finds better (`python -m bench.compact`).
+to unit length again. That takes a fifth of the memory, and more of what is found is right; but confidence is
+less exact in a collection of a few thousand items (`python -m bench.compact`, `python -m bench.confidence`).
+So large collections have a space by default, and others if they ask for one.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ SPACE_FILE = "space.npy"
 FEWEST_ITEMS = 200
 """From here on, components of the collection itself find no worse than the encoder's numbers; 50 are too
 few."""
+FEWEST_BY_DEFAULT = 20_000
+"""Without the option `dimensions`. From here on the vectors of the default encoder take 100 MB and more."""
 FIT_ROWS = 20_000
 """Items that the components are computed from. More change nothing but the time."""
 MOST_DIMENSIONS = 256
@@ -222,9 +226,9 @@ def has_space(metric: Metric, encoder_dimension: int, count: int, wanted: int | 
         metric: of the collection.
         encoder_dimension: of its encoder's vectors.
         count: items.
-        wanted: the collection's option `dimensions`; 0: never.
+        wanted: the collection's option `dimensions`; 0: never; None: only with many items.
     """
-    if metric == "l1" or wanted == 0 or count < FEWEST_ITEMS:
+    if metric == "l1" or wanted == 0 or count < (FEWEST_ITEMS if wanted else FEWEST_BY_DEFAULT):
         return False
     return encoder_dimension > (wanted or STEP)
 
@@ -262,18 +266,19 @@ def fit_space(batches: Iterable[Vectors], metric: Metric, wanted: int | None = N
     return SearchSpace(metric, mean.astype(np.float32), components, share, spread)
 
 
-def in_search_space(queries: Vectors, gallery: Vectors) -> tuple[Vectors, Vectors]:
+def in_search_space(queries: Vectors, gallery: Vectors, wanted: int | None = None) -> tuple[Vectors, Vectors]:
     """Queries and gallery as a collection of the gallery would be searched by cosine.
 
     Args:
         queries: (q, d) float32, by one encoder.
         gallery: (g, d) float32, by the same.
+        wanted: the collection's option `dimensions`.
     """
-    if not has_space("cosine", gallery.shape[1], len(gallery)):
+    if not has_space("cosine", gallery.shape[1], len(gallery), wanted):
         return queries, gallery
     rows = even_rows(len(gallery), FIT_ROWS)
     sample = (gallery[rows[start : start + BLOCK_ROWS]] for start in range(0, len(rows), BLOCK_ROWS))
-    space = fit_space(sample, "cosine")
+    space = fit_space(sample, "cosine", wanted)
     return (queries, gallery) if space is None else (space.project(queries), space.project(gallery))
 
 

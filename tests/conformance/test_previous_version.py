@@ -172,6 +172,7 @@ def test_old_functions_keep_what_they_have_when_a_snapshot_has_a_search_space(
     place: str, library: Library, previous: Previous, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_space, "STEP", 8)  # the encoder makes 16 numbers
+    monkeypatch.setattr(search_space, "FEWEST_BY_DEFAULT", 200)
     config = library.collections.get(NAME)
     shelf = Shelf(library.artifacts, tmp_path / "work", replace(config, name=SHELF), 16)
     library.collections.create(shelf.config)

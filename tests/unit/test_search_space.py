@@ -152,14 +152,17 @@ def test_equal_vectors_have_no_space() -> None:
 @pytest.mark.parametrize(
     ("metric", "dimension", "count", "wanted", "expected"),
     [
-        ("cosine", 1280, 200, None, True),
-        ("l2", 1280, 200, None, True),
-        ("cosine", 1280, 199, None, False),
+        ("cosine", 1280, 200, 256, True),
+        ("l2", 1280, 200, 256, True),
+        ("cosine", 1280, 199, 256, False),
+        ("cosine", 1280, 20_000, None, True),
+        ("l2", 1280, 20_000, None, True),
+        ("cosine", 1280, 19_999, None, False),
         ("cosine", 1280, 0, None, False),
         ("l1", 1280, 5_000, None, False),
         ("cosine", 1280, 5_000, 0, False),
-        ("cosine", 64, 5_000, None, False),
-        ("cosine", 65, 5_000, None, True),
+        ("cosine", 64, 50_000, None, False),
+        ("cosine", 65, 50_000, None, True),
         ("cosine", 16, 5_000, 8, True),
         ("cosine", 128, 5_000, 128, False),
     ],
@@ -204,11 +207,11 @@ def test_a_file_holds_the_space(tmp_path: Path) -> None:
 
 def test_queries_are_compared_as_a_collection_of_the_gallery_would() -> None:
     gallery, queries = drawn(400, 100), drawn(20, 100, seed=5)
-    space = fit_space([gallery], "cosine")
+    space = fit_space([gallery], "cosine", 64)
     assert space is not None
-    asking, answering = in_search_space(queries, gallery)
+    asking, answering = in_search_space(queries, gallery, 64)
     np.testing.assert_array_equal(asking, space.project(queries))
     np.testing.assert_array_equal(answering, space.project(gallery))
-    few = in_search_space(queries, gallery[:199])
+    few = in_search_space(queries, gallery[:199], 64)
     assert few[0] is queries
     assert len(few[1]) == 199

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lookalike.errors import Incompatible, ObjectNotFound, SnapshotNotFound
 from lookalike.integrity import check_bytes
 from lookalike.search_space import (
-    FEWEST_ITEMS,
+    FEWEST_BY_DEFAULT,
     FIT_ROWS,
     SPACE_FILE,
     SearchSpace,
@@ -51,7 +51,7 @@ def next_space(
         StoreUnavailable: the store failed, or the version is not kept any more.
     """
     wanted = config.dimensions
-    if not has_space(config.metric, catalogue.dimension, FEWEST_ITEMS, wanted):
+    if not has_space(config.metric, catalogue.dimension, FEWEST_BY_DEFAULT, wanted):
         return None  # however many items there are
     count, sample = catalogue.sample(version, FIT_ROWS)
     if not has_space(config.metric, catalogue.dimension, count, wanted):
