@@ -3,8 +3,7 @@
 Photos of the split `train` are the collection, those of `val` the queries. Before: an index of the encoder's
 numbers (`dimensions: 0`). After: an index of the collection's principal components, as many as large
 collections have by default. Differences are paired, on the same queries, with the interval that holds 95 % of
-the bootstrap's draws. Needs labelled photos (see `bench.recall`). With `--trained`, a feature layer is trained
-first.
+the bootstrap's draws. Needs labelled photos (see `bench.recall`). `--trained` trains a feature layer first.
 """
 
 from __future__ import annotations
