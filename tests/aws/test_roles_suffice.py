@@ -203,8 +203,9 @@ def test_trainings_are_asked_for_and_cancelled(guarded: Guarded) -> None:
 
 
 def test_what_no_event_told_of_is_repaired_once_a_day(guarded: Guarded) -> None:
-    guarded.shop.put("hat/lost.jpg", picture(4711))
-    eventually(lambda: guarded.cloud.bodies("uploads"))  # the event was there, and is lost now
+    with guarded.uploads.paused():
+        guarded.shop.put("hat/lost.jpg", picture(4711))
+        eventually(lambda: guarded.cloud.bodies("uploads"))  # the event was there, and is lost now
     repaired = guarded.proxy.process("reconcile", LOOKALIKE_DELTA_AGE_SECONDS="0.001").invoke({})
     assert repaired == {"later": []}
     builds = "arn:aws:sqs:us-east-1:123456789012:lookalike-dev-builds.fifo"

@@ -391,7 +391,7 @@ def test_a_training_that_lacks_half_of_the_categories_is_not_published(
     assert done.comparison is not None
     assert (done.comparison.queries, done.comparison.unseen_classes) == (4 * 28 - 10, 2)
     assert "mAP@R does not rise" in done.reason
-    assert "worse for 2 categories that the training did not know" in done.reason
+    assert "worse for 2 categories that were not in the training" in done.reason
     assert library.collections.get(NAME).encoder_id == frames.good
 
     # One that learnt all categories, and sees what matters, replaces one that does not.

@@ -217,6 +217,7 @@ def test_many_collections_are_shown_without_meeting_the_server_s_limit(opened, s
         server.wait_for(name, "hats/a.jpg")
     together = []
     page = opened("collections?collection=shop")
+    page.wait_for_load_state("networkidle")  # requests of the first load are not recorded
     page.on("request", lambda request: together.append(request.url))
     page.reload()
     for name in names:
