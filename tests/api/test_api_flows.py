@@ -366,9 +366,12 @@ def test_what_happened_while_the_server_was_down_is_found_at_its_start(tmp_path,
 
 
 def test_a_damaged_collection_is_listed_as_damaged_and_can_be_deleted(server):
-    server.create("hurt")
-    path = Path(server.local.settings.artifacts_url) / "collections" / "hurt" / "collection.json"
-    path.write_bytes(path.read_bytes()[:-40])
+    server.create("whole")
+    folder = Path(server.local.settings.artifacts_url) / "collections"
+    (folder / "hurt").mkdir()  # the server has not seen it whole
+    (folder / "hurt" / "collection.json").write_bytes(
+        (folder / "whole" / "collection.json").read_bytes()[:-40]
+    )
     listed = server.client.get("/collections").json()
     assert "hurt" not in [each["name"] for each in listed["collections"]]
     (damaged,) = [each for each in listed["damaged"] if each["name"] == "hurt"]

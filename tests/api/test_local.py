@@ -354,7 +354,9 @@ def test_another_encoder_takes_over_once_everything_is_encoded(settings, tiny_en
         server.upload("food", {f"{number}.jpg": jpeg(number) for number in range(3)})
         server.wait_for("food", "0.jpg", "1.jpg", "2.jpg")
         # Before the first snapshot there is no old state to keep.
-        eventually(lambda: server.client.get("/collections/food").json()["snapshot"])
+        eventually(
+            lambda: (now := server.client.get("/collections/food").json()["snapshot"]) and now["items"]
+        )
         first = server.search("food", id="0.jpg")
         second = add_encoder(settings, other)
         assert second != first["encoder"]

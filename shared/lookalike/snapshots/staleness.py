@@ -79,7 +79,7 @@ def staleness_of(library: Library, collection: str) -> Staleness:
         # would hide the others. So the old snapshot stays in use until every item has its new vector.
         live, unencoded = _count_items(catalogue)
         reason: Reason | None = None
-        if serving is None and not unencoded and version.items:
+        if serving is None and not unencoded and live:
             reason = "first snapshot"
         elif serving is not None and not unencoded and live:
             reason = "new encoder"
