@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.confidence import Judgement
 from lookalike.errors import InvalidInput
-from lookalike.search.find_nearest import Request, find
+from lookalike.search.find_nearest import ByVector, Request
 from lookalike.search.loader import State
 from lookalike.search.neighborhood import judge, nearest
 from lookalike.search.view import View
@@ -122,13 +122,13 @@ def _label(view: View, row: int) -> Label:
 
 def _neighbors_of(state: State, row: int, k: int, label: Callable[[int], Label]) -> Neighbors:
     view, model = state.view, state.confidence
-    vector = view.vector_at(row)
+    finder = ByVector(view, view.vector_at(row))
     # One more than requested, because the item itself is usually the nearest.
     if model is None:
-        found, judgement = find(view, vector, Request(k + 1, view.alive)), None
+        found, judgement = finder.find(Request(k + 1, view.alive)), None
     else:
-        found = nearest(view, vector, model, [row], k + 1)
-        judgement = judge(view, found, model, [row])
+        found = nearest(finder, model, [row], k + 1)
+        judgement = judge(finder, found, model, [row])
     near = [
         pair for pair in zip(found.rows.tolist(), found.distances.tolist(), strict=True) if pair[0] != row
     ]

@@ -23,8 +23,8 @@ from lookalike.matching.assignment import one_to_one
 from lookalike.matching.candidates import NEAREST, candidate_pairs
 from lookalike.matching.features import gather, standing
 from lookalike.matching.listing import listing_of
-from lookalike.matching.normalise import codes, plain_text, price_of, words
 from lookalike.metadata import Record
+from lookalike.words import codes, plain_text, price_of, words
 
 BRANDS = ("Arla", "Bosch", "Canon", "Dell", "Epson", "Fender")
 KINDS = ("kettle", "printer", "guitar", "drill", "monitor", "toaster")

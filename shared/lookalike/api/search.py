@@ -36,7 +36,8 @@ BODY = json_body(
             "filter": {"category": "shoes", "price": {"gte": 10, "lt": 50}, "brand": {"in": ["a", "b"]}},
             "group_by": "product_id",
         },
-        "a mix": {"query": [{"id": "shoes/0001.jpg"}, {"id": "shoes/0002.jpg", "weight": 0.5}]},
+        "by words": {"text": "red trainers", "limit": 5},
+        "a mix": {"query": [{"id": "shoes/0001.jpg"}, {"text": "blue"}, {"text": "stripes", "weight": -0.5}]},
     },
 )
 BODY["requestBody"]["content"][FORM_TYPE] = {"schema": reference(SearchForm)}

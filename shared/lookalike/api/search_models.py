@@ -24,6 +24,7 @@ from lookalike.api.http.models import WHOLE, RequestBody, ResponseBody
 from lookalike.filters import parse_filter
 from lookalike.layout import MAX_KEY_BYTES
 from lookalike.search.query import Query, QueryPart, SearchResult
+from lookalike.text_search import TextMode, TextReading
 from lookalike.types import Attribute, Likelihood, RankBy
 
 MAX_LIMIT = 100
@@ -133,6 +134,11 @@ class SearchOptions(RequestBody):
         examples=["product_id"],
     )
     include_self: bool = Field(False, description="Keep the item that `id` names among its own matches.")
+    mode: TextMode = Field(
+        "auto",
+        description="What a query of words is compared with: the items' `words`, the `meaning` of their "
+        "images, or both. Words with images are always compared by meaning.",
+    )
 
     def to_query(self, parts: tuple[QueryPart, ...]) -> Query:
         """The library's query. Raises FilterError."""
@@ -145,6 +151,7 @@ class SearchOptions(RequestBody):
             rank_by=self.rank_by,
             group_by=self.group_by,
             include_self=self.include_self,
+            mode=self.mode,
         )
 
 
@@ -220,6 +227,30 @@ class CategoryEstimateResponse(ResponseBody):
     probability: float
 
 
+class QueryWordResponse(ResponseBody):
+    """One word of the query, and the collection's word that it is taken for."""
+
+    word: str
+    read_as: str | None = Field(description="null: the collection has no such word.")
+    items: int = Field(description="How many items of the snapshot have it.")
+
+
+class TextReadingResponse(ResponseBody):
+    """How the words of the query were understood."""
+
+    words: list[QueryWordResponse]
+    by: str = Field(description="What was compared: words, meaning, or both.")
+    note: str | None = Field(description="Why meaning was not compared.")
+
+    @classmethod
+    def of(cls, reading: TextReading) -> TextReadingResponse:
+        """The library's reading."""
+        words = [
+            QueryWordResponse(word=one.word, read_as=one.read_as, items=one.items) for one in reading.words
+        ]
+        return cls(words=words, by=reading.by, note=reading.note)
+
+
 class SearchResponse(ResponseBody):
     """Matches, best first, and the encoder and snapshot that found them."""
 
@@ -249,6 +280,7 @@ class SearchResponse(ResponseBody):
                 {"category": None, "probability": 0.01},
             ],
             "confidence_reason": None,
+            "text": None,
         }
     )
 
@@ -262,6 +294,7 @@ class SearchResponse(ResponseBody):
         description="The query's most probable categories, most probable first; empty where not known."
     )
     confidence_reason: str | None = Field(description="Why no match has a confidence.")
+    text: TextReadingResponse | None = Field(description="null: the query has no words.")
 
     @classmethod
     def of(cls, result: SearchResult, base: str) -> SearchResponse:
@@ -292,6 +325,7 @@ class SearchResponse(ResponseBody):
                 for one in result.category_estimate
             ],
             confidence_reason=result.confidence_reason,
+            text=TextReadingResponse.of(result.text) if result.text else None,
         )
 
 

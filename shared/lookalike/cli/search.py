@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -10,6 +11,7 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption, StoreOption
 from lookalike.integrity import load_json
 from lookalike.layout import image_key
+from lookalike.text_search import TextMode
 from lookalike.types import Likelihood, RankBy
 
 WORDS = get_args(Likelihood)
@@ -17,8 +19,9 @@ WORDS = get_args(Likelihood)
 if TYPE_CHECKING:
     from lookalike.cli.console import Console
     from lookalike.filters import Filter
-    from lookalike.search import SearchResult
+    from lookalike.search import QueryPart, SearchResult
     from lookalike.storage import Store
+    from lookalike.text_search import TextReading
     from lookalike.types import Match
 
 
@@ -42,6 +45,18 @@ def search(
     collection: CollectionOption,
     photo: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="The query image.")] = None,
     item_id: Annotated[str | None, typer.Option("--id", help="Or the id of an item as the query.")] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text",
+            "-t",
+            metavar="WORDS",
+            help='Or words, alone or with the image; "stripes:-0.5" for a weight. May be repeated.',
+        ),
+    ] = None,
+    mode: Annotated[
+        TextMode, typer.Option(help="Compare words with items' words, with the meaning of images, or both.")
+    ] = "auto",
     limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="How many matches.")] = 10,
     offset: Annotated[int, typer.Option(min=0, help="How many of the best matches to skip.")] = 0,
     conditions: Annotated[
@@ -69,16 +84,17 @@ def search(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the items most similar to an image, or to an item."""
-    if (photo is None) == (item_id is None):
+    """Find the items most similar to an image, to an item, or to words."""
+    if photo is not None and item_id is not None:
         raise typer.BadParameter("give either IMAGE or --id, and not both")
+    if photo is None and item_id is None and not text:
+        raise typer.BadParameter("give IMAGE, --id or --text")
     from lookalike.cli.console import Console
     from lookalike.library import Library
-    from lookalike.search import Query, QueryPart
+    from lookalike.search import Query
 
-    part = QueryPart("image", photo.read_bytes()) if photo else QueryPart("id", item_id or "")
     query = Query(
-        parts=(part,),
+        parts=_parts(photo, item_id, text or []),
         limit=limit,
         offset=offset,
         filter=_parsed(conditions),
@@ -86,6 +102,7 @@ def search(
         rank_by=rank_by,
         group_by=group_by,
         include_self=include_self,
+        mode=mode,
     )
     library = Library.open(store)
     result = library.searcher(collection).search(query)
@@ -96,9 +113,26 @@ def search(
         from lookalike.contact_sheet import ContactSheet
 
         drawer = ContactSheet(library.images, library.settings, collection)
-        title = photo.name if photo else str(item_id)
+        title = " + ".join([*([photo.name] if photo else [item_id] if item_id else []), *(text or [])])
         drawn = drawer.write_results(sheet, f"{collection}: similar images", [(title, query, result)])
         console.note(f"Drew {drawn}")
+
+
+def _parts(photo: Path | None, item_id: str | None, texts: list[str]) -> tuple[QueryPart, ...]:
+    from lookalike.search import QueryPart
+
+    images = [QueryPart("image", photo.read_bytes())] if photo else []
+    items = [QueryPart("id", item_id)] if item_id else []
+    return (*images, *items, *(QueryPart("text", *_weighted(text)) for text in texts))
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    """`stripes:-0.5` → the words and their weight; 1 without one."""
+    words, _, weight = text.rpartition(":")
+    try:
+        return (words, float(weight)) if words else (text, 1.0)
+    except ValueError:
+        return text, 1.0
 
 
 def _parsed(conditions: str | None) -> Filter | None:
@@ -149,7 +183,18 @@ def _document(result: SearchResult, images: Store, url_seconds: int) -> dict[str
             {"category": one.category, "probability": one.probability} for one in result.category_estimate
         ],
         "confidence_reason": result.confidence_reason,
+        "text": asdict(result.text) if result.text else None,
     }
+
+
+def _say_reading(console: Console, reading: TextReading) -> None:
+    for one in reading.words:
+        if one.read_as is None:
+            console.note(f'No item has the word "{one.word}"')
+        elif one.read_as != one.word:
+            console.note(f'Read "{one.word}" as "{one.read_as}"')
+    if reading.note:
+        console.note(f"Compared words only: {reading.note}")
 
 
 def _metadata(match: Match) -> dict[str, Any]:
@@ -179,6 +224,8 @@ def _print(console: Console, result: SearchResult) -> None:
             for number, match in enumerate(result.matches, start=1)
         ],
     )
+    if result.text:
+        _say_reading(console, result.text)
     if result.category_estimate:
         first = result.category_estimate[0]
         name = first.category or "no category of this collection"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lookalike.publishing import Publication
     from lookalike.search import SearchResult
     from lookalike.sources.indexing import IndexReport
+    from lookalike.text_search import TextMode
     from lookalike.training_jobs.records import Publish
     from lookalike.training_jobs.workflow import Outcome
     from lookalike.trash import Trash
@@ -51,6 +52,7 @@ class Collection:
         image: str | Path | bytes | None = None,
         *,
         id: str | None = None,
+        text: str | None = None,
         k: int = 10,
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
@@ -58,12 +60,14 @@ class Collection:
         rank_by: RankBy = "similarity",
         group_by: str | None = None,
         include_self: bool = False,
+        mode: TextMode = "auto",
     ) -> SearchResult:
-        """The items that are most similar to an image, or to an item.
+        """The items that are most similar to an image, to an item, or to words.
 
         Args:
             image: a file, or the bytes of one.
             id: of an item of the collection, instead of `image`.
+            text: words, instead of an image or an item, or together with one.
             k: how many matches; fewer are returned only if no more exist.
             offset: how many of the best matches to skip.
             filter: conditions on the items' fields, such as `{"category": "shoes", "price": {"lt": 50}}`.
@@ -71,12 +75,14 @@ class Collection:
             rank_by: "confidence" puts matches of the query's probable category first.
             group_by: return only the best match of each value of this field.
             include_self: with `id`, keep that item among the matches.
+            mode: what words alone are compared with: the items' "words", the "meaning" of their images, or
+                ("auto") both.
 
         Returns:
             The matches, best first: each with its item, score, distance and confidence.
 
         Raises:
-            InvalidInput: neither or both of `image` and `id` are given; or an option cannot be used.
+            InvalidInput: no query is given, or both `image` and `id`; or an option cannot be used.
                 FilterError and ImageRejected are kinds of it.
             ItemNotFound: there is no item of this id.
             NotReady: the collection has no items yet.
@@ -84,14 +90,15 @@ class Collection:
         from lookalike.filters import parse_filter
         from lookalike.search import Query, QueryPart
 
-        if (image is None) == (id is None):
-            raise InvalidInput("a search needs either an image or an id", expected="exactly one of them")
-        if image is None:
-            part = QueryPart("id", id or "")
-        else:
-            part = QueryPart("image", image if isinstance(image, bytes) else Path(image).read_bytes())
+        if image is not None and id is not None:
+            raise InvalidInput("a search takes an image or an id, not both", expected="one of them")
+        parts = [] if text is None else [QueryPart("text", text)]
+        if id is not None:
+            parts.append(QueryPart("id", id))
+        if image is not None:
+            parts.append(QueryPart("image", image if isinstance(image, bytes) else Path(image).read_bytes()))
         query = Query(
-            parts=(part,),
+            parts=tuple(parts),
             limit=k,
             offset=offset,
             filter=None if filter is None else parse_filter(filter),
@@ -99,6 +106,7 @@ class Collection:
             rank_by=rank_by,
             group_by=group_by,
             include_self=include_self,
+            mode=mode,
         )
         return self.library.searcher(self.name).search(query)
 

@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from lookalike.matching.candidates import Matrices, Pairs, candidate_pairs
 from lookalike.matching.listing import Listing
-from lookalike.matching.normalise import codes, folded, numbers, words
+from lookalike.words import codes, folded, numbers, words
 
 ALL_PAIRS = 2_500
 """Up to so many pairs all are compared: what does not match at all is learned from too."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import InvalidInput, MetadataError
-from lookalike.matching.normalise import plain_text, price_of
 from lookalike.metadata import Record, RowProblem, read_records
 from lookalike.types import Vectors
+from lookalike.words import plain_text, price_of
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "product_id", "item_id", "sku", "asin", "gtin", "ean", "uniq_id", "url", "file"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lookalike.matching.listing import Listing
-from lookalike.matching.normalise import codes, numbers
+from lookalike.words import codes, numbers
 
 SIMILAR_TITLES, DIFFERENT_TITLES = 0.5, 0.2
 """Cosine of the words of two titles."""

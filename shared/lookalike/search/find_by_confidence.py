@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.confidence import Judgement
-from lookalike.search.find_nearest import Found, Request, find
+from lookalike.search.find_nearest import Finder, Found, Request
 from lookalike.search.view import Mask, View
-from lookalike.types import RankBy, Vector, score_from_distance
+from lookalike.types import RankBy, score_from_distance
 
 NO_CATEGORY = -1.0
 """Rank of rows without a category: after all others."""
@@ -39,13 +39,12 @@ class _Part:
 
 
 def find_by_confidence(
-    view: View, vector: Vector, request: Request, judgement: Judgement, *, least: float, rank_by: RankBy
+    finder: Finder, request: Request, judgement: Judgement, *, least: float, rank_by: RankBy
 ) -> Found:
     """The best allowed rows whose confidence is at least `least`.
 
     Args:
-        view: of the collection.
-        vector: of the query, shape (d,), float32.
+        finder: of the query.
         request: what to find.
         judgement: of the query.
         least: least confidence; 0 allows every row.
@@ -54,17 +53,17 @@ def find_by_confidence(
     """
     rows = np.empty(0, np.int64)
     distances, ranks = np.empty(0, np.float32), np.empty(0)
-    for part in _parts(view, request.allowed, judgement):
+    for part in _parts(finder.view, request.allowed, judgement):
         if part.bound < least and not (part.category is None and least <= 0):
             continue
         if rank_by == "confidence" and _rank_of_last(rows, ranks, request) > part.bound:
             break
-        found = find(
-            view, vector, replace(request, allowed=part.mask, passes=_passes(view, part, judgement, least))
+        found = finder.find(
+            replace(request, allowed=part.mask, passes=_passes(finder, part, judgement, least))
         )
         rows = np.concatenate([rows, found.rows])
         distances = np.concatenate([distances, found.distances])
-        ranks = np.concatenate([ranks, _ranks(view, part, judgement, found)])
+        ranks = np.concatenate([ranks, _ranks(finder, part, judgement, found)])
     first = -ranks if rank_by == "confidence" else np.zeros(len(rows))
     order = np.lexsort((rows, distances, first))
     if request.groups is not None:
@@ -91,21 +90,23 @@ def _parts(view: View, allowed: Mask, judgement: Judgement) -> Iterator[_Part]:
     yield from (part for part in parts if part.mask.any())
 
 
-def _passes(view: View, part: _Part, judgement: Judgement, least: float) -> Callable[[float], bool] | None:
+def _passes(
+    finder: Finder, part: _Part, judgement: Judgement, least: float
+) -> Callable[[float], bool] | None:
     if part.category is None or least <= 0:
         return None
-    return lambda distance: _confidence(view, part, judgement, distance) >= least
+    return lambda distance: _confidence(finder, part, judgement, distance) >= least
 
 
-def _ranks(view: View, part: _Part, judgement: Judgement, found: Found) -> NDArray[np.float64]:
+def _ranks(finder: Finder, part: _Part, judgement: Judgement, found: Found) -> NDArray[np.float64]:
     if part.category is None:
         return np.full(len(found.rows), NO_CATEGORY)
-    confidences = [_confidence(view, part, judgement, distance) for distance in found.distances.tolist()]
+    confidences = [_confidence(finder, part, judgement, distance) for distance in found.distances.tolist()]
     return np.array(confidences, np.float64)
 
 
-def _confidence(view: View, part: _Part, judgement: Judgement, distance: float) -> float:
-    return judgement.confidence(part.category, score_from_distance(distance, view.metric)) or 0.0
+def _confidence(finder: Finder, part: _Part, judgement: Judgement, distance: float) -> float:
+    return judgement.confidence(part.category, score_from_distance(distance, finder.metric)) or 0.0
 
 
 def _rank_of_last(rows: NDArray[np.int64], ranks: NDArray[np.float64], request: Request) -> float:

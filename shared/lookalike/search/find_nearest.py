@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from lookalike.search.view import Distances, Groups, Mask, Rows, View
-from lookalike.types import Vector
+from lookalike.types import Metric, Vector
 
 EXACT_FLOATS = 4_000_000
 """Allowed rows × dimension up to which a full scan takes a few milliseconds at most."""
@@ -56,6 +57,38 @@ class Request:
     passes: Callable[[float], bool] | None = None
 
 
+class Finder(Protocol):
+    """Finds the best rows of a view for one query."""
+
+    @property
+    def view(self) -> View:
+        """That is searched."""
+
+    @property
+    def metric(self) -> Metric:
+        """Which turns its distances into scores."""
+
+    def find(self, request: Request) -> Found:
+        """The best allowed rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByVector:
+    """Finds what is near a vector, (d,) float32, as the view compares it."""
+
+    view: View
+    vector: Vector
+
+    @property
+    def metric(self) -> Metric:
+        """That of the view."""
+        return self.view.metric
+
+    def find(self, request: Request) -> Found:
+        """The nearest allowed rows."""
+        return find(self.view, self.vector, request)
+
+
 def find(view: View, vector: Vector, request: Request) -> Found:
     """The best allowed rows of `view` for `vector`, shape (d,) float32."""
     needed = min(request.needed, int(np.count_nonzero(request.allowed)))
@@ -68,15 +101,15 @@ def find(view: View, vector: Vector, request: Request) -> Found:
         merged = np.concatenate([distances, fresh[1]])
         # Rows farther than the last row of the index may be incomplete.
         within = merged <= horizon
-        found = _ranked(view, np.concatenate([rows, fresh[0]])[within], merged[within], request.groups)
+        found = ranked(view, np.concatenate([rows, fresh[0]])[within], merged[within], request.groups)
         best = Found(found.rows[:needed], found.distances[:needed])
-        passing = _passing(best.distances, request.passes)
-        enough = passing == needed or passing < len(best.rows)
+        good = passing(best.distances, request.passes)
+        enough = good == needed or good < len(best.rows)
         if enough or horizon == np.inf or (request.passes and not request.passes(horizon)):
             break
         if request.groups is not None:
             needed = min(needed, np.unique(request.groups.numbers[request.allowed]).size)
-    return Found(best.rows[:passing], best.distances[:passing])
+    return Found(best.rows[:good], best.distances[:good])
 
 
 def _rounds(
@@ -103,7 +136,7 @@ def _rounds(
     yield *view.nearest(vector, stored, needed, request.groups), np.inf
 
 
-def _ranked(view: View, rows: Rows, distances: Distances, groups: Groups | None) -> Found:
+def ranked(view: View, rows: Rows, distances: Distances, groups: Groups | None) -> Found:
     """`rows` ordered by distance, then id; only the best of each group."""
     order = np.lexsort((rows, distances))
     rows, distances = rows[order], distances[order]
@@ -120,7 +153,7 @@ def _ranked(view: View, rows: Rows, distances: Distances, groups: Groups | None)
     return Found(rows, distances)
 
 
-def _passing(distances: Distances, passes: Callable[[float], bool] | None) -> int:
+def passing(distances: Distances, passes: Callable[[float], bool] | None) -> int:
     """How many of the ascending `distances` pass."""
     low, high = 0, len(distances)
     if passes is None:

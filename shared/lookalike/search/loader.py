@@ -14,6 +14,7 @@ from lookalike.encoders import Encoder, Encoders
 from lookalike.errors import Incompatible, LookalikeError, ObjectNotFound, SnapshotNotFound
 from lookalike.search.delta import DeltaRows
 from lookalike.search.view import View
+from lookalike.search.view_text import TextSlot, ViewText
 from lookalike.snapshots import (
     Pointer,
     Snapshot,
@@ -70,6 +71,7 @@ class State:
     Attributes:
         view: what to search.
         encoder: encodes query images.
+        words: those of the snapshot's items, loaded when first asked for.
         dimension: of the encoder's vectors.
         catalogue: with that encoder's vectors; the source of the delta.
         etag: of the pointer; None before the first snapshot.
@@ -80,6 +82,7 @@ class State:
 
     view: View
     encoder: EncoderSlot
+    words: TextSlot
     dimension: int
     catalogue: Catalogue
     etag: str | None
@@ -90,6 +93,23 @@ class State:
     def snapshot(self) -> Snapshot | None:
         """The snapshot in the view."""
         return self.view.snapshot
+
+    @property
+    def text(self) -> ViewText:
+        """The words of the view's items."""
+        return self.words.of(self.view)
+
+    @property
+    def text_confidence(self) -> ConfidenceModel | None:
+        """The same for a query of words."""
+        return self.view.snapshot.manifest.text_confidence if self.view.snapshot else None
+
+    @property
+    def text_confidence_reason(self) -> str | None:
+        """Why matches of words have no confidence; None: they have one."""
+        if self.view.snapshot is None:
+            return self.confidence_reason
+        return self.view.snapshot.manifest.text_confidence_reason
 
     @property
     def confidence(self) -> ConfidenceModel | None:
@@ -182,6 +202,7 @@ class Loader:
         return State(
             view=View(manifest.metric, snapshot, delta, source=catalogue.vectors),
             encoder=slot,
+            words=TextSlot(self._artifacts, snapshot, self._cache),
             dimension=dimension,
             catalogue=catalogue,
             etag=etag,
@@ -197,6 +218,7 @@ class Loader:
         return State(
             view=View(config.metric, None, DeltaRows(CatalogueVersion())),
             encoder=slot,
+            words=TextSlot(self._artifacts, None, self._cache),
             dimension=dimension,
             catalogue=Catalogue(self._artifacts, self._collection, config.encoder_id, dimension),
             etag=None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from lookalike.confidence import CategoryEstimate
 from lookalike.errors import InvalidInput
+from lookalike.text_search import TextMode, TextReading
 from lookalike.types import Likelihood, RankBy
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ QueryKind = Literal["image", "id", "vector", "text"]
 
 RANKS = get_args(RankBy)
 WORDS = get_args(Likelihood)
+MODES = get_args(TextMode)
 VALUE_TYPES: dict[str, tuple[type, ...]] = {"image": (bytes,), "id": (str,), "text": (str,)}
 
 
@@ -67,6 +69,8 @@ class Query:
         group_by: return only the best match of each value of this field. Each item without a value is its
             own group.
         include_self: keep the items that the query names by id.
+        mode: what a query of words is compared with: the items' "words", the "meaning" of their images, or
+            ("auto") both. Other queries with words are always compared by meaning.
     """
 
     parts: tuple[QueryPart, ...]
@@ -77,6 +81,7 @@ class Query:
     rank_by: RankBy = "similarity"
     group_by: str | None = None
     include_self: bool = False
+    mode: TextMode = "auto"
 
     def __post_init__(self) -> None:
         if not self.parts:
@@ -87,6 +92,8 @@ class Query:
             raise InvalidInput("offset is out of range", got=self.offset, expected="0 or more")
         if self.rank_by not in RANKS:
             raise InvalidInput("invalid rank_by", got=self.rank_by, expected=" or ".join(RANKS))
+        if self.mode not in MODES:
+            raise InvalidInput("invalid mode", got=self.mode, expected=", ".join(MODES))
         if self.min_confidence is not None and not _is_confidence(self.min_confidence):
             raise InvalidInput(
                 "min_confidence is out of range",
@@ -98,6 +105,11 @@ class Query:
     def needed(self) -> int:
         """How many best matches the search must find."""
         return self.offset + self.limit
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a part of it is words."""
+        return any(part.kind == "text" for part in self.parts)
 
     @property
     def named_ids(self) -> frozenset[str]:
@@ -121,6 +133,7 @@ class SearchResult:
         category_estimate: the most probable categories of the query, and None for none that the collection
             has; most probable first. Empty without confidence.
         confidence_reason: why matches have no confidence; None: those with a category have one.
+        text: how the words of the query were understood; None: it has none.
     """
 
     collection: str
@@ -131,6 +144,7 @@ class SearchResult:
     matches: tuple[Match, ...]
     category_estimate: tuple[CategoryEstimate, ...] = ()
     confidence_reason: str | None = None
+    text: TextReading | None = None
 
     def reason(self, match: Match) -> str | None:
         """Why a match has no confidence; None: it has one."""

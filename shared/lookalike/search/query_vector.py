@@ -51,11 +51,11 @@ def target_of(
         encoder: called only for images.
 
     Raises:
-        InvalidInput: a vector of another dimension, a text, or parts that cancel out.
+        InvalidInput: a vector of another dimension, or parts that cancel out.
         ImageRejected: an image that cannot be decoded.
         ItemNotFound: an unknown id.
     """
-    parts = [_part(part, view, dimension, limits, encoder) for part in query.parts]
+    parts = [part_target(part, view, dimension, limits, encoder) for part in query.parts]
     return Target(_combined(query, view, [part.vector for part in parts]), _mean_score(query, parts))
 
 
@@ -83,9 +83,10 @@ def _mean_score(query: Query, parts: list[Target]) -> EncoderScore:
     return EncoderScore(*np.average(numbers, axis=0, weights=weights).tolist())
 
 
-def _part(
+def part_target(
     part: QueryPart, view: View, dimension: int, limits: ImageLimits, encoder: Callable[[], Encoder]
 ) -> Target:
+    """One part of a query that is no text. Raises what `target_of` raises."""
     match part.kind, part.value:
         case "image", bytes(data):
             loaded = encoder()
@@ -95,10 +96,6 @@ def _part(
         case "id", str(item_id):
             usual = view.space.usual_score if view.space else SAME_SCORE
             return Target(stored_vector(view, item_id), usual)
-        case "text", _:
-            raise InvalidInput(
-                "this collection's encoder does not support text", fix="Search by an image or an item id."
-            )
         case _, value:
             return _searched(view, _given_vector(value, dimension))
 

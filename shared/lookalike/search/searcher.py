@@ -5,29 +5,34 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lookalike.change_token import ChangeTokens, Sighting
-from lookalike.confidence import Judgement
+from lookalike.confidence import ConfidenceModel, Judgement
 from lookalike.encoders import Encoders
 from lookalike.errors import CollectionNotFound, InvalidInput, NotReady
 from lookalike.images import ImageLimits
 from lookalike.layout import normalise
 from lookalike.search.find_by_confidence import find_by_confidence
-from lookalike.search.find_nearest import Found, Request, find
+from lookalike.search.find_by_text import by_text
+from lookalike.search.find_nearest import ByVector, Finder, Found, Request
 from lookalike.search.loader import Loader, State
 from lookalike.search.neighborhood import judge, nearest
 from lookalike.search.query import Query, SearcherStatus, SearchResult
-from lookalike.search.query_vector import Target, row_or_raise, target_of
+from lookalike.search.query_vector import part_target, row_or_raise, target_of
 from lookalike.search.view import View
+from lookalike.search_space import SAME_SCORE, EncoderScore
 from lookalike.settings import Settings
 from lookalike.storage import Store
+from lookalike.text_search import TextReading
 from lookalike.timing import span
-from lookalike.types import Item, Match, score_from_distance
+from lookalike.types import Item, Match, Vector, score_from_distance
 
 logger = logging.getLogger(__name__)
 
+MIXED = "confidence is not known for images and words together"
 ESTIMATES = 5
 """Categories in the answer to a query."""
 PATIENCE_SECONDS = 1.0
@@ -88,12 +93,9 @@ class Searcher:
         """
         started = time.perf_counter()
         state = self._current(needs_encoder=any(part.kind == "image" for part in query.parts))
-        view = state.view
-        target = target_of(
-            query, view, dimension=state.dimension, limits=self._limits, encoder=state.encoder.get
-        )
+        searched = self._searched(query, state)
         with span("find"):
-            found, judgement = _find(query, state, target)
+            found, judgement = _find(query, searched)
         manifest = state.snapshot.manifest if state.snapshot else None
         return SearchResult(
             collection=self.collection,
@@ -101,10 +103,32 @@ class Searcher:
             snapshot=manifest.id if manifest else None,
             index_time=manifest.created_at if manifest else None,
             took_ms=(time.perf_counter() - started) * 1000,
-            matches=_matches(state, found, judgement, query.offset),
+            matches=_matches(searched.finder, found, judgement, query.offset),
             category_estimate=judgement.estimates()[:ESTIMATES] if judgement else (),
-            confidence_reason=state.confidence_reason,
+            confidence_reason=searched.confidence_reason,
+            text=searched.text,
         )
+
+    def _searched(self, query: Query, state: State) -> _Searched:
+        """What the query looks for, and what confidence in its matches stands on."""
+        view = state.view
+        if not query.has_text:
+            target = target_of(
+                query, view, dimension=state.dimension, limits=self._limits, encoder=state.encoder.get
+            )
+            finder = ByVector(view, target.vector)
+            return _Searched(finder, state.confidence, state.confidence_reason, target.encoder_score)
+
+        def vector_of(number: int) -> Vector:
+            part = query.parts[number]
+            return part_target(part, view, state.dimension, self._limits, state.encoder.get).vector
+
+        by_words = by_text(query, view, state.text, vector_of)
+        if by_words.reading.by == "meaning" and query.mode == "auto":
+            # With other parts than words: learned for words alone, and so it says nothing here.
+            return _Searched(by_words, None, MIXED, SAME_SCORE, by_words.reading)
+        reason = state.text_confidence_reason
+        return _Searched(by_words, state.text_confidence, reason, SAME_SCORE, by_words.reading)
 
     def item(self, item_id: str) -> Item:
         """One item, with its newest metadata.
@@ -247,23 +271,40 @@ class Searcher:
         self._checked_at = datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _find(query: Query, state: State, target: Target) -> tuple[Found, Judgement | None]:
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """What a query looks for.
+
+    Attributes:
+        finder: finds it.
+        confidence: see `State`.
+        confidence_reason: why there is none.
+        encoder_score: see `Target`.
+        text: how its words were understood.
+    """
+
+    finder: Finder
+    confidence: ConfidenceModel | None
+    confidence_reason: str | None
+    encoder_score: EncoderScore
+    text: TextReading | None = None
+
+
+def _find(query: Query, searched: _Searched) -> tuple[Found, Judgement | None]:
     """The matches, and what the query's neighborhood says about it."""
-    view, model, vector = state.view, state.confidence, target.vector
-    request, own = _request(query, view)
+    finder, model = searched.finder, searched.confidence
+    request, own = _request(query, finder.view)
     if model is None:
-        _check_needs_no_confidence(query, state)
-        return find(view, vector, request), None
+        _check_needs_no_confidence(query, searched)
+        return finder.find(request), None
     plain = query.filter is None and request.groups is None
-    near = nearest(view, vector, model, own, request.needed + len(own) if plain else 0)
-    judgement = judge(view, near, model, own, target.encoder_score)
+    near = nearest(finder, model, own, request.needed + len(own) if plain else 0)
+    judgement = judge(finder, near, model, own, searched.encoder_score)
     least = 0.0 if query.min_confidence is None else model.least(query.min_confidence)
     if query.rank_by == "confidence" or least > 0:
-        return find_by_confidence(
-            view, vector, request, judgement, least=least, rank_by=query.rank_by
-        ), judgement
+        return find_by_confidence(finder, request, judgement, least=least, rank_by=query.rank_by), judgement
     if not plain:
-        return find(view, vector, request), judgement
+        return finder.find(request), judgement
     allowed = request.allowed[near.rows]
     return Found(near.rows[allowed][: request.needed], near.distances[allowed][: request.needed]), judgement
 
@@ -280,20 +321,20 @@ def _request(query: Query, view: View) -> tuple[Request, frozenset[int]]:
     return Request(query.needed, allowed, groups), own
 
 
-def _check_needs_no_confidence(query: Query, state: State) -> None:
+def _check_needs_no_confidence(query: Query, searched: _Searched) -> None:
     asked = "min_confidence" if query.min_confidence is not None else "rank_by: confidence"
     if query.min_confidence is not None or query.rank_by == "confidence":
         raise InvalidInput(
-            f"{asked} is not available: {state.confidence_reason}",
+            f"{asked} is not available: {searched.confidence_reason}",
             fix=f"Give the items categories and build a snapshot, or omit {asked.partition(':')[0]}.",
         )
 
 
-def _matches(state: State, found: Found, judgement: Judgement | None, offset: int) -> tuple[Match, ...]:
+def _matches(finder: Finder, found: Found, judgement: Judgement | None, offset: int) -> tuple[Match, ...]:
     matches = []
     for row, distance in zip(found.rows[offset:].tolist(), found.distances[offset:].tolist(), strict=True):
-        score = score_from_distance(distance, state.view.metric)
-        item = state.view.item_at(row)
+        score = score_from_distance(distance, finder.metric)
+        item = finder.view.item_at(row)
         confidence = judgement.confidence(item.category, score) if judgement else None
         likelihood = judgement.model.likelihood(confidence) if judgement else None
         matches.append(Match(item, score, distance, confidence, likelihood))

@@ -183,6 +183,11 @@ class View:
     def _fresh_rows(self) -> Rows:
         return np.array([*self._overrides, *range(self.base, self.size)], np.int64)
 
+    @property
+    def fresh_items(self) -> tuple[Rows, list[Item]]:
+        """Items that are missing or outdated in the snapshot, with their rows."""
+        return self._fresh_rows, [self.item_at(row) for row in self._fresh_rows.tolist()]
+
     @cached_property
     def fields(self) -> dict[str, FieldKind]:
         """Columns for filters. The snapshot's types take precedence over the delta's."""

@@ -8,6 +8,7 @@ from lookalike.snapshots.manifest import BuildOptions, LabelStatistics, Snapshot
 from lookalike.snapshots.pointer import Pointer, pointer_path, read_pointer
 from lookalike.snapshots.snapshot import (
     Snapshot,
+    fetch_side_file,
     forget_snapshots,
     open_snapshot,
     read_manifest,
@@ -29,6 +30,7 @@ __all__ = [
     "build_snapshot",
     "collect_garbage",
     "current",
+    "fetch_side_file",
     "finish_switch",
     "forget_snapshots",
     "known_to_all",

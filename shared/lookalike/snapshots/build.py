@@ -25,6 +25,7 @@ from lookalike.indexes import IndexSpec, build_index, open_index
 from lookalike.integrity import file_sha256
 from lookalike.projection import POSITIONS_FILE, project, write_positions
 from lookalike.snapshots.build_space import Built, lacks_space, next_space
+from lookalike.snapshots.build_text import BuiltText, build_text
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
 from lookalike.snapshots.manifest import (
@@ -140,7 +141,7 @@ def _up_to_date(job: _Job) -> SnapshotManifest | None:
         and serving.encoder_id == job.catalogue.encoder_id
         and serving.metric == job.config.metric
         and serving.options == job.options
-        and serving.confidence_reason != OUTDATED
+        and OUTDATED not in (serving.confidence_reason, serving.text_confidence_reason)
         and not lacks_space(serving, job.config.dimensions)
     )
     # On S3 the bucket itself checks what it stores, and requests cost money.
@@ -162,9 +163,11 @@ def _build(
     schema = contents.columns.write(folder / COLUMNS_FILE)
     say("learning confidence")
     confidence = _confidence(job, index, contents, scores, folder)
+    vectors = open_index(index, folder).vectors
+    text = build_text(folder, vectors, contents.texts, contents.labels, say)
     say("computing the map")
-    write_positions(project(open_index(index, folder).vectors), folder / POSITIONS_FILE)
-    manifest = _hashed(_manifest(job, index, space, schema, contents.labels, confidence), folder)
+    write_positions(project(vectors), folder / POSITIONS_FILE)
+    manifest = _hashed(_manifest(job, index, space, schema, contents.labels, confidence, text), folder)
     published = publish(
         manifest,
         folder,
@@ -231,13 +234,14 @@ def _confidence(
     )
 
 
-def _manifest(
+def _manifest(  # its parts, in the order in which they were built
     job: _Job,
     index: IndexSpec,
     space: Built | None,
     schema: pa.Schema,
     labels: list[str | None],
     confidence: tuple[ConfidenceModel | None, str | None],
+    text: BuiltText | None,
 ) -> SnapshotManifest:
     return SnapshotManifest(
         id=job.id,
@@ -257,6 +261,9 @@ def _manifest(
         columns={field.name: str(field.type) for field in schema},
         space=space[1] if space else None,
         places=POSITIONS_FILE,
+        text=text.info if text else None,
+        text_confidence=text.confidence if text else None,
+        text_confidence_reason=text.confidence_reason if text else "no item has words",
     )
 
 

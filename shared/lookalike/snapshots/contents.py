@@ -8,6 +8,7 @@ from lookalike.catalogue import Catalogue, CatalogueVersion
 from lookalike.confidence import HELD_OUT_SPLITS
 from lookalike.errors import Incompatible
 from lookalike.snapshots.item_columns import ColumnsWriter
+from lookalike.text_search.item_text import ItemText
 from lookalike.types import Item, Vector, Vectors
 
 
@@ -17,6 +18,7 @@ class Contents:
     Attributes:
         columns: of the items read so far.
         labels: their categories, in row order.
+        texts: their words, in row order.
         held_out: whether each is held out, by its attribute `split` or by the encoder's training.
         probes: some ids with their vectors, to verify the finished snapshot.
     """
@@ -29,6 +31,7 @@ class Contents:
         self._last_id = ""
         self.columns = ColumnsWriter()
         self.labels: list[str | None] = []
+        self.texts: list[ItemText] = []
         self._held_out_ids = held_out
         self.held_out: list[bool] = []
         self.probes: list[tuple[str, Vector]] = []
@@ -53,6 +56,7 @@ class Contents:
             if batch.items:
                 self.columns.add(batch.items)
                 self.labels += [item.category for item in batch.items]
+                self.texts += [ItemText.of(item) for item in batch.items]
                 self.held_out += [self._is_held_out(item) for item in batch.items]
                 ends = sorted({0, len(batch.items) - 1})
                 self.probes += [(batch.items[row].id, batch.vectors[row].copy()) for row in ends]

@@ -16,6 +16,7 @@ from lookalike.indexes import IndexSpec
 from lookalike.integrity import convert, field_names, reading, seal, unseal
 from lookalike.search_space import SpaceInfo
 from lookalike.snapshots.pointer import REBUILD
+from lookalike.text_search.text_index import TextInfo
 from lookalike.types import ENGINES, METRICS, Engine, Metric
 
 FORMAT = 1
@@ -84,6 +85,9 @@ class SnapshotManifest:
         created_at: ISO 8601, UTC.
         space: how the encoder's vectors become those of the index; None: they are those.
         places: the file with the items' map positions; None in older snapshots.
+        text: the words of its items; None: no item has any, or the snapshot is older.
+        text_confidence: how probable a match of words is of the query's category; None: not known.
+        text_confidence_reason: why it is not known.
         hashes: file → SHA-256, for each of `files` and `side_files`; empty in older snapshots.
         format: version of this layout.
     """
@@ -105,6 +109,9 @@ class SnapshotManifest:
     columns: Mapping[str, str] = field(default_factory=dict)
     space: SpaceInfo | None = None
     places: str | None = None
+    text: TextInfo | None = None
+    text_confidence: ConfidenceModel | None = None
+    text_confidence_reason: str | None = OUTDATED
     hashes: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -121,7 +128,7 @@ class SnapshotManifest:
     @property
     def side_files(self) -> tuple[str, ...]:
         """Further files that searches do not need; read on demand."""
-        return (self.places,) if self.places else ()
+        return (*([self.places] if self.places else []), *(self.text.files if self.text else ()))
 
     def dump(self) -> bytes:
         """As it is stored."""
@@ -146,6 +153,9 @@ class SnapshotManifest:
                 "columns": dict(self.columns),
                 "space": self.space and asdict(self.space),
                 "places": self.places,
+                "text": self.text and asdict(self.text),
+                "text_confidence": self.text_confidence and self.text_confidence.to_json(),
+                "text_confidence_reason": self.text_confidence_reason,
                 "hashes": dict(self.hashes),
             }
         )
@@ -175,12 +185,15 @@ class SnapshotManifest:
                 options=convert(BuildOptions, found["options"]),
                 index=IndexSpec.from_json(found["index"]),
                 labels=convert(LabelStatistics, found["labels"]),
-                confidence=found.get("confidence") and ConfidenceModel.from_json(found["confidence"]),
+                confidence=_model(found.get("confidence")),
                 confidence_reason=found["confidence_reason"] if "confidence" in found else OUTDATED,
                 created_at=found["created_at"],
                 columns=found["columns"],
                 space=found.get("space") and convert(SpaceInfo, found["space"]),
                 places=found.get("places"),
+                text=found.get("text") and convert(TextInfo, found["text"]),
+                text_confidence=_model(found.get("text_confidence")),
+                text_confidence_reason=found.get("text_confidence_reason", OUTDATED),
                 hashes=found.get("hashes", {}),
             )._checked()
 
@@ -201,6 +214,10 @@ class SnapshotManifest:
                     expected=f"{own} in the snapshot",
                 )
         return self
+
+
+def _model(found: Any) -> ConfidenceModel | None:
+    return ConfidenceModel.from_json(found) if found else None
 
 
 def _check_supported(found: dict[str, Any]) -> None:

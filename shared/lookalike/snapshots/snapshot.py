@@ -226,6 +226,31 @@ def fetch_snapshot(manifest: SnapshotManifest, artifacts: Store, cache: Path) ->
     return target
 
 
+def fetch_side_file(manifest: SnapshotManifest, name: str, artifacts: Store, cache: Path) -> Path:
+    """One of the snapshot's side files: in the store, or downloaded to `cache`.
+
+    Raises:
+        Damaged: the file is not what was written.
+        SnapshotNotFound: its files were removed because another one became current.
+        StoreUnavailable: the store is not available.
+    """
+    path = fetch_snapshot(manifest, artifacts, cache) / name
+    try:
+        if not path.is_file():
+            artifacts.download(f"{snapshot_folder(manifest.collection, manifest.id)}/{name}", path)
+        if expected := manifest.hashes.get(name):
+            check_file(path, expected, f"snapshot {manifest.id}", REBUILD)
+    except (FileNotFoundError, ObjectNotFound) as error:
+        if artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
+            raise _missing(manifest, error) from error
+        raise SnapshotNotFound("the snapshot's files were removed", got=manifest.id) from error
+    except Damaged:
+        if artifacts.folder is None:
+            path.unlink(missing_ok=True)  # a damaged copy of S3's file: the next call downloads it again
+        raise
+    return path
+
+
 def forget_snapshots(cache: Path, collection: str, *, but: str | None) -> None:
     """Remove the downloaded files of a collection's snapshots except one. Open files stay readable.
 
