@@ -94,7 +94,7 @@ lock: $(READY)  ## resolve the newest versions again; writes no download address
 	$(LOCK) --upgrade $(EVERYTHING) --output-file requirements.lock
 	$(HASHED) pyproject.toml --extra local --output-file requirements/demo.lock
 	$(HASHED) --group infra --output-file requirements/infra.lock
-	$(HASHED) pyproject.toml --extra api --extra aws --group functions --output-file requirements/functions.lock
+	$(HASHED) pyproject.toml --extra api --extra aws --extra text --group functions --output-file requirements/functions.lock
 	$(HASHED) pyproject.toml --extra train --no-emit-package annoy --no-emit-package pdqhash --output-file requirements/training.lock
 	$(HASHED) $(EVERYTHING) --output-file requirements/all.lock
 

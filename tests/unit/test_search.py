@@ -328,7 +328,7 @@ def encoded(encoder: Encoder, data: bytes) -> Vector:
         ([("vector", [float("nan")] * 16)], ["not finite"]),
         ([("vector", [1e300] * 16)], ["not finite"]),
         ([("vector", ["x"] * 16)], ["invalid query vector"]),
-        ([("text", "red shoe")], ["does not support text"]),
+        ([("text", "red"), ("id", "a")], ["meaning of words", "no index yet"]),
         ([("id", "a"), ("id", "a", -1.0)], ["vector is zero"]),
     ],
 )

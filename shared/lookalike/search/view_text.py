@@ -11,6 +11,7 @@ import numpy as np
 
 from lookalike.search.view import Mask, Rows, View
 from lookalike.snapshots import Snapshot, fetch_side_file
+from lookalike.snapshots.manifest import OUTDATED
 from lookalike.storage import Store
 from lookalike.text_search.fusion import fused, mixed
 from lookalike.text_search.inverted_index import Scores
@@ -19,6 +20,7 @@ from lookalike.text_search.text_index import QueryWord, TextIndex, TextInfo, Wor
 from lookalike.timing import span
 from lookalike.types import Vector, Vectors
 
+NO_WORDS = "no item has words: give the items titles, then build a snapshot"
 NO_INDEX = "there is no index yet; searching images by meaning is learned when one is built"
 OLDER = "the index was built by an earlier version, without words; build one: `lookalike snapshot build`"
 
@@ -137,9 +139,16 @@ class TextSlot:
                 last = self._last
                 if last is None or last[0] is not view:
                     base = self._loaded()
-                    last = (view, ViewText.of(view, base, OLDER if self._snapshot else NO_INDEX))
+                    last = (view, ViewText.of(view, base, self._missing()))
                     self._last = last
         return last[1]
+
+    def _missing(self) -> str:
+        """Why the snapshot has no words."""
+        if self._snapshot is None:
+            return NO_INDEX
+        reason = self._snapshot.manifest.text_confidence_reason
+        return OLDER if reason == OUTDATED else NO_WORDS
 
     def _loaded(self) -> TextIndex | None:
         info = self._snapshot.manifest.text if self._snapshot else None

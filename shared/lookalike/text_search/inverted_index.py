@@ -108,7 +108,7 @@ class InvertedIndex:
 
     @cached_property
     def _rarest(self) -> float:
-        return float(self.rarity.max(initial=1.0))
+        return float(self.rarity.max()) if len(self.rarity) else 1.0
 
     def arrays(self, prefix: str) -> dict[str, NDArray[np.generic]]:
         """What `of` needs, to be stored."""
