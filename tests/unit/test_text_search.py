@@ -13,7 +13,7 @@ from fixtures.shelf import NAME, Shelf
 from lookalike.errors import Damaged, InvalidInput
 from lookalike.filters import parse_filter
 from lookalike.search import Query, QueryPart, Searcher, SearchResult
-from lookalike.snapshots import current, snapshot_folder
+from lookalike.snapshots import build_text, current, snapshot_folder
 from lookalike.storage import Store
 from lookalike.text_search import word_vectors as table_module
 from lookalike.text_search.bridge import units
@@ -328,3 +328,29 @@ def test_a_build_makes_the_same_words_again(shelf: Shelf) -> None:
     assert {name: first.hashes[name] for name in first.side_files} == {
         name: serving.hashes[name] for name in serving.side_files
     }
+
+
+def test_what_was_learned_is_kept_until_the_collection_has_grown(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_text, "KEPT_FROM", 100)
+    stocked(shelf)
+    first = shelf.build()
+    shelf.put(["new.jpg"], concept("red", "hat")[None])
+    shelf.describe({"new.jpg": {"title": "red zebra"}})
+    second = shelf.build()
+    assert first.text is not None
+    assert second.text is not None
+    assert second.text.fitted_on == first.text.fitted_on == COUNT
+    assert second.text.items == COUNT + 1
+    assert second.text.quality == first.text.quality
+    assert second.text_confidence == first.text_confidence
+    searcher = shelf.searcher()
+    assert ids(searcher.search(words("zebra", mode="words"))) == ["new.jpg"]
+    assert "new.jpg" in ids(searcher.search(words("red hat", mode="meaning", limit=20)))
+    many = [f"more{number}.jpg" for number in range(100)]
+    shelf.put(many, np.array([concept("blue", "hat")] * 100))
+    shelf.describe({item_id: {"title": "blue hat"} for item_id in many})
+    third = shelf.build()
+    assert third.text is not None
+    assert third.text.fitted_on == COUNT + 101

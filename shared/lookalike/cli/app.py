@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import (
+    bridge,
     collections,
     demo,
     duplicates,
@@ -64,6 +65,7 @@ app.command("match")(match.match)
 app.add_typer(collections.app, name="collections")
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(snapshot.app, name="snapshot")
+app.add_typer(bridge.app, name="bridge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(trainings.app, name="trainings")
 app.add_typer(trash.app, name="trash")

@@ -25,7 +25,7 @@ from lookalike.indexes import IndexSpec, build_index, open_index
 from lookalike.integrity import file_sha256
 from lookalike.projection import POSITIONS_FILE, project, write_positions
 from lookalike.snapshots.build_space import Built, lacks_space, next_space
-from lookalike.snapshots.build_text import BuiltText, build_text
+from lookalike.snapshots.build_text import BuiltText, Learned, build_text, learned_before
 from lookalike.snapshots.contents import Contents
 from lookalike.snapshots.housekeeping import collect_garbage, current
 from lookalike.snapshots.manifest import (
@@ -70,7 +70,7 @@ def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
         catalogue: the collection's, with the vectors of the snapshot's encoder.
         work_dir: for files before they are uploaded; needs the size of the snapshot, on S3 twice that.
         progress: called before each step with a short description.
-        force: build even if the current snapshot has the same rows and options.
+        force: build even if the current snapshot has the same rows and options, and learn everything anew.
         wait: wait while another process on this machine builds this collection.
         grace_seconds: how long replaced snapshots are kept for running readers.
         before_swap: called when a new snapshot is complete and verified. If it raises, the snapshot is not
@@ -99,6 +99,7 @@ def build_snapshot(  # noqa: PLR0913  # all but three by name and with defaults
             fingerprint=catalogue.fingerprint(),
             version=catalogue.version(),
             id=_new_id(),
+            anew=force,
         )
         serving = None if force else _up_to_date(job)
         if serving is None:
@@ -120,6 +121,7 @@ class _Job:
     fingerprint: str
     version: CatalogueVersion
     id: str
+    anew: bool
 
 
 def _new_id() -> str:
@@ -164,7 +166,8 @@ def _build(
     say("learning confidence")
     confidence = _confidence(job, index, contents, scores, folder)
     vectors = open_index(index, folder).vectors
-    text = build_text(folder, vectors, contents.texts, contents.labels, say)
+    kept = None if job.anew else _learned_before(job, space)
+    text = build_text(folder, vectors, contents.texts, contents.labels, say, kept)
     say("computing the map")
     write_positions(project(vectors), folder / POSITIONS_FILE)
     manifest = _hashed(_manifest(job, index, space, schema, contents.labels, confidence, text), folder)
@@ -178,6 +181,14 @@ def _build(
         before_swap=before_swap,
     )
     return manifest if published else current(job.artifacts, manifest.collection) or manifest
+
+
+def _learned_before(job: _Job, space: Built | None) -> Learned | None:
+    try:
+        serving = current(job.artifacts, job.config.name)
+    except (SnapshotNotFound, Incompatible):
+        return None
+    return learned_before(job.artifacts, serving, job.catalogue.encoder_id, space[1] if space else None)
 
 
 def _projected(

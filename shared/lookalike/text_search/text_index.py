@@ -22,7 +22,7 @@ from lookalike.text_search.inverted_index import InvertedIndex, Scores, trigrams
 from lookalike.text_search.item_text import ItemText
 from lookalike.text_search.spelling import nearest_word
 from lookalike.text_search.text_encoder import TextEncoder, normal_text
-from lookalike.text_search.word_vectors import word_vectors
+from lookalike.text_search.word_vectors import word_vectors, word_vectors_id
 from lookalike.types import Vector, Vectors
 from lookalike.words import plain_text, words
 
@@ -43,6 +43,7 @@ class TextInfo:
         bridge_reason: why there is none.
         table_id: the table of word vectors that the bridge's texts were encoded with; None: letters alone.
         quality: of the bridge.
+        fitted_on: items that had words when the bridge was learned, or could not be.
     """
 
     file: str
@@ -51,6 +52,7 @@ class TextInfo:
     bridge_reason: str | None = None
     table_id: str | None = None
     quality: BridgeQuality | None = None
+    fitted_on: int = 0
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -180,14 +182,13 @@ class TextIndex:
         Raises:
             Incompatible: a file does not hold what it should.
         """
+        arrays = _arrays(info, text)
         try:
-            with np.load(io.BytesIO(text), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
             index = WordIndex(InvertedIndex.of(arrays, "words"), InvertedIndex.of(arrays, "letters"))
             if images is None:
                 return cls(info, index, None, None, None, info.bridge_reason)
             bridge = Bridge.of(arrays)
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError) as error:
             raise Incompatible(f"{info.file} cannot be read", got=str(error)) from error
         try:
             encoder = TextEncoder.of(arrays, info.table_id)
@@ -196,12 +197,33 @@ class TextIndex:
         return cls(info, index, bridge, encoder, np.load(images, mmap_mode="r"), None)
 
 
+def read_bridge(info: TextInfo, text: bytes) -> FittedBridge | None:
+    """The bridge of a snapshot, for the next one; None: it has none, or it was made with another table of
+    words than is installed. Raises Incompatible: the file does not hold what it should."""
+    if info.images_file is None or info.quality is None or info.table_id != word_vectors_id():
+        return None
+    arrays = _arrays(info, text)
+    try:
+        return FittedBridge(TextEncoder.of(arrays, info.table_id), Bridge.of(arrays), info.quality)
+    except KeyError as error:
+        raise Incompatible(f"{info.file} cannot be read", got=str(error)) from error
+
+
+def _arrays(info: TextInfo, text: bytes) -> dict[str, Any]:
+    try:
+        with np.load(io.BytesIO(text), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (ValueError, OSError) as error:
+        raise Incompatible(f"{info.file} cannot be read", got=str(error)) from error
+
+
 def write_text_index(
     folder: Path,
     texts: Sequence[ItemText],
     fitted: FittedBridge | None,
     bridge_reason: str | None,
     vectors: Vectors,
+    fitted_on: int,
 ) -> TextInfo:
     """Write the words of all items, and their images as the bridge sees them, (n, d) `vectors`."""
     index = WordIndex.build(texts)
@@ -217,6 +239,7 @@ def write_text_index(
         bridge_reason,
         fitted.encoder.table_id if fitted else None,
         fitted.quality if fitted else None,
+        fitted_on,
     )
 
 
