@@ -14,8 +14,8 @@ done
 rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/libLiteRt.so ai_edge_litert/tools \
   ai_edge_litert/vendors ai_edge_litert/aot ai_edge_litert/schema_py_generated.py ai_edge_litert/*_pb2.py
 rm -rf numpy/f2py numpy/distutils
-# Of rapidfuzz: what compares by other measures than the distance of letters, and the same in Python.
-rm -rf rapidfuzz/fuzz_cpp*.so rapidfuzz/__pyinstaller rapidfuzz/distance/_initialize_py.py
+# Of rapidfuzz: measures other than the distance of letters.
+rm -rf rapidfuzz/fuzz_cpp*.so rapidfuzz/__pyinstaller
 # Of wordllama: everything but its table of words.
 if [ -d wordllama ]; then
   find wordllama -type f ! -path 'wordllama/weights/l2_supercat_256.safetensors' \
@@ -25,4 +25,4 @@ fi
 find . -type d \( -name tests -o -name test -o -name testing \) -prune -exec rm -rf {} +
 find . \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd' -o -name '*.h' -o -name '*.a' \) -delete
 # Not those of numpy and Pillow: auditwheel has rewritten them, and strip would break them.
-find pyarrow ai_edge_litert obstore annoy pdqhash -type f \( -name '*.so' -o -name '*.so.*' \) -exec strip --strip-unneeded {} +
+find pyarrow ai_edge_litert obstore annoy pdqhash rapidfuzz -type f \( -name '*.so' -o -name '*.so.*' \) -exec strip --strip-unneeded {} +
