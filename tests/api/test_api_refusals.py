@@ -174,8 +174,9 @@ def test_grouping_by_an_unknown_field(server, shelf):
 
 
 def test_what_a_collection_cannot_answer_yet(server, shelf):
-    text = problem(server.client.post(f"{shelf}/search", json={"text": "red shoes"}), 400, "invalid-input")
-    assert "text" in text["detail"]
+    body = {"text": "red shoes", "mode": "meaning"}
+    text = problem(server.client.post(f"{shelf}/search", json=body), 400, "invalid-input")
+    assert "meaning of words" in text["detail"]
     body = {"id": "two.jpg", "min_confidence": 0.5}
     assert (
         "confidence"

@@ -250,8 +250,8 @@ def test_too_few_titles_leave_words(shelf: Shelf) -> None:
     searcher = shelf.searcher()
     result = searcher.search(words("red"))
     assert ids(result) == ["a.jpg"]
-    assert "2 items have words" in str(result.text and result.text.note)
-    with pytest.raises(InvalidInput, match="2 items have words"):
+    assert "there are 2 and 2" in str(result.text and result.text.note)
+    with pytest.raises(InvalidInput, match="there are 2 and 2"):
         searcher.search(words("red", mode="meaning"))
     with pytest.raises(InvalidInput, match="min_confidence is not available"):
         searcher.search(words("red", min_confidence=0.5))

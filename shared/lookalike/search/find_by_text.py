@@ -1,6 +1,6 @@
 """Find the best rows of a view for words, or for a mix of words and images.
 
-Every row gets a score, because words can fit anywhere; that is one product of a matrix with 128 columns.
+Every row gets a score, because words can fit anywhere; that is one product with a matrix.
 """
 
 from __future__ import annotations

@@ -131,8 +131,8 @@ def _confidence(
     categories = len(names) - int("" in names)
     if len(asking) < SMALLEST_LABELLED or categories < 2:
         return None, (
-            f"{len(asking)} items have words and a category; confidence needs {SMALLEST_LABELLED}, of two "
-            "categories"
+            f"confidence in words needs {SMALLEST_LABELLED} items with words and a category, and two "
+            f"categories; there are {len(asking)} and {categories}"
         )
     codes = np.where([label is not None for label in labels], numbers, -1)
     titles = np.array([normal_text(text.title) for text in texts])

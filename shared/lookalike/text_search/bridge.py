@@ -1,8 +1,8 @@
 """The bridge between images and words: a linear map from the vectors of images to those of their texts.
 
 Ridge regression (Hoerl & Kennard 1970) from image to text; the other direction finds far less. What the map
-says of the collection's images lies in few directions (principal components), so that both sides are
-compared by at most 128 numbers.
+says of the collection's images lies in few directions (principal components): both sides are compared by
+these alone, 384 at most.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.text_search.sparse_rows import orthonormal
 from lookalike.types import Vectors
 
 PENALTIES = (0.03, 0.1, 0.3, 1.0)
 """Strengths of the ridge, in units of the images' mean variance per direction × images."""
-MOST_DIMENSIONS = 128
+MOST_DIMENSIONS, FEWEST_DIMENSIONS = 384, 64
+SCANNED_FLOATS = 8_000_000
+"""Numbers that a query is compared with, about: 4 ms. So large collections have fewer for each item."""
 Wide = NDArray[np.float64]
 
 
@@ -104,23 +107,36 @@ class Moments:
         strength = penalty * np.trace(self.image_image) / side
         return np.asarray(np.linalg.solve(self.image_image + strength * np.eye(side), self.image_text))
 
-    def scores(self, solved: Wide, images: Vectors, texts: Vectors) -> Wide:
-        """Cosines of texts, (q, t), to images, (n, d), as a regression sees them: (q, n)."""
-        shown = units((units(images) - self.image_mean) @ solved)
-        return np.asarray(units(texts - self.text_mean) @ shown.T, np.float64)
-
-    def bridge(self, penalty: float) -> Bridge:
-        """The ridge regression of this strength, in its most important directions."""
+    def bridge(self, penalty: float, dimensions: int) -> Bridge:
+        """The ridge regression of this strength, in so many of its most important directions."""
         solved = self.solved(penalty)
-        said = solved.T @ self.image_image @ solved
-        _, directions = np.linalg.eigh(said)
-        kept = directions[:, ::-1][:, :MOST_DIMENSIONS]
+        kept = _directions(solved, self.image_image)[:, :dimensions]
         return Bridge(
             self.image_mean.astype(np.float32),
             (solved @ kept).astype(np.float32),
             self.text_mean.astype(np.float32),
             kept.astype(np.float32),
         )
+
+
+def _directions(solved: Wide, image_image: Wide) -> Wide:
+    """Directions of what a regression says of its images, the one with the largest variance first."""
+    images, texts = solved.shape
+    if images >= texts:
+        return np.asarray(np.linalg.eigh(solved.T @ image_image @ solved)[1][:, ::-1])
+    values, vectors = np.linalg.eigh(image_image)
+    said = (vectors * np.sqrt(np.maximum(values, 0))).T @ solved
+    return orthonormal(said.T).astype(np.float64)
+
+
+def scores(bridge: Bridge, texts: Vectors, images: Vectors) -> Vectors:
+    """Cosines of texts, (q, t), to images, (n, d): (q, n) float32."""
+    return bridge.texts(texts) @ bridge.images(images).T
+
+
+def dimensions_for(count: int) -> int:
+    """How many numbers each of `count` images has in the common space."""
+    return min(MOST_DIMENSIONS, max(FEWEST_DIMENSIONS, SCANNED_FLOATS // max(1, count)))
 
 
 def units(vectors: NDArray[np.floating[Any]]) -> Vectors:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.search_space import even_rows
-from lookalike.text_search.bridge import PENALTIES, Bridge, Moments
+from lookalike.text_search.bridge import PENALTIES, Bridge, Moments, dimensions_for, scores
 from lookalike.text_search.item_text import ItemText
 from lookalike.text_search.text_encoder import TextEncoder, fit_text_encoder, normal_text
 from lookalike.types import Vectors
@@ -86,36 +86,39 @@ def fit_bridge(vectors: Vectors, texts: Sequence[ItemText]) -> tuple[FittedBridg
     distinct = len(set(groups.values()))
     if len(rows) < FEWEST_ITEMS or distinct < FEWEST_TITLES:
         return None, (
-            f"{len(rows)} items have words, with {distinct} different titles; searching images by their "
-            f"meaning needs {FEWEST_ITEMS} and {FEWEST_TITLES}"
+            f"searching images by the meaning of words needs {FEWEST_ITEMS} items with words and "
+            f"{FEWEST_TITLES} different titles; there are {len(rows)} and {distinct}"
         )
     rows = rows[even_rows(len(rows), FIT_ITEMS)]
     images = np.asarray(vectors[rows], np.float32)
     short = [texts[row].short for row in rows.tolist()]
     titles = [groups[row] for row in rows.tolist()]
     folds = np.array([_fold(title) for title in titles])
-    quality = _judge(images, short, titles, folds)
+    dimensions = dimensions_for(len(vectors))
+    quality = _judge(images, short, titles, folds, dimensions)
     if not quality.is_useful:
         return None, (
             f"images cannot be searched by meaning: {quality.titles} titles that were held out found their "
             f"own images no better than by chance (recall@10 {quality.recall_10:.2f})"
         )
     encoder = fit_text_encoder(short)
-    bridge = Moments.of(images, encoder.encode(short)).bridge(quality.penalty)
+    bridge = Moments.of(images, encoder.encode(short)).bridge(quality.penalty, dimensions)
     return FittedBridge(encoder, bridge, quality), None
 
 
-def _judge(images: Vectors, texts: list[str], titles: list[str], folds: NDArray[np.int64]) -> BridgeQuality:
+def _judge(
+    images: Vectors, texts: list[str], titles: list[str], folds: NDArray[np.int64], dimensions: int
+) -> BridgeQuality:
     """Learn without the held-out groups, choose the strength on some of them, judge on the others."""
     learned = np.flatnonzero(folds >= LEARNED)
     encoder = fit_text_encoder([texts[row] for row in learned.tolist()])
     moments = Moments.of(images[learned], encoder.encode([texts[row] for row in learned.tolist()]))
     choosing = _Asked.of(np.flatnonzero(folds == CHOOSING), titles, encoder)
-    solved = {penalty: moments.solved(penalty) for penalty in PENALTIES}
-    worth = {one: float(np.mean(1 / choosing.ranks(moments, solved[one], images))) for one in PENALTIES}
+    bridges = {penalty: moments.bridge(penalty, dimensions) for penalty in PENALTIES}
+    worth = {one: float(np.mean(1 / choosing.ranks(bridges[one], images))) for one in PENALTIES}
     penalty = max(PENALTIES, key=worth.__getitem__)
     judging = _Asked.of(np.flatnonzero((folds > CHOOSING) & (folds < LEARNED)), titles, encoder)
-    ranks = judging.ranks(moments, solved[penalty], images)
+    ranks = judging.ranks(bridges[penalty], images)
     hit_10 = float(np.mean(ranks <= 10))
     return BridgeQuality(
         titles=len(ranks),
@@ -128,7 +131,7 @@ def _judge(images: Vectors, texts: list[str], titles: list[str], folds: NDArray[
         lower_1=round(_wilson(float(np.mean(ranks <= 1)), len(ranks)), 4),
         lower_10=round(_wilson(hit_10, len(ranks)), 4),
         penalty=penalty,
-        usual_best=round(judging.usual_best(moments, solved[penalty], images), 4),
+        usual_best=round(judging.usual_best(bridges[penalty], images), 4),
     )
 
 
@@ -154,16 +157,16 @@ class _Asked:
         own = np.array([numbers.get(name, -1) for name in names])
         return cls(rows, encoder.encode(distinct), own[None, :] == np.arange(len(distinct))[:, None])
 
-    def ranks(self, moments: Moments, solved: NDArray[np.float64], images: Vectors) -> NDArray[np.int64]:
+    def ranks(self, bridge: Bridge, images: Vectors) -> NDArray[np.int64]:
         """The rank of the best right image of each title, from 1."""
-        scores = moments.scores(solved, images[self.rows], self.vectors)
-        best = np.where(self.right, scores, -np.inf).max(axis=1)
-        return np.asarray((scores > best[:, None]).sum(axis=1) + 1)
+        found = scores(bridge, self.vectors, images[self.rows])
+        best = np.where(self.right, found, -np.inf).max(axis=1)
+        return np.asarray((found > best[:, None]).sum(axis=1) + 1)
 
-    def usual_best(self, moments: Moments, solved: NDArray[np.float64], images: Vectors) -> float:
+    def usual_best(self, bridge: Bridge, images: Vectors) -> float:
         """The median of the best cosine of each title."""
-        scores = moments.scores(solved, images[self.rows], self.vectors)
-        return float(np.median(scores.max(axis=1))) if scores.size else 1.0
+        found = scores(bridge, self.vectors, images[self.rows])
+        return float(np.median(found.max(axis=1))) if found.size else 1.0
 
     def chance(self, among: int) -> float:
         """The share of titles with a right image among so many drawn blindly."""

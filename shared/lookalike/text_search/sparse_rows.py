@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ def right_singular_vectors(matrix: SparseRows, count: int, seed: int = 0) -> Wid
     return orthonormal(across.times(basis))[:, :count]
 
 
-def orthonormal(tall: Wide) -> Wide:
+def orthonormal(tall: NDArray[np.floating[Any]]) -> Wide:
     """Orthonormal columns that span those of `tall`, (n, k), in the order of their singular values.
 
     From the eigenvectors of the k × k products of its columns: much less work than QR for a tall matrix, and
