@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.shelf import NAME, Shelf
+from fixtures.worded import COLOURS, COUNT, KINDS, concept, stocked
 
 from lookalike.errors import Damaged, InvalidInput
 from lookalike.filters import parse_filter
@@ -16,41 +17,7 @@ from lookalike.search import Query, QueryPart, Searcher, SearchResult
 from lookalike.snapshots import build_text, current, snapshot_folder
 from lookalike.storage import Store
 from lookalike.text_search import word_vectors as table_module
-from lookalike.text_search.bridge import units
 from lookalike.text_search.text_index import TEXT_FILE
-
-COLOURS = ["red", "blue", "green", "black", "white", "yellow", "brown", "violet"]
-KINDS = ["shoe", "jacket", "scarf", "dress", "shirt", "trousers", "hat", "belt"]
-COUNT = 320
-
-
-def concept(colour: str, kind: str) -> np.ndarray:
-    vector = np.zeros(16, np.float32)
-    vector[COLOURS.index(colour)] = 1
-    vector[8 + KINDS.index(kind)] = 1
-    return vector / np.float32(np.sqrt(2))
-
-
-def stocked(shelf: Shelf) -> dict[str, tuple[str, str]]:
-    """320 items; those of every fifth number have no title. Returns the colour and kind of each."""
-    random = np.random.default_rng(0)
-    kinds = {
-        f"{number:03d}.jpg": (COLOURS[random.integers(8)], KINDS[random.integers(8)])
-        for number in range(COUNT)
-    }
-    vectors = [concept(*named) + 0.1 * random.standard_normal(16) for named in kinds.values()]
-    shelf.put(list(kinds), units(np.array(vectors, np.float32)))
-    shelf.describe(
-        {
-            item_id: {
-                "category": kind,
-                "price": number,
-                **({"title": f"{colour} {kind} number{number}"} if number % 5 else {}),
-            }
-            for number, (item_id, (colour, kind)) in enumerate(kinds.items())
-        }
-    )
-    return kinds
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.errors import Damaged, Incompatible, ObjectNotFound, SnapshotNotFound
 from lookalike.indexes import Index, open_index
-from lookalike.integrity import check_file
+from lookalike.integrity import check_file, file_sha256
 from lookalike.search_space import SearchSpace
 from lookalike.snapshots.item_columns import ItemReader, read_columns
 from lookalike.snapshots.manifest import COLUMNS_FILE, MANIFEST_FILE, SnapshotManifest
@@ -235,20 +235,23 @@ def fetch_side_file(manifest: SnapshotManifest, name: str, artifacts: Store, cac
         StoreUnavailable: the store is not available.
     """
     path = fetch_snapshot(manifest, artifacts, cache) / name
+    stored = snapshot_folder(manifest.collection, manifest.id)
     try:
-        if not path.is_file():
-            artifacts.download(f"{snapshot_folder(manifest.collection, manifest.id)}/{name}", path)
+        if artifacts.folder is None and not _is_as_written(manifest, path):
+            path.unlink(missing_ok=True)  # a damaged copy
+            artifacts.download(f"{stored}/{name}", path)
         if expected := manifest.hashes.get(name):
             check_file(path, expected, f"snapshot {manifest.id}", REBUILD)
     except (FileNotFoundError, ObjectNotFound) as error:
-        if artifacts.exists(f"{snapshot_folder(manifest.collection, manifest.id)}/{MANIFEST_FILE}"):
+        if artifacts.exists(f"{stored}/{MANIFEST_FILE}"):
             raise _missing(manifest, error) from error
         raise SnapshotNotFound("the snapshot's files were removed", got=manifest.id) from error
-    except Damaged:
-        if artifacts.folder is None:
-            path.unlink(missing_ok=True)  # a damaged copy of S3's file: the next call downloads it again
-        raise
     return path
+
+
+def _is_as_written(manifest: SnapshotManifest, path: Path) -> bool:
+    expected = manifest.hashes.get(path.name)
+    return path.is_file() and (expected is None or file_sha256(path) == expected)
 
 
 def forget_snapshots(cache: Path, collection: str, *, but: str | None) -> None:
