@@ -61,6 +61,9 @@ def test_the_examples_add_search_evaluate_and_remove(place: Path) -> None:
     lines = example(place, "search", "query.jpg").splitlines()
     assert len(lines) == 5
     assert lines[0].split("\t")[1] == "1.000"
+    lines = example(place, "search_by_words", "shoos").splitlines()
+    assert lines[0] == "shoos → shoes"
+    assert all(line.startswith("shoes/") for line in lines[1:])
     printed = example(place, "evaluate")
     assert "recall_at_1" in printed
     assert "map_at_r" in printed
