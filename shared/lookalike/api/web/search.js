@@ -286,8 +286,10 @@ class Search {
   }
 
   count() {
-    const of = this.matching === undefined || this.kind === "words" ? "" : ` of ${words.count(this.matching)}`;
-    const all = this.ended ? words.many(this.shown, "result") : `${words.count(this.shown)}${of} results`;
+    // Every item is more or less similar to an image, but how many fit words is known at the end only.
+    const byWords = this.kind === "words";
+    const of = this.matching === undefined || byWords ? "" : ` of ${words.count(this.matching)}`;
+    const all = this.ended ? words.many(this.shown, "result") : `${byWords ? "First " : ""}${words.count(this.shown)}${of} results`;
     this.summary.replaceChildren(all, h("span", { class: "took" }, ` in ${Math.max(1, Math.round(this.took ?? 0))} ms`));
   }
 
