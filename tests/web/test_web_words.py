@@ -204,7 +204,7 @@ def test_a_mix_sends_no_confidence_and_says_why(opened, shelf):
     assert page.get_by_label("Rank by").is_disabled()
 
 
-def test_without_search_by_meaning_words_replace_nothing_and_say_so(opened, server):
+def test_without_search_by_meaning_an_image_replaces_the_words(opened, server):
     page = opened("search?collection=shop&text=picture%205", expected=["status of 400"])
     assert ready(page)[0] == "Picture 5"
     assert page.locator(".reading").inner_text().startswith("Compared by words only: ")
