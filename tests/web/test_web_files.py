@@ -9,12 +9,14 @@ import lookalike.api
 from lookalike.api.http.access import KeyAccess
 from lookalike.api.http.app import create_app
 from lookalike.api.keys import Keys
-from lookalike.api.page import page_files, security_policy
+from lookalike.api.page import compact, page_files, security_policy
 from lookalike.aws.gateway import Gateway
 from lookalike.storage import Store
 from tests.aws_emulator import api_gateway
 
 BUDGET_BYTES = 120_000
+COMMENT_LINES = re.compile(r"^ *(//.*|/\*\*(?:.|\n)*?\*/)$", re.MULTILINE)
+TEXT = re.compile(r"\"[^\"\n]*\"|`[^`\n]*`|'[^'\n]*'")
 
 
 def test_scripts_and_styles_fit_the_budget():
@@ -30,9 +32,23 @@ def test_scripts_are_served_without_comments_and_indentation():
         assert not re.search(r"`[^`\n]*\n[^`]*`(?=[,;)\s])", re.sub(r"`[^`\n]*`", "", text)), (
             "a text of lines"
         )
-        wanted = re.sub(r"^ *(//.*|/\*\*(.|\n)*?\*/)$", "", text, flags=re.MULTILINE)
+        wanted = COMMENT_LINES.sub("", text)
         assert re.sub(r"\s+", "", wanted) == re.sub(r"\s+", "", served), file.name
         assert "\n " not in served
+
+
+def test_compacting_keeps_every_text():
+    for file in sorted(Path(lookalike.api.__file__).with_name("web").glob("*.js")):
+        written = COMMENT_LINES.sub("", file.read_text("utf-8"))
+        served = page_files()[file.name].data.decode()
+        texts = TEXT.findall(written)
+        assert texts == TEXT.findall(served), file.name
+        assert texts, file.name
+    line = 'const a = { b: "x = { y }, z" } ; // not touched\nif (a ? b : c) d("e , f", g => h);'
+    assert compact("any.js", line.encode()).decode() == (
+        'const a = { b: "x = { y }, z" } ; // not touched\nif(a?b:c)d("e , f",g=>h);'
+    )
+    assert compact("any.css", b"a, b { margin: 0 1px; }").decode() == "a,b{margin: 0 1px;}"
 
 
 def test_the_start_page_names_its_version_and_is_revalidated(server):

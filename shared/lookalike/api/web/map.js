@@ -69,13 +69,13 @@ async function build(root, collection, signal) {
     event.preventDefault();
     if (event.dataTransfer.files.length) place(event.dataTransfer.files[0]);
   }, drop);
-  if (current.query && current.collection === collection) locate(await search(collection, current.query, { limit: AMONG, include_self: true }, signal));
+  if (current.query && current.collection === collection) locate(await search(collection, [current.query], { limit: AMONG, include_self: true }, signal));
 
   async function place(file) {
     try {
       current.query = await ofFile(file);
       current.collection = collection;
-      locate(await search(collection, current.query, { limit: AMONG }, signal));
+      locate(await search(collection, [current.query], { limit: AMONG }, signal));
     } catch (error) {
       if (error.name !== "AbortError") notice(error.message, { kind: "error" });
     }

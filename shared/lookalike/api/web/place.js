@@ -14,9 +14,10 @@ export function address(view, params) {
 /** Navigates. Shows the view again even if the address is the same. */
 export const go = (view, params) => {
   const to = address(view, params);
-  if (to === location.hash) window.dispatchEvent(new HashChangeEvent("hashchange"));
-  else location.hash = to;
+  if (to !== location.hash) return (location.hash = to);
+  history.replaceState(null, "");
+  window.dispatchEvent(new HashChangeEvent("hashchange"));
 };
 
-/** Updates the address without navigating. */
-export const note = (view, params) => history.replaceState(null, "", address(view, params));
+/** Updates the address without navigating. `state` stays with this entry of the history. */
+export const note = (view, params, state = null) => history.replaceState(state, "", address(view, params));

@@ -1,9 +1,35 @@
-// The current query: an image, an item, or a crop of either. It survives a change of view.
+// The current query: images, items, crops of either, and words, each with a weight. It survives a change of view.
 
 import { headers, key, path, post, Problem, url } from "./api.js";
 import { drawn, jpeg, MAX_BYTES, opened, thumbnailUrl } from "./images.js";
 
-export const current = { query: null, results: [] };
+const MOST_KEPT = 30;
+const FARTHEST = 100;
+export const MOST_PARTS = 8;
+
+export const current = {
+  parts: [],
+  results: [],
+  /** The part that the page shows large: the first that is no words. */
+  get query() {
+    return this.parts.find((part) => part.kind !== "words") ?? null;
+  },
+  set query(part) {
+    this.parts = part ? [part] : [];
+  },
+};
+
+// Queries by entry of the history: an image is in no address.
+const kept = new Map();
+/** Keeps a query. Returns what `recalled` finds it by, until the page is loaded again. */
+export function remembered(parts) {
+  if (kept.get(history.state) === parts) return history.state;
+  const mark = `${performance.timeOrigin} ${performance.now()}`;
+  kept.set(mark, parts);
+  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
+  return mark;
+}
+export const recalled = (mark) => kept.get(mark);
 
 /** A query by file: the page shows `canvas` and sends `blob`. */
 export async function ofFile(file) {
@@ -16,11 +42,48 @@ export async function ofFile(file) {
       fix: "Choose a JPEG, PNG or WebP image.",
     });
   const blob = canvas ? await jpeg(canvas) : file;
-  return { kind: "file", name: file.name || "pasted.png", canvas, blob, box: null };
+  return { kind: "file", name: file.name || "pasted.png", canvas, blob, box: null, weight: 1 };
 }
 
 /** A query by item. */
-export const ofItem = (id) => ({ kind: "item", id, name: id, canvas: null, blob: null, box: null });
+export const ofItem = (id, weight = 1) => ({ kind: "item", id, name: id, canvas: null, blob: null, box: null, weight });
+
+/** A query by words. */
+export const ofWords = (name, weight = 1) => ({ kind: "words", name, blob: null, weight });
+
+/** "words", "image", or "mix": words with images, or words to avoid. No confidence is known for a mix. */
+export function kindOf(parts) {
+  if (!parts.some((part) => part.kind === "words")) return "image";
+  return parts.every((part) => part.kind === "words" && part.weight > 0) ? "words" : "mix";
+}
+
+const subject = (part) => (part.kind === "words" ? { text: part.name } : { id: part.id });
+const weighted = (part, what) => (part.weight === 1 ? what : { ...what, weight: part.weight });
+const isPlain = (parts) => parts.length === 1 && parts[0].weight === 1;
+
+/** A query as parameters of an address, without its images. */
+export function linked(parts) {
+  const shown = parts.filter((part) => !part.blob);
+  if (isPlain(shown)) return subject(shown[0]);
+  return shown.length ? { query: JSON.stringify(shown.map((part) => weighted(part, subject(part)))) } : {};
+}
+
+/** Inverse of `linked`. */
+export function fromLink({ id, text, query }) {
+  if (id) return [ofItem(id)];
+  if (text) return [ofWords(text)];
+  let found = [];
+  try {
+    found = JSON.parse(query || "[]");
+  } catch {
+    // A damaged link: the rest of it may be of use.
+  }
+  return (Array.isArray(found) ? found : []).slice(0, MOST_PARTS).flatMap((part) => {
+    const weight = Number(part?.weight ?? 1);
+    if (!weight || Math.abs(weight) > FARTHEST) return [];
+    return typeof part?.id === "string" ? ofItem(part.id, weight) : typeof part?.text === "string" ? ofWords(part.text, weight) : [];
+  });
+}
 
 /** The image of a query by item, for cropping. */
 export async function imageOf(query, collection) {
@@ -41,10 +104,21 @@ export async function cropped(query, box) {
   return { ...query, box, blob: await jpeg(drawn(query.canvas, part)) };
 }
 
+const base64 = (blob) => new Promise((resolve) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result.split(",")[1]);
+  reader.readAsDataURL(blob);
+});
+
 /** Sends the search request. */
-export function search(collection, query, options, signal) {
+export async function search(collection, parts, options, signal) {
   const where = path(collection, "search");
-  if (!query.blob) return post(where, { json: { id: query.id, ...options }, signal });
+  const [query] = parts;
+  if (!isPlain(parts)) {
+    const mix = await Promise.all(parts.map(async (part) => weighted(part, part.blob ? { image: await base64(part.blob) } : subject(part))));
+    return post(where, { json: { query: mix, ...options }, signal });
+  }
+  if (!query.blob) return post(where, { json: { ...subject(query), ...options }, signal });
   const form = new FormData();
   form.append("image", query.blob, "query.jpg");
   for (const [name, value] of Object.entries(options))
@@ -55,16 +129,18 @@ export function search(collection, query, options, signal) {
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The same search as a curl command. It refers to the key by a variable and does not contain it. */
-export function curl(collection, query, options) {
-  const parts = ["curl"];
-  if (key.get()) parts.push('-H "X-API-Key: $LOOKALIKE_KEY"');
-  if (query.blob) {
-    parts.push(`-F ${quoted(`image=@"${query.name.replace(/["\\]/g, "\\$&")}"`)}`);
+export function curl(collection, parts, options) {
+  const said = ["curl"];
+  const [query] = parts;
+  if (key.get()) said.push('-H "X-API-Key: $LOOKALIKE_KEY"');
+  if (isPlain(parts) && query.blob) {
+    said.push(`-F ${quoted(`image=@"${query.name.replace(/["\\]/g, "\\$&")}"`)}`);
     for (const [name, value] of Object.entries(options))
-      parts.push(`-F ${quoted(`${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)}`);
+      said.push(`-F ${quoted(`${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)}`);
   } else {
-    parts.push("-H 'Content-Type: application/json'");
-    parts.push(`-d ${quoted(JSON.stringify({ id: query.id, ...options }))}`);
+    const mix = parts.map((part) => weighted(part, part.blob ? { image: `base64 of ${part.name}` } : subject(part)));
+    const json = { ...(isPlain(parts) ? subject(query) : { query: mix }), ...options };
+    said.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(json))}`);
   }
-  return [...parts, quoted(url(path(collection, "search")))].join(" ");
+  return [...said, quoted(url(path(collection, "search")))].join(" ");
 }

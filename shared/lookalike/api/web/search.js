@@ -1,13 +1,14 @@
-// Search: takes an image or an item and shows similar items.
+// Search: takes images, items and words, and shows the items that fit.
 
 import { get, path } from "./api.js";
+import { asker } from "./ask.js";
 import { cropper } from "./crop.js";
 import { chooser, h, heading, notice, say, debounced } from "./dom.js";
 import * as facets from "./facets.js";
 import { thumbnail } from "./images.js";
 import { address, note } from "./place.js";
-import { search, cropped, curl, current, ofFile, ofItem, imageOf } from "./query.js";
-import { card, estimate, waiting } from "./results.js";
+import { search, cropped, curl, current, fromLink, kindOf, linked, ofFile, ofItem, imageOf, MOST_PARTS, recalled, remembered } from "./query.js";
+import { card, estimate, reading, waiting } from "./results.js";
 import * as words from "./words.js";
 
 const FIRST = 24;
@@ -29,11 +30,14 @@ class Search {
     this.least = Number(params.min) || 0;
     this.group = params.group ?? "";
     this.rank = params.rank === "confidence" ? "confidence" : "";
-    if (params.id && current.query?.id !== params.id) current.query = ofItem(params.id);
+    this.mode = ["words", "meaning"].includes(params.mode) ? params.mode : "";
     if (current.collection !== collection) {
       current.collection = collection;
-      if (current.query?.kind === "item" && current.query.id !== params.id) current.query = null;
+      current.parts = current.parts.filter((part) => part.kind !== "item");
     }
+    const named = fromLink(params);
+    if (recalled(history.state)) current.parts = recalled(history.state);
+    else if (named.length && JSON.stringify(linked(named)) !== JSON.stringify(linked(current.parts))) current.parts = named;
     this.shown = 0;
     this.leaving = new AbortController();
   }
@@ -45,20 +49,48 @@ class Search {
     this.grid = h("ul", { class: "grid" });
     this.summary = h("p", { class: "summary", role: "status" });
     this.estimate = h("p", { class: "estimate quiet-text" });
+    this.reading = h("div", { class: "reading", role: "status" });
+    this.ask = asker(this.collection, (parts) => this.change(parts));
     this.more = h("button", { class: "more-results", hidden: true, onclick: () => this.load() }, "Show more");
     this.start_ = h("section", { class: "begin" });
     this.aside = h("aside", { class: "side", "aria-label": "Query and filters" }, this.preview, this.controls, this.fields);
-    this.root.append(heading("Search", { class: "unseen" }), this.start_,
+    this.root.append(heading("Search", { class: "unseen" }), ...this.ask.elements, this.start_,
       h("div", { class: "found" }, this.aside, h("section", { class: "results", "aria-label": "Results" },
-        h("div", { class: "bar" }, this.summary, this.tools()), this.estimate, this.grid, this.more)));
+        h("div", { class: "bar" }, this.summary, this.tools()), this.reading, this.estimate, this.grid, this.more)));
     const options = { signal: this.leaving.signal };
     for (const name of ["dragenter", "dragover"]) window.addEventListener(name, (event) => this.over(event), options);
     for (const name of ["dragleave", "drop"]) window.addEventListener(name, (event) => this.out(event), options);
     window.addEventListener("paste", (event) => this.pasted(event), options);
+    window.addEventListener("popstate", (event) => this.stepped(event), options);
     this.watcher = new IntersectionObserver(([entry]) => entry.isIntersecting && this.load(), { rootMargin: "600px" });
     this.watcher.observe(this.more);
-    if (current.query) this.run();
+    this.show();
+  }
+
+  show() {
+    if (current.parts.length) this.run();
     else this.invite();
+  }
+
+  note() {
+    note("search", this.state(), remembered(current.parts));
+    this.noted = location.hash;
+  }
+
+  /** A step in the history between queries with the same address: by images, or none. */
+  stepped({ state }) {
+    if (location.hash !== this.noted || !recalled(state)) return;
+    current.parts = recalled(state);
+    this.show();
+  }
+
+  /** Searches for other parts, as a new entry of the history. */
+  change(parts) {
+    if (parts !== current.parts) {
+      current.parts = parts;
+      history.pushState(null, "", this.address());
+    }
+    this.show();
   }
 
   close() {
@@ -93,12 +125,15 @@ class Search {
   async take(file) {
     performance.mark("query-begin");
     notice("");
+    let image;
     try {
-      current.query = await ofFile(file);
+      image = await ofFile(file);
     } catch (error) {
       return notice(error.message, { kind: "error" });
     }
-    this.run();
+    // Words stay, unless they cannot be compared with images here.
+    const others = current.parts.filter((part) => part !== current.query && !(this.wordsOnly && part.kind === "words"));
+    this.change([{ ...image, weight: current.query?.weight ?? 1 }, ...others]);
   }
 
   choosers() {
@@ -110,6 +145,10 @@ class Search {
 
   async invite() {
     this.root.classList.add("empty");
+    this.asking?.abort();
+    this.grid.replaceChildren();
+    this.ask.show(current.parts);
+    this.note();
     const examples = h("ul", { class: "examples" });
     this.start_.replaceChildren(
       h("div", { class: "drop" },
@@ -134,10 +173,14 @@ class Search {
 
   moreLike(id) {
     performance.mark("query-begin");
-    current.query = ofItem(id);
     window.scrollTo({ top: 0 });
-    history.pushState(null, "", this.address());
-    this.run();
+    this.change([ofItem(id)]);
+  }
+
+  add(id) {
+    if (current.parts.length >= MOST_PARTS) return notice(`A query has ${MOST_PARTS} parts at most. Remove one first.`, { kind: "error" });
+    window.scrollTo({ top: 0 });
+    this.change([...current.parts.filter((part) => part.id !== id), ofItem(id)]);
   }
 
   address() {
@@ -146,29 +189,35 @@ class Search {
 
   state() {
     const filter = Object.keys(this.filter).length ? JSON.stringify(this.filter) : "";
-    const whole = current.query?.kind === "item" && !current.query.box;
-    return { collection: this.collection, id: whole ? current.query.id : "", filter, min: this.least || "", group: this.group, rank: this.rank };
+    return { collection: this.collection, ...linked(current.parts), filter, min: this.least || "", group: this.group, rank: this.rank, mode: this.mode };
+  }
+
+  get kind() {
+    return kindOf(current.parts);
   }
 
   options() {
     return {
       limit: FIRST,
       ...(Object.keys(this.filter).length ? { filter: this.filter } : {}),
-      ...(this.least ? { min_confidence: this.least } : {}),
+      ...(this.least && !this.unjudged ? { min_confidence: this.least } : {}),
       ...(this.group ? { group_by: this.group } : {}),
-      ...(this.rank ? { rank_by: this.rank } : {}),
+      ...(this.rank && !this.unjudged ? { rank_by: this.rank } : {}),
+      ...(this.mode && this.kind === "words" ? { mode: this.mode } : {}),
     };
   }
 
   async run() {
     this.root.classList.remove("empty");
     this.start_.replaceChildren();
-    note("search", this.state());
+    this.note();
     this.asking?.abort();
     this.asking = new AbortController();
     this.shown = 0;
     this.ended = false;
     this.busy = false;
+    this.unjudged = this.kind === "mix";
+    this.ask.show(current.parts);
     this.showQuery();
     this.grid.setAttribute("aria-busy", "true");
     if (!this.grid.children.length) this.grid.replaceChildren(...waiting(12));
@@ -177,15 +226,27 @@ class Search {
     this.refine();
   }
 
+  /** Sends the search; without what needs a confidence if words have none here. */
+  async send(options, signal) {
+    const sent = () => search(this.collection, current.parts, { ...this.options(), ...options }, signal);
+    try {
+      return await sent();
+    } catch (error) {
+      if (error.status !== 400 || this.kind !== "words" || this.unjudged || !(this.least || this.rank)) throw error;
+      this.unjudged = true;
+      return sent();
+    }
+  }
+
   async load() {
-    if (this.busy || this.ended || !current.query) return;
+    if (this.busy || this.ended || !current.parts.length) return;
     this.busy = true;
     const { signal } = this.asking;
     const limit = this.shown ? Math.min(NEXT, MOST - this.shown) : FIRST;
     try {
-      const answer = await search(this.collection, current.query, { ...this.options(), limit, offset: this.shown }, signal);
+      const answer = await this.send({ limit, offset: this.shown }, signal);
       if (signal.aborted) return;
-      const cards = answer.results.map((match) => card(this.collection, match, (id) => this.moreLike(id)));
+      const cards = answer.results.map((match) => card(this.collection, match, (id) => this.moreLike(id), (id) => this.add(id)));
       if (this.shown) this.grid.append(...cards);
       else {
         this.grid.replaceChildren(...cards);
@@ -195,11 +256,15 @@ class Search {
       this.shown += cards.length;
       this.ended = cards.length < limit || this.shown >= MOST;
       this.reason = answer.confidence_reason;
-      this.estimate.replaceChildren(...estimate(answer.category_estimate));
+      if (answer.text) this.wordsOnly = Boolean(answer.text.note);
+      this.reading.replaceChildren(...(answer.text ? reading(answer.text) : []));
+      this.estimate.replaceChildren(...estimate(answer.category_estimate, answer.text ? "query" : "image"));
       this.showSummary(answer);
     } catch (error) {
       if (error.name === "AbortError") return;
-      if (!this.shown) this.grid.replaceChildren();
+      if (!this.shown) {
+        for (const part of [this.grid, this.reading, this.estimate]) part.replaceChildren();
+      }
       this.ended = true;
       this.summary.replaceChildren(h("span", { class: "error", role: "alert" }, error.message),
         h("button", { onclick: () => this.run() }, "Try again"));
@@ -215,13 +280,16 @@ class Search {
   showSummary(answer) {
     this.took = answer.took_ms;
     this.count();
-    if (!this.shown) this.grid.replaceChildren(h("li", { class: "none" }, "No matches. Lower the minimum confidence or clear filters."));
+    if (!this.shown) this.grid.replaceChildren(h("li", { class: "none" }, this.kind === "words"
+      ? "No matches. Use other words or clear filters." : "No matches. Lower the minimum confidence or clear filters."));
     if (this.shown <= FIRST) say(`${words.many(this.shown, "result")}${this.ended ? "" : ", more available"}`);
   }
 
   count() {
-    const of = this.matching === undefined ? "" : ` of ${words.count(this.matching)}`;
-    const all = this.ended ? words.many(this.shown, "result") : `${words.count(this.shown)}${of} results`;
+    // Every item is more or less similar to an image, but how many fit words is known at the end only.
+    const byWords = this.kind === "words";
+    const of = this.matching === undefined || byWords ? "" : ` of ${words.count(this.matching)}`;
+    const all = this.ended ? words.many(this.shown, "result") : `${byWords ? "First " : ""}${words.count(this.shown)}${of} results`;
     this.summary.replaceChildren(all, h("span", { class: "took" }, ` in ${Math.max(1, Math.round(this.took ?? 0))} ms`));
   }
 
@@ -229,12 +297,14 @@ class Search {
 
   showQuery() {
     const query = current.query;
+    const image = (text) => chooser(text, { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file));
+    if (!query) return this.preview.replaceChildren(h("div", { class: "row" }, image("Add an image")));
     const label = query.kind === "item" ? "Similar to item" : "Similar to";
     const line = h("p", { class: "said" }, label, " ", h("bdi", { title: query.name }, words.clipped(query.name, 60)));
     const buttons = h("div", { class: "row" },
       query.kind === "item" && !query.canvas && h("button", { onclick: () => this.beginCrop() }, "Crop"),
       query.box && h("button", { onclick: () => this.cropping.whole() }, "Whole image"),
-      chooser("Change image", { accept: "image/*", "data-focus": "choose" }, ([file]) => this.take(file)));
+      image("Change image"));
     if (query.canvas && this.preview.contains(query.canvas)) {
       // Keep the canvas: the user may be drawing on it.
       this.preview.firstChild.replaceWith(line);
@@ -242,8 +312,8 @@ class Search {
       return;
     }
     this.cropping = query.canvas && cropper(query.canvas, query.box, debounced((box) => this.cropTo(box), 250));
-    const image = this.cropping?.area ?? (query.kind === "item" ? thumbnail(this.collection, query.id, { side: 320, alt: "" }) : h("p", {}, "No preview"));
-    this.preview.replaceChildren(line, h("div", { class: "stage" }, image), buttons);
+    const shown = this.cropping?.area ?? (query.kind === "item" ? thumbnail(this.collection, query.id, { side: 320, alt: "" }) : h("p", {}, "No preview"));
+    this.preview.replaceChildren(line, h("div", { class: "stage" }, shown), buttons);
   }
 
   async beginCrop() {
@@ -253,7 +323,9 @@ class Search {
   }
 
   async cropTo(box) {
-    current.query = await cropped(current.query, box);
+    const before = current.query;
+    const after = await cropped(before, box);
+    current.parts = current.parts.map((part) => (part === before ? after : part));
     this.run();
   }
 
@@ -267,9 +339,9 @@ class Search {
       }
       button.focus();
     };
-    const link = h("button", { class: "quiet", onclick: () => copy(new URL(this.address(), location.href).href, current.query?.kind === "item"
+    const link = h("button", { class: "quiet", onclick: () => copy(new URL(this.address(), location.href).href, current.parts.every((part) => !part.blob)
       ? "Link copied." : "Link copied. It includes your filters but not your image.", link) }, "Copy link");
-    const line = h("button", { class: "quiet", onclick: () => copy(curl(this.collection, current.query, this.options()), "Command copied.", line) }, "Copy as curl");
+    const line = h("button", { class: "quiet", onclick: () => copy(curl(this.collection, current.parts, this.options()), "Command copied.", line) }, "Copy as curl");
     return h("div", { class: "row tools" }, link, line);
   }
 
@@ -290,6 +362,9 @@ class Search {
         if (again.type === "number") again.value = typed;
       }
       this.groupLine.hidden = !this.group && !answer.facets.some((facet) => facet.field === "product_id");
+      const worded = answer.facets.some((facet) => facet.kind === "text" && facet.items) || filter;
+      const none = this.kind === "words" && !worded && this.grid.querySelector(".none");
+      if (none) none.replaceChildren(...wordless(this.collection));
       if (this.took !== undefined && !this.summary.querySelector(".error")) this.count();
     } catch (error) {
       if (error.name !== "AbortError" && !this.fields.children.length) this.fields.append(h("p", { class: "error" }, error.message));
@@ -304,7 +379,16 @@ class Search {
   }
 
   knobs() {
-    if (this.controls.children.length) return;
+    if (!this.controls.children.length) this.makeKnobs();
+    const { reason, unjudged } = this;
+    const [rank, least] = ["#rank", "#least"].map((name) => this.controls.querySelector(name));
+    least.disabled = Boolean(reason) && (!this.least || unjudged);
+    rank.disabled = Boolean(reason) && (!this.rank || unjudged);
+    this.why.textContent = least.disabled ? `No confidence: ${reason}.` : "";
+    this.modeLine.hidden = this.kind !== "words";
+  }
+
+  makeKnobs() {
     const text = h("output", {}, words.percent(this.least));
     const slider = h("input", {
       type: "range", min: "0", max: "0.99", step: "0.01", value: this.least, id: "least",
@@ -317,24 +401,32 @@ class Search {
       this.least = Number(slider.value);
       this.run();
     });
-    const known = !this.reason || this.least > 0;
-    slider.disabled = !known;
-    const order = h("select", { id: "rank", disabled: !known && !this.rank, onchange: () => {
-      this.rank = order.value;
-      this.run();
-    } }, [["", "similarity"], ["confidence", "probable category"]].map(([value, text]) =>
-      h("option", { value, selected: value === this.rank }, text)));
+    const picker = (id, field, choices) => {
+      const select = h("select", { id, onchange: () => {
+        this[field] = select.value;
+        this.run();
+      } }, choices.map(([value, text]) => h("option", { value, selected: value === this[field] }, text)));
+      return [h("label", { class: "least", for: id }, id === "rank" ? "Rank by " : "Compare words with "), select];
+    };
+    this.why = h("p", { class: "quiet-text" });
+    this.modeLine = h("div", {}, picker("mode", "mode", [["", "words and images"], ["words", "words of the items"], ["meaning", "images"]]));
     this.groupBox = h("input", { type: "checkbox", checked: this.group !== "", onchange: () => {
       this.group = this.groupBox.checked ? "product_id" : "";
       this.run();
     } });
     this.groupLine = h("label", { class: "choice", hidden: !this.group }, this.groupBox, "One result per product");
     this.controls.append(
-      h("label", { class: "least", for: "rank" }, "Rank by "), order,
+      this.modeLine, ...picker("rank", "rank", [["", "similarity"], ["confidence", "probable category"]]),
       h("label", { class: "least", for: "least" }, "Minimum confidence ", text), slider,
-      known ? "" : h("p", { class: "quiet-text" }, `No confidence: ${this.reason}.`), this.groupLine);
+      this.why, this.groupLine);
   }
 }
+
+/** What to do where no item has words. */
+const wordless = (collection) => [
+  "No item of this collection has words. Give the items titles: ",
+  h("a", { href: address("upload", { collection }) }, "upload"), " a CSV or JSONL file with the columns “file” and “title” along with the images.",
+];
 
 function parsed(text) {
   try {
