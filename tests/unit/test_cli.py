@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,9 +79,35 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_folder: Path) -> Path:
+    """A folder with photos, and a store in which they have been indexed; tests use copies of it.
+
+    All images of a copy count as changed for the next `index`, because their files are new.
+    """
+    base = tmp_path_factory.mktemp("indexed")
+    write_photos(base / "photos", PICTURES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+        Encoders(Store(str(base / "store" / "artifacts"))).add(tiny_encoder_folder)
+        assert (
+            main(["index", str(base / "photos"), "-c", NAME, "--store", str(base / "store"), "--json"]) == 0
+        )
+    return base
+
+
 @pytest.fixture
-def shop(shell: Shell, photos: Path) -> Shell:
-    """A store with one collection that has been indexed."""
+def shop(shell: Shell, photos: Path, indexed: Path) -> Shell:
+    """A store with one collection that has been indexed, from `photos`."""
+    for folder in ("photos", "store"):
+        shutil.rmtree(shell.base / folder)
+        shutil.copytree(indexed / folder, shell.base / folder)
+    return shell
+
+
+@pytest.fixture
+def freshly_indexed(shell: Shell, photos: Path) -> Shell:
+    """As `shop`, but `index` ran on the files themselves, so that it knows them when it runs again."""
     shell.json("index", photos, "-c", NAME)
     return shell
 
@@ -124,14 +151,15 @@ def test_index_and_serve_print_the_next_command_to_copy(shell: Shell, photos: Pa
     assert re.search(rf"curl -F image=@IMAGE http://127.0.0.1:\d+/collections/{NAME}/search", next_step())
 
 
-def test_index_takes_what_is_new_and_what_has_changed(shop: Shell, photos: Path) -> None:
-    write_photos(shop.base / "more", 6, seed=5)
-    (shop.base / "more" / "bags" / "0002.jpg").rename(photos / "bags" / "new.jpg")
-    (shop.base / "more" / "hats" / "0000.jpg").replace(photos / "hats" / "0000.jpg")
+def test_index_takes_what_is_new_and_what_has_changed(freshly_indexed: Shell, photos: Path) -> None:
+    shell = freshly_indexed
+    write_photos(shell.base / "more", 6, seed=5)
+    (shell.base / "more" / "bags" / "0002.jpg").rename(photos / "bags" / "new.jpg")
+    (shell.base / "more" / "hats" / "0000.jpg").replace(photos / "hats" / "0000.jpg")
     Image.new("RGB", (8, 8), "red").save(photos / "hats" / "0000.jpg")
-    report = shop.json("index", photos, "-c", NAME)
+    report = shell.json("index", photos, "-c", NAME)
     assert (report["copied"], report["encoded"], report["unchanged"]) == (2, 2, PICTURES - 1)
-    assert shop.json("stats", "-c", NAME)["collections"][0]["items"] == PICTURES + 1
+    assert shell.json("stats", "-c", NAME)["collections"][0]["items"] == PICTURES + 1
 
 
 def test_index_reports_bad_pictures_and_bad_rows_and_keeps_the_rest(shell: Shell, photos: Path) -> None:
@@ -373,14 +401,15 @@ def test_snapshots_are_built_when_something_changed_or_when_forced(shop: Shell) 
     assert forced["id"] in shop.run("snapshot", "list", "-c", NAME)
 
 
-def test_reconcile_repairs_what_was_done_behind_its_back(shop: Shell) -> None:
-    images = Path(shop.store) / "images" / NAME / "images"
+def test_reconcile_repairs_what_was_done_behind_its_back(freshly_indexed: Shell) -> None:
+    shell = freshly_indexed
+    images = Path(shell.store) / "images" / NAME / "images"
     (images / "hats" / "0000.jpg").unlink()
     Image.new("RGB", (16, 16), "blue").save(images / "hats" / "dropped.png")
-    repaired = shop.json("reconcile")["collections"][0]
+    repaired = shell.json("reconcile")["collections"][0]
     assert (repaired["collection"], repaired["encoded"], repaired["removed"]) == (NAME, 1, 1)
-    assert (shop.json("reconcile", "-c", NAME)["collections"][0]["encoded"]) == 0
-    ids = {r["id"] for r in shop.json("search", "--id", "hats/dropped.png", "-c", NAME, "-k", 50)["results"]}
+    assert (shell.json("reconcile", "-c", NAME)["collections"][0]["encoded"]) == 0
+    ids = {r["id"] for r in shell.json("search", "--id", "hats/dropped.png", "-c", NAME, "-k", 50)["results"]}
     assert len(ids) == PICTURES - 1
     assert "hats/0000.jpg" not in ids
 
