@@ -389,27 +389,27 @@ def test_an_encoder_is_built_from_a_saved_model(shell: Shell, photos: Path) -> N
     assert shell.json("index", photos, "-c", NAME, "--encoder", "mine")["encoder"] == made["id"]
 
 
-def test_snapshots_are_built_when_something_changed_or_when_forced(shop: Shell) -> None:
-    first = shop.json("snapshot", "list", "-c", NAME)["snapshots"][0]
+def test_snapshots_are_built_when_something_changed_or_when_forced(freshly_indexed: Shell) -> None:
+    shell = freshly_indexed
+    first = shell.json("snapshot", "list", "-c", NAME)["snapshots"][0]
     assert (first["items"], first["current"], first["engine"]) == (PICTURES, True, "annoy")
     assert first["recall"] is not None
-    assert shop.json("snapshot", "build", "-c", NAME)["id"] == first["id"]
-    forced = shop.json("snapshot", "build", "-c", NAME, "--force")
+    assert shell.json("snapshot", "build", "-c", NAME)["id"] == first["id"]
+    forced = shell.json("snapshot", "build", "-c", NAME, "--force")
     assert forced["id"] != first["id"]
-    listed = shop.json("snapshot", "list", "-c", NAME)["snapshots"]
+    listed = shell.json("snapshot", "list", "-c", NAME)["snapshots"]
     assert [(s["id"], s["current"]) for s in listed] == [(forced["id"], True), (first["id"], False)]
-    assert forced["id"] in shop.run("snapshot", "list", "-c", NAME)
+    assert forced["id"] in shell.run("snapshot", "list", "-c", NAME)
 
 
-def test_reconcile_repairs_what_was_done_behind_its_back(freshly_indexed: Shell) -> None:
-    shell = freshly_indexed
-    images = Path(shell.store) / "images" / NAME / "images"
+def test_reconcile_repairs_what_was_done_behind_its_back(shop: Shell) -> None:
+    images = Path(shop.store) / "images" / NAME / "images"
     (images / "hats" / "0000.jpg").unlink()
     Image.new("RGB", (16, 16), "blue").save(images / "hats" / "dropped.png")
-    repaired = shell.json("reconcile")["collections"][0]
+    repaired = shop.json("reconcile")["collections"][0]
     assert (repaired["collection"], repaired["encoded"], repaired["removed"]) == (NAME, 1, 1)
-    assert (shell.json("reconcile", "-c", NAME)["collections"][0]["encoded"]) == 0
-    ids = {r["id"] for r in shell.json("search", "--id", "hats/dropped.png", "-c", NAME, "-k", 50)["results"]}
+    assert (shop.json("reconcile", "-c", NAME)["collections"][0]["encoded"]) == 0
+    ids = {r["id"] for r in shop.json("search", "--id", "hats/dropped.png", "-c", NAME, "-k", 50)["results"]}
     assert len(ids) == PICTURES - 1
     assert "hats/0000.jpg" not in ids
 
