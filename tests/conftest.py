@@ -43,7 +43,7 @@ hypothesis.settings.load_profile("lookalike")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare what all workers of pytest-xdist need, in the process that starts them."""
-    if config.getoption("numprocesses", default=None):
+    if config.getoption("numprocesses", default=None) and config.getoption("assertmode") == "rewrite":
         rewriting.rewrite_all(config, REPOSITORY / "tests")
 
 
