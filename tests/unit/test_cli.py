@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from fixtures.command import Command
+from fixtures.encoders import save_tiny_model
 from fixtures.photos import write_photos
 from fixtures.pictures import draw_scene
 from fixtures.search_answer import ANSWER_FIELDS, MATCH_FIELDS
@@ -28,7 +28,6 @@ from lookalike.cli import main
 from lookalike.encoders import Encoders
 from lookalike.library import Library
 from lookalike.storage import Store
-from lookalike.training.child import QUIET
 
 NAME = "shop"
 PICTURES = 24
@@ -375,13 +374,7 @@ def test_encoders_are_added_listed_and_compared(shop: Shell, photos: Path, tiny_
 
 def test_an_encoder_is_built_from_a_saved_model(shell: Shell, photos: Path) -> None:
     model = shell.base / "model"
-    program = (
-        f"from pathlib import Path; from fixtures.encoders import *; save_tiny_model(Path({str(model)!r}))"
-    )
-    tests = str(Path(__file__).parents[1])
-    subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, **QUIET, "PYTHONPATH": tests}, check=True
-    )
+    save_tiny_model(model)
     made = shell.json("encoders", "build", model, "--name", "mine", "--calibrate", photos)
     assert (made["name"], set(made["precisions"])) == ("mine", {"fp32", "int8"})
     assert "quantising" in shell.error
