@@ -28,7 +28,7 @@ CHECKS = (
 )
 
 
-EXAMPLES = times(2, soak=48)  # of each operation and phase
+EXAMPLES = times(4, soak=48)  # of each operation and phase
 # Keys change who is answered, not what: every boundary value need not be tried once more.
 PHASES = {False: "examples,coverage,fuzzing,stateful", True: "examples,fuzzing"}
 
