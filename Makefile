@@ -20,8 +20,9 @@ MINUTES ?= 10
 SEED ?= 1
 UV_VERSION = $(shell sed -n 's/^uv==\([^ ;]*\).*/\1/p' requirements.lock)
 # A worker that a hanging test ended is not replaced: pytest-xdist can wait indefinitely for its successor.
-# Three workers keep two cores busy while some tests wait.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Three workers keep two cores busy while some tests wait. Bytecode is written even where the environment forbids it:
+# else each worker would rewrite the assertions of the plugins, and each process would compile what it imports.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: help setup demo check test test-aws soak lint fast fix bench lock clean synth bootstrap deploy seed destroy images wheel
 .DEFAULT_GOAL := help

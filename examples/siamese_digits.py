@@ -228,14 +228,16 @@ def main(arguments: list[str] | None = None) -> int:
     except LookalikeError as error:
         report(f"Error: {error}")
         return 1
-    if given.json:
-        sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
-        return 0
-    sys.stdout.write(
-        f"{outcome.source}: trained on {outcome.learnt:,} digits in {outcome.seconds:.0f} s; of pairs of "
-        f"{outcome.unseen:,} others {outcome.accuracy:.1%} are classified correctly\n"
-    )
+    sys.stdout.write((json.dumps(asdict(outcome)) if given.json else sentence(outcome)) + "\n")
     return 0
+
+
+def sentence(outcome: Outcome) -> str:
+    """The outcome in words."""
+    return (
+        f"{outcome.source}: trained on {outcome.learnt:,} digits in {outcome.seconds:.0f} s; of pairs of "
+        f"{outcome.unseen:,} others {outcome.accuracy:.1%} are classified correctly"
+    )
 
 
 if __name__ == "__main__":

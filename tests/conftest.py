@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from filelock import FileLock
-from fixtures import repetition, tiers
+from fixtures import repetition, rewriting, tiers
 
 from lookalike.encoders import Encoder, EncoderManifest
 from lookalike.training.tensorflow_import import import_tensorflow
@@ -39,6 +39,12 @@ PACKAGES = ("ai-edge-litert", "ai-edge-quantizer", "keras", "numpy", "pillow", "
 # The time of one example says more about the load of the machine than about the code.
 hypothesis.settings.register_profile("lookalike", deadline=None, max_examples=repetition.times(40, soak=100))
 hypothesis.settings.load_profile("lookalike")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what all workers of pytest-xdist need, in the process that starts them."""
+    if config.getoption("numprocesses", default=None) and config.getoption("assertmode") == "rewrite":
+        rewriting.rewrite_all(config, REPOSITORY / "tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

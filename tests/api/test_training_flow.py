@@ -83,7 +83,7 @@ def searching(server, threads=2):
                         errors.append(response.text)
                         return
                     seen[number].append(response.json()["encoder"])
-                stop.wait(0.2)  # the training needs the processor too
+                stop.wait(0.5)  # the training needs the processor too
 
     running_threads = [threading.Thread(target=search, args=(number,)) for number in range(threads)]
     for thread in running_threads:

@@ -34,6 +34,7 @@ from lookalike.settings import Settings
 from lookalike.snapshots import collect_garbage, current, read_pointer, read_switches
 from lookalike.storage import Store
 
+PAUSE_SECONDS = 0.01
 QUESTIONS = [f"{colour}/{seed}.jpg" for colour in COLOURS for seed in (0, 5)]
 
 
@@ -175,7 +176,11 @@ def test_without_categories_nothing_tells_which_is_better(
 
 @contextmanager
 def searching(searcher: Searcher, threads: int = 8) -> Iterator[list[SearchResult]]:
-    """Threads that search until the block ends; whatever goes wrong in one of them is raised there."""
+    """Threads that search until the block ends; whatever goes wrong in one of them is raised there.
+
+    They pause for a moment after each search: they would otherwise take most of the processor from the change
+    of the encoder, which then lasts several times as long.
+    """
     stop = threading.Event()
     results: list[SearchResult] = []
     errors: list[BaseException] = []
@@ -187,6 +192,7 @@ def searching(searcher: Searcher, threads: int = 8) -> Iterator[list[SearchResul
                 results.append(searcher.search(query))
             except BaseException as error:
                 errors.append(error)
+            stop.wait(PAUSE_SECONDS)
 
     running = [threading.Thread(target=search) for _ in range(threads)]
     for thread in running:

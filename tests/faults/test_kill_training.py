@@ -1,4 +1,4 @@
-"""`kill -9` of a training's process, and of the server that runs it: it resumes."""
+"""`kill -9` of the server that runs a training, and of the training's process: it resumes, each time."""
 
 from __future__ import annotations
 
@@ -79,19 +79,9 @@ def log(client: httpx.Client, training_id: str) -> list[str]:
     return [line["message"] for line in lines]
 
 
-def test_a_killed_process_is_begun_again(settings: Settings, tmp_path: Path) -> None:
-    with served(settings, tmp_path) as (server, client):
-        training_id = begun(client)
-        [worker] = psutil.Process(server.pid).children()
-        orphans = worker.children(recursive=True)
-        worker.send_signal(signal.SIGKILL)
-        found = ended(client, training_id)
-        assert found["status"] == "succeeded", found
-        assert "its process died; it resumes" in log(client, training_id)
-        assert not any(orphan.is_running() and orphan.status() != "zombie" for orphan in orphans)
-
-
-def test_a_killed_server_goes_on_with_it_when_it_is_back(settings: Settings, tmp_path: Path) -> None:
+def test_after_a_kill_of_the_server_and_one_of_its_process_it_is_finished(
+    settings: Settings, tmp_path: Path
+) -> None:
     with served(settings, tmp_path) as (server, client):
         training_id = begun(client)
         family = psutil.Process(server.pid).children(recursive=True)
@@ -99,8 +89,24 @@ def test_a_killed_server_goes_on_with_it_when_it_is_back(settings: Settings, tmp
         # Nothing of it works on without the server.
         _, left = psutil.wait_procs(family, timeout=60)
         assert left == []
-    with served(settings, tmp_path) as (_, client):
+    with served(settings, tmp_path) as (server, client):
+        # The server that is back resumes it by itself.
+        worker = eventually(lambda: training_process(server), seconds=PATIENCE_SECONDS)
+        assert log(client, training_id).count("running: preparing") == 2
+        orphans = worker.children(recursive=True)
+        worker.send_signal(signal.SIGKILL)
         found = ended(client, training_id)
         assert found["status"] == "succeeded", found
-        assert log(client, training_id).count("running: preparing") == 2
+        messages = log(client, training_id)
+        assert messages.count("its process died; it resumes") == 1
+        assert messages.count("running: preparing") == 3
+        assert not any(orphan.is_running() and orphan.status() != "zombie" for orphan in orphans)
         assert client.post(f"/collections/{NAME}/search", json={"id": "disc/000.png"}).status_code == 200
+
+
+def training_process(server: subprocess.Popen[str]) -> psutil.Process | None:
+    """The process that the server runs a training in, once that has begun to compute: it has a child then."""
+    for process in psutil.Process(server.pid).children():
+        if "lookalike.local.training_process" in process.cmdline() and process.children():
+            return process
+    return None

@@ -66,22 +66,18 @@ def test_another_loss_reuses_every_feature(
     assert train_in_child(dataset, other, tmp_path / "run", cache=cache).document["views_computed"] == 0
 
 
-def test_killed_again_and_again_it_ends_in_the_same_encoder(
+def test_interrupted_again_and_again_it_ends_in_the_same_encoder(
     undisturbed: TrainingResult, dataset: Dataset, options: TrainingOptions, tmp_path: Path
 ) -> None:
-    run, cache = tmp_path / "run", tmp_path / "cache"
-    epochs_seen: list[int] = []
+    """Killed while it computes features, killed in epochs, cancelled: each time it resumes."""
+    run, cache = _killed_in_features(dataset, options, tmp_path)
+    kept: list[int] = []  # images with features, at the start of each attempt
     for number in range(KILLS):
         wanted = number * EPOCHS // KILLS
-
-        def kill(progress: TrainingProgress, wanted: int = wanted) -> None:
-            if progress.phase == "feature layer" and progress.metrics:
-                epochs_seen.append(round(progress.done / progress.total * EPOCHS))
-                if epochs_seen[-1] > wanted:
-                    os.kill(_child(run), signal.SIGKILL)
-
-        with pytest.raises(LookalikeError, match="it resumes"):
-            train_in_child(dataset, options, run, cache=cache, progress=kill)
+        _kill_after(wanted, dataset, options, run, cache, kept)
+    assert 0 < kept[0] < len(dataset.examples), "the features from before the kill were lost"
+    assert set(kept[1:]) <= {len(dataset.examples)}
+    _cancel(dataset, options, run, cache)
     result = train_in_child(dataset, options, run, cache=cache)
     assert result.document["views_computed"] == 0
     assert result.metrics == undisturbed.metrics
@@ -90,42 +86,56 @@ def test_killed_again_and_again_it_ends_in_the_same_encoder(
     assert result.manifest.id == undisturbed.manifest.id  # the same bytes
 
 
-def test_killed_while_features_are_computed_it_keeps_those_it_has(
-    dataset: Dataset, options: TrainingOptions, tmp_path: Path
-) -> None:
-    computed = 0
+def _killed_in_features(dataset: Dataset, options: TrainingOptions, folder: Path) -> tuple[Path, Path]:
+    """Run folder and cache of a training that was killed while it computed features."""
     for attempt in range(5):
-        run, cache = tmp_path / f"run{attempt}", tmp_path / f"cache{attempt}"
+        run, cache = folder / f"run{attempt}", folder / f"cache{attempt}"
+        seen: list[TrainingProgress] = []
 
-        def kill(progress: TrainingProgress, run: Path = run) -> None:
+        def kill(progress: TrainingProgress, run: Path = run, seen: list[TrainingProgress] = seen) -> None:
+            seen.append(progress)
             if progress.phase == "features" and 0 < progress.done < progress.total:
                 os.kill(_child(run), signal.SIGKILL)
 
         with pytest.raises(LookalikeError, match="it resumes"):
             train_in_child(dataset, options, run, cache=cache, progress=kill)
-        computed = train_in_child(dataset, options, run, cache=cache).document["views_computed"]
-        if computed:  # else the features were complete before the signal came
-            break
-    assert 0 < computed < 4 * len(dataset.examples)
+        if seen[-1].phase == "features" and seen[-1].done < seen[-1].total:
+            break  # else the features were complete before the signal came
+    return run, cache
 
 
-def test_cancelling_stops_it_at_once_and_loses_nothing(
-    dataset: Dataset, options: TrainingOptions, tmp_path: Path
+def _kill_after(
+    epochs: int, dataset: Dataset, options: TrainingOptions, run: Path, cache: Path, kept: list[int]
 ) -> None:
-    run, cache = tmp_path / "run", tmp_path / "cache"
+    """Resume a training and kill it in a later epoch; adds how many images had features at its start."""
+    first: list[int] = []
+
+    def kill(progress: TrainingProgress) -> None:
+        if progress.phase == "features":
+            first.append(progress.done)
+        in_epochs = progress.phase == "feature layer" and bool(progress.metrics)
+        if in_epochs and round(progress.done / progress.total * EPOCHS) > epochs:
+            os.kill(_child(run), signal.SIGKILL)
+
+    with pytest.raises(LookalikeError, match="it resumes"):
+        train_in_child(dataset, options, run, cache=cache, progress=kill)
+    kept.append(first[0])
+
+
+def _cancel(dataset: Dataset, options: TrainingOptions, run: Path, cache: Path) -> None:
+    """Resume a training and cancel it in the first epoch that is left."""
     asked = threading.Event()
-    told_at = 0.0
+    asked_at = 0.0
 
     def ask(progress: TrainingProgress) -> None:
-        nonlocal told_at
+        nonlocal asked_at
         if progress.phase == "feature layer" and not asked.is_set():
-            told_at = time.monotonic()
+            asked_at = time.monotonic()
             asked.set()
 
     with pytest.raises(TrainingCancelled):
         train_in_child(dataset, options, run, cache=cache, progress=ask, cancelled=asked.is_set)
-    assert time.monotonic() - told_at < 10
-    assert train_in_child(dataset, options, run, cache=cache).document["views_computed"] == 0
+    assert time.monotonic() - asked_at < 10
 
 
 def _child(run: Path) -> int:

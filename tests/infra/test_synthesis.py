@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint import api as cfnlint
-from cfnlint.config import ManualArgs
 
 from infra.constructs.image import CONTEXTS, ROOT, ImageName
 from infra.image_table import IMAGES
@@ -47,19 +45,24 @@ def test_one_stack_is_made_with_no_docker_account_or_node() -> None:
     assert kinds == [STACK]
 
 
+def problems(made: Template) -> list[Any]:
+    """What cfn-lint finds in a template."""
+    from cfnlint import api, config  # here, because every worker imports this file and one runs it
+
+    return list(api.lint(json.dumps(made), config=config.ManualArgs(regions=["us-east-1"])))
+
+
 @pytest.mark.parametrize("options", [(), EVERYTHING, PRODUCTION], ids=["plain", "everything", "production"])
 def test_cfn_lint_finds_no_error(options: tuple[str, ...]) -> None:
-    found = cfnlint.lint(json.dumps(template(*options)), config=ManualArgs(regions=["us-east-1"]))
     # W3005: the CDK says twice that a function waits for its role.
-    assert [str(match) for match in found if match.rule.id != "W3005"] == []
+    assert [str(match) for match in problems(template(*options)) if match.rule.id != "W3005"] == []
 
 
 def test_cfn_lint_would_find_an_error() -> None:
     broken = json.loads(json.dumps(template()))
     queue = next(iter(of_type(broken, "AWS::SQS::Queue").values()))
     queue["Properties"]["VisibilityTimeout"] = 50_000
-    found = cfnlint.lint(json.dumps(broken), config=ManualArgs(regions=["us-east-1"]))
-    assert "43200" in str(found)
+    assert "43200" in str(problems(broken))
 
 
 def test_two_stages_have_no_name_in_common() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from fixtures.command import Command
+from fixtures.encoders import save_tiny_model
 from fixtures.photos import write_photos
 from fixtures.pictures import draw_scene
 from fixtures.search_answer import ANSWER_FIELDS, MATCH_FIELDS
@@ -27,7 +28,6 @@ from lookalike.cli import main
 from lookalike.encoders import Encoders
 from lookalike.library import Library
 from lookalike.storage import Store
-from lookalike.training.child import QUIET
 
 NAME = "shop"
 PICTURES = 24
@@ -78,9 +78,35 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_folder: Path) -> Path:
+    """A folder with photos, and a store in which they have been indexed; tests use copies of it.
+
+    All images of a copy count as changed for the next `index`, because their files are new.
+    """
+    base = tmp_path_factory.mktemp("indexed")
+    write_photos(base / "photos", PICTURES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(base / "cache"))
+        Encoders(Store(str(base / "store" / "artifacts"))).add(tiny_encoder_folder)
+        assert (
+            main(["index", str(base / "photos"), "-c", NAME, "--store", str(base / "store"), "--json"]) == 0
+        )
+    return base
+
+
 @pytest.fixture
-def shop(shell: Shell, photos: Path) -> Shell:
-    """A store with one collection that has been indexed."""
+def shop(shell: Shell, photos: Path, indexed: Path) -> Shell:
+    """A store with one collection that has been indexed, from `photos`."""
+    for folder in ("photos", "store"):
+        shutil.rmtree(shell.base / folder)
+        shutil.copytree(indexed / folder, shell.base / folder)
+    return shell
+
+
+@pytest.fixture
+def freshly_indexed(shell: Shell, photos: Path) -> Shell:
+    """As `shop`, but `index` ran on the files themselves, so that it knows them when it runs again."""
     shell.json("index", photos, "-c", NAME)
     return shell
 
@@ -124,14 +150,15 @@ def test_index_and_serve_print_the_next_command_to_copy(shell: Shell, photos: Pa
     assert re.search(rf"curl -F image=@IMAGE http://127.0.0.1:\d+/collections/{NAME}/search", next_step())
 
 
-def test_index_takes_what_is_new_and_what_has_changed(shop: Shell, photos: Path) -> None:
-    write_photos(shop.base / "more", 6, seed=5)
-    (shop.base / "more" / "bags" / "0002.jpg").rename(photos / "bags" / "new.jpg")
-    (shop.base / "more" / "hats" / "0000.jpg").replace(photos / "hats" / "0000.jpg")
+def test_index_takes_what_is_new_and_what_has_changed(freshly_indexed: Shell, photos: Path) -> None:
+    shell = freshly_indexed
+    write_photos(shell.base / "more", 6, seed=5)
+    (shell.base / "more" / "bags" / "0002.jpg").rename(photos / "bags" / "new.jpg")
+    (shell.base / "more" / "hats" / "0000.jpg").replace(photos / "hats" / "0000.jpg")
     Image.new("RGB", (8, 8), "red").save(photos / "hats" / "0000.jpg")
-    report = shop.json("index", photos, "-c", NAME)
+    report = shell.json("index", photos, "-c", NAME)
     assert (report["copied"], report["encoded"], report["unchanged"]) == (2, 2, PICTURES - 1)
-    assert shop.json("stats", "-c", NAME)["collections"][0]["items"] == PICTURES + 1
+    assert shell.json("stats", "-c", NAME)["collections"][0]["items"] == PICTURES + 1
 
 
 def test_index_reports_bad_pictures_and_bad_rows_and_keeps_the_rest(shell: Shell, photos: Path) -> None:
@@ -347,13 +374,7 @@ def test_encoders_are_added_listed_and_compared(shop: Shell, photos: Path, tiny_
 
 def test_an_encoder_is_built_from_a_saved_model(shell: Shell, photos: Path) -> None:
     model = shell.base / "model"
-    program = (
-        f"from pathlib import Path; from fixtures.encoders import *; save_tiny_model(Path({str(model)!r}))"
-    )
-    tests = str(Path(__file__).parents[1])
-    subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, **QUIET, "PYTHONPATH": tests}, check=True
-    )
+    save_tiny_model(model)
     made = shell.json("encoders", "build", model, "--name", "mine", "--calibrate", photos)
     assert (made["name"], set(made["precisions"])) == ("mine", {"fp32", "int8"})
     assert "quantising" in shell.error
@@ -361,16 +382,17 @@ def test_an_encoder_is_built_from_a_saved_model(shell: Shell, photos: Path) -> N
     assert shell.json("index", photos, "-c", NAME, "--encoder", "mine")["encoder"] == made["id"]
 
 
-def test_snapshots_are_built_when_something_changed_or_when_forced(shop: Shell) -> None:
-    first = shop.json("snapshot", "list", "-c", NAME)["snapshots"][0]
+def test_snapshots_are_built_when_something_changed_or_when_forced(freshly_indexed: Shell) -> None:
+    shell = freshly_indexed
+    first = shell.json("snapshot", "list", "-c", NAME)["snapshots"][0]
     assert (first["items"], first["current"], first["engine"]) == (PICTURES, True, "annoy")
     assert first["recall"] is not None
-    assert shop.json("snapshot", "build", "-c", NAME)["id"] == first["id"]
-    forced = shop.json("snapshot", "build", "-c", NAME, "--force")
+    assert shell.json("snapshot", "build", "-c", NAME)["id"] == first["id"]
+    forced = shell.json("snapshot", "build", "-c", NAME, "--force")
     assert forced["id"] != first["id"]
-    listed = shop.json("snapshot", "list", "-c", NAME)["snapshots"]
+    listed = shell.json("snapshot", "list", "-c", NAME)["snapshots"]
     assert [(s["id"], s["current"]) for s in listed] == [(forced["id"], True), (first["id"], False)]
-    assert forced["id"] in shop.run("snapshot", "list", "-c", NAME)
+    assert forced["id"] in shell.run("snapshot", "list", "-c", NAME)
 
 
 def test_reconcile_repairs_what_was_done_behind_its_back(shop: Shell) -> None:

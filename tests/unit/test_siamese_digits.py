@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -27,14 +29,26 @@ def run(*arguments: str, home: Path, **environment: str) -> subprocess.Completed
     )
 
 
+def documented() -> list[str]:
+    """The arguments of the documented command, which `docs/test_docs.py` leaves to this file."""
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+    (line,) = re.findall(r"^\$ python -m examples\.siamese_digits (.+)$", page, re.MULTILINE)
+    return shlex.split(line)
+
+
 def test_digits_that_it_has_not_seen_are_told_apart(tmp_path: Path) -> None:
-    done = run("--data", "scikit-learn", "--seed", "0", "--json", home=tmp_path)
+    done = run(*documented(), "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     outcome = digits.Outcome(**json.loads(done.stdout))
     assert (outcome.source, outcome.learnt, outcome.unseen) == ("scikit-learn", 1438, 359)
     assert outcome.accuracy >= 0.97
     assert outcome.learnt_accuracy >= outcome.accuracy
     assert 0.1 < outcome.threshold < 1.9
+    assert re.fullmatch(
+        r"scikit-learn: trained on 1,438 digits in \d+ s; "
+        r"of pairs of 359 others [\d.]+% are classified correctly",
+        digits.sentence(outcome),
+    )
 
 
 def test_without_a_registry_mnist_is_refused_in_words(tmp_path: Path) -> None:
