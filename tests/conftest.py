@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from filelock import FileLock
-from fixtures import repetition, rewriting, tiers
+from fixtures import repetition, tiers
 
 from lookalike.encoders import Encoder, EncoderManifest
 from lookalike.training.tensorflow_import import import_tensorflow
