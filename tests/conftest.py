@@ -41,12 +41,6 @@ hypothesis.settings.register_profile("lookalike", deadline=None, max_examples=re
 hypothesis.settings.load_profile("lookalike")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Prepare what all workers of pytest-xdist need, in the process that starts them."""
-    if config.getoption("numprocesses", default=None) and config.getoption("assertmode") == "rewrite":
-        rewriting.rewrite_all(config, REPOSITORY / "tests")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the longest files, mark what `make check` leaves out and what `make soak` repeats."""
     items.sort(key=lambda item: tiers.rank(item.path))
