@@ -56,7 +56,8 @@ class Tone:
     def table(self) -> Pixels:
         """The new level of each level: (256,)."""
         levels = np.arange(256, dtype=np.float32)
-        return np.clip(np.rint(self.gain * levels + self.offset), 0, 255).astype(np.uint8)
+        table: Pixels = np.clip(np.rint(self.gain * levels + self.offset), 0, 255).astype(np.uint8)
+        return table
 
     def _apply(self, a: Pixels, b: Pixels) -> Pixels:
         """`a` with the tone of `b`. Where `a` was clipped, any value of `b` beyond it is right."""
@@ -89,7 +90,7 @@ def shades(a: Floats, b: Floats) -> float:
     Args:
         a, b: (3, height, width), 0 to 255.
     """
-    told = ((np.maximum(a, b) < UNCLIPPED) & (np.minimum(a, b) > BLACK)).any(axis=0)
+    told = np.any((np.maximum(a, b) < UNCLIPPED) & (np.minimum(a, b) > BLACK), axis=0)
     uneven = np.abs(np.diff(a, axis=1)).max(axis=0)[:, :-1], np.abs(np.diff(a, axis=2)).max(axis=0)[:-1]
     even = (np.maximum(*uneven) < EVEN) & told[:-1, :-1]
     if even.mean() < MIN_SHARE:
