@@ -146,12 +146,12 @@ def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
         return Verdict("similar", ("only a part in common",))
     if _lost_colour(*evidence.saturation) and structural.mean() <= MAX_STRAY:
         return Verdict("variant", (_structure_words(evidence.bits()), "one is black and white"))
-    if _is_other_shade(evidence):
-        return Verdict("variant", (_structure_words(evidence.bits()), "one colour, in another shade"))
     change = _change(evidence, differing)
     if change is not None:
         bits = evidence.bits(differing if change in HIDDEN else None)
         if bits is None or bits <= MAX_BITS:
+            if _is_other_shade(evidence):
+                return Verdict("variant", (_structure_words(bits), "one colour, in another shade"))
             return _same(a, b, evidence, bits, change, differing)
     edges = np.maximum(*evidence.edges) > TEXTURE**2
     # Another colour has another contrast, so only the correlation counts.
