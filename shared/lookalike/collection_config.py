@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from lookalike.change_token import mark_changed
 from lookalike.errors import CollectionNotFound, Conflict, Incompatible, InvalidInput, ObjectNotFound
-from lookalike.integrity import convert, field_names, reading, unseal
+from lookalike.integrity import convert, field_names, reading, seal, unseal
 from lookalike.layout import check_collection_name, is_collection_name
 from lookalike.storage import Blob, Store
 from lookalike.types import ENGINES, METRICS, Engine, Metric
@@ -88,8 +87,7 @@ class CollectionConfig:
 
     def dump(self) -> bytes:
         """The bytes of `collection.json`."""
-        # Without a checksum: functions of the previous version would reject an unknown field.
-        return json.dumps(self.to_json(), indent=1).encode()
+        return seal(self.to_json())
 
     @classmethod
     def parse(cls, data: bytes, name: str) -> CollectionConfig:

@@ -148,6 +148,70 @@ def test_another_colour_is_a_variant_and_the_reason_says_so() -> None:
         assert any(reason.startswith("other colours in") for reason in verdict.reasons)
 
 
+GREYS = ("#808080", "#a0a0a0"), ("#c0c0c0", "#e0e0e0"), ("#901818", "#c02020"), ("#204080", "#2850a0")
+
+
+@pytest.mark.parametrize("colours", GREYS, ids="-".join)
+def test_one_colour_in_another_shade_is_a_variant(colours: tuple[str, str]) -> None:
+    """Each of these pairs differs by one gain for all channels, as a brightened copy does."""
+    one, other = (sample(cup(colour)) for colour in colours)
+    for pair in ((one, other), (other, one)):
+        assert judge(*pair).relation == "variant"
+
+
+def drawing() -> Image.Image:
+    """Shapes in several colours on white."""
+    image = Image.new("RGB", (256, 256), "white")
+    pen = ImageDraw.Draw(image)
+    for number in range(7):
+        for across in range(7):
+            colour = f"hsl({(number * 7 + across) * 37 % 360}, 70%, {20 + 9 * number}%)"
+            x, y = 22 + 31 * across, 22 + 31 * number
+            pen.ellipse((x, y, x + 25, y + 25), fill=colour, outline="#302020", width=2)
+    return image.filter(ImageFilter.GaussianBlur(0.7))
+
+
+@pytest.mark.parametrize("factor", [1.25, 1.5, 0.7])
+def test_a_brighter_drawing_of_several_colours_is_the_same(factor: float) -> None:
+    whole, other = sample(drawing()), sample(ImageEnhance.Brightness(drawing()).enhance(factor))
+    for pair in ((whole, other), (other, whole)):
+        verdict = judge(*pair)
+        assert verdict.relation == "same", verdict
+        assert verdict.reasons[1] == "same colours, brighter or darker"
+
+
+def captioned(image: Image.Image, width: float) -> Image.Image:
+    image = image.copy()
+    side = image.width
+    ImageDraw.Draw(image).rectangle((0, 0.9 * side, width * side, side), fill="#8090c0")
+    return image
+
+
+def test_a_drawing_may_have_a_caption_and_no_other_addition() -> None:
+    whole = sample(drawing())
+    for pair in ((whole, sample(captioned(drawing(), 1))), (sample(captioned(drawing(), 1)), whole)):
+        verdict = judge(*pair)
+        assert verdict.relation == "same", verdict
+        assert "one has a caption" in verdict.reasons
+    assert judge(whole, sample(captioned(drawing(), 0.6))).relation != "same"
+    badged = drawing()
+    ImageDraw.Draw(badged).ellipse((200, 200, 250, 250), fill="red")
+    assert judge(whole, sample(badged)).relation != "same"
+
+
+def test_a_caption_does_not_explain_a_page_of_little_detail() -> None:
+    plain = cup("#c02020")
+    assert judge(sample(plain), sample(captioned(plain, 1))).relation != "same"
+
+
+def test_a_narrow_photo_on_a_square_is_the_same() -> None:
+    narrow = scene().crop((50, 0, 270, 320))
+    for colour in ("white", "black"):
+        square = ImageOps.pad(narrow, (320, 320), color=colour)
+        for pair in ((narrow, square), (square, narrow)):
+            assert judge(sample(pair[0]), sample(pair[1])).relation == "same"
+
+
 def test_a_black_and_white_copy_and_a_mirrored_one_are_variants() -> None:
     whole = scene()
     grey = judge(sample(whole), sample(whole.convert("L")))

@@ -144,6 +144,23 @@ def test_damage_of_one_bit_never_changes_an_answer(store: Path) -> None:
     assert answers(store) == expected
 
 
+def test_another_value_of_the_right_type_is_damage_too() -> None:
+    at = "2026-01-01T00:00:00+00:00"
+    config, training = (
+        CollectionConfig("shop", "tiny-1", created_at=at),
+        Training("i", "shop", "zip", created_at=at),
+    )
+    for data, parse in (
+        (config.dump(), lambda data: CollectionConfig.parse(data, "shop")),
+        (training.dump(), Training.parse),
+    ):
+        assert parse(data) in (config, training)
+        without = {key: value for key, value in json.loads(data).items() if key != "checksum"}
+        assert parse(json.dumps(without).encode()) in (config, training)  # as earlier versions wrote it
+        with pytest.raises(Damaged, match="its checksum does not match"):
+            parse(data.replace(b"2026", b"2024"))
+
+
 def test_a_damaged_collection_hurts_no_other_and_can_be_deleted(store: Path) -> None:
     library = opened(store)
     library.create_collection("hurt")

@@ -35,7 +35,8 @@ GOOD_FIT = 0.97
 """No other start is tried above it."""
 SCALE_RANGE = (0.55, 1.8)
 MAX_STRETCH = 1.12
-"""Ratio of horizontal to vertical scale; a little, because sizes are rounded and copies may be squeezed."""
+"""Ratio of horizontal to vertical scale; a little, because sizes are rounded and copies may be squeezed. In
+fractions for a copy of another shape that was squeezed, in pixels for one with a border on two sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ def align(a: list[Luma], b: list[Luma], starts: Iterable[Start]) -> Alignment | 
             break
     if best is None or best.fit < MIN_FIT:
         return best
+    return refine(a, b, best)
+
+
+def refine(a: list[Luma], b: list[Luma], best: Alignment) -> Alignment:
+    """A better alignment, near one that is about right."""
     for level in range(1, len(SIDES)):
         finer = _refine(a[level], b[level], best)
         if finer is None:
@@ -103,6 +109,10 @@ def starts(a: Edges, b: Edges) -> Iterator[Start]:
     if a != WHOLE or b != WHOLE:
         scale_x, scale_y = (b[2] - b[0]) / (a[2] - a[0]), (b[3] - b[1]) / (a[3] - a[1])
         yield scale_x, scale_y, b[0] - scale_x * a[0], b[1] - scale_y * a[1]
+
+
+def _is_small(stretch: float) -> bool:
+    return 1 / MAX_STRETCH < stretch < MAX_STRETCH
 
 
 def _common(scale: float, shift: float) -> tuple[float, float]:
@@ -127,7 +137,8 @@ def _refine(a: Luma, b: Luma, start: Alignment) -> Alignment | None:
         step, fit = _step(own, value, dx * wb, dy * hb, xs[columns], ys[rows])
         p = p + step
         low, high = SCALE_RANGE
-        if not (low < p[0] < high and low < p[1] < high) or not 1 / MAX_STRETCH < p[0] / p[1] < MAX_STRETCH:
+        stretches = p[0] / p[1], p[0] * wb * ha / (p[1] * hb * wa)
+        if not (low < p[0] < high and low < p[1] < high) or not any(map(_is_small, stretches)):
             return None
         if np.abs(step).max() * max(wa, ha) < 0.03:
             break

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lookalike.duplicates.alignment import Alignment
 from lookalike.duplicates.samples import Edges, Sample
-from lookalike.duplicates.tone import Tone, fit_tone
+from lookalike.duplicates.tone import Pixels, Tone, fit_tone, shades
 from lookalike.images.copies import hamming
 from lookalike.images.decoded import DecodedImage
 from lookalike.images.perceptual import perceptual_hash
@@ -43,7 +43,7 @@ Blocks = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How the common part of two images, a and b, compares after a's tone was matched to b's.
+    """How the common part of two images, a and b, compares after their tones were matched.
 
     Attributes:
         overlap: the common part, as a box in a and in b.
@@ -51,13 +51,16 @@ class Evidence:
         structure: SSIM's structure term of each block, -1 to 1.
         detail: correlation of horizontal and vertical luma differences, the smaller of both, -1 to 1.
         colour: distance of the blocks' mean colours (R − Y, B − Y), in levels of 255.
+        wide_colour: the same, of larger areas: JPEG keeps colours at half the resolution, so strong colours
+            run into each other where they meet.
         light: distance of the blocks' mean luma.
         one_sided: share of the differences that have one sign, 0.5 to 1: of light added, or taken.
         texture: share of blocks with fine detail in both images.
         white: share of pixels that are white in both.
+        shades: see `tone.shades`; 1 without a change of tone.
         saturation: mean colourfulness of a and of b, in levels.
         edges: mean squared luma differences between neighboring pixels, per block, of a and of b.
-        crops: the pixels of the common parts, of equal size.
+        crops: the pixels of the common parts, of equal size and in one tone.
         side: of a block, in pixels.
     """
 
@@ -66,10 +69,12 @@ class Evidence:
     structure: Blocks
     detail: Blocks
     colour: Blocks
+    wide_colour: Blocks
     light: Blocks
     one_sided: float
     texture: float
     white: float
+    shades: float
     saturation: tuple[float, float]
     edges: tuple[Blocks, Blocks]
     crops: tuple[Image.Image, Image.Image]
@@ -126,16 +131,26 @@ def _without_seam(a: Edges, b: Edges) -> tuple[Edges, Edges]:
     return inner[0], inner[1]  # type: ignore[return-value]  # four edges each
 
 
+def spread(blocks: Blocks) -> Blocks:
+    """Means over each block and its neighbors, the nearer with more weight."""
+    for _ in range(2):
+        padded = np.concatenate([blocks[:1], blocks, blocks[-1:]])
+        blocks = ((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4).T
+    return blocks
+
+
 def _in_pixels(edges: Edges, sample: Sample) -> Edges:
     width, height = sample.image.size
     return edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height
 
 
 def _compared(overlap: tuple[Edges, Edges], crops: tuple[Image.Image, Image.Image], side: int) -> Evidence:
-    a, b = (_smoothed(crop) for crop in crops)
-    tone = fit_tone(a, b)
-    matched = tone.apply(a, b)
-    ya, yb = _luma(matched), _luma(b)
+    pixels = np.asarray(crops[0]), np.asarray(crops[1])
+    own = _smoothed(pixels[0]), _smoothed(pixels[1])
+    tone = fit_tone(*own)
+    toned = tone.matched(*pixels)
+    a, b = own if tone.is_none else (_smoothed(toned[0]), _smoothed(toned[1]))
+    ya, yb = _luma(a), _luma(b)
     details: list[Blocks] = []
     powers: list[tuple[Blocks, Blocks]] = []
     for axis in (0, 1):
@@ -145,27 +160,33 @@ def _compared(overlap: tuple[Edges, Edges], crops: tuple[Image.Image, Image.Imag
         powers.append((va, vb))
     edges = powers[0][0] + powers[1][0], powers[0][1] + powers[1][1]
     # Of R − Y and B − Y.
-    colours = [_means((matched[channel] - ya) - (b[channel] - yb), side) for channel in (0, 2)]
+    colours = [_means((a[channel] - ya) - (b[channel] - yb), side) for channel in (0, 2)]
     error = yb - ya
     up, down = np.maximum(error - NOISE, 0), np.maximum(-error - NOISE, 0)
     total = float(up.sum() + down.sum())
     fine = np.minimum(*(np.sqrt(edge) for edge in edges))
-    white = np.minimum.reduce([*a, *b]) > WHITE
+    white = np.minimum.reduce([*own[0], *own[1]]) > WHITE
     return Evidence(
         overlap,
         tone,
         structure=_structure(ya, yb, side),
         detail=np.minimum(*details),
-        colour=np.sqrt(colours[0] ** 2 + colours[1] ** 2),
+        colour=_lengths(colours),
+        wide_colour=_lengths([spread(each) for each in colours]),
         light=np.abs(_means(error, side)),
         one_sided=float(max(up.sum(), down.sum())) / total if total else 1.0,
         texture=float((fine > TEXTURE).mean()),
         white=float(white.mean()),
-        saturation=(_saturation(a), _saturation(b)),
+        shades=1.0 if tone.is_none else shades(*own),
+        saturation=(_saturation(own[0]), _saturation(own[1])),
         edges=edges,
-        crops=crops,
+        crops=(Image.fromarray(toned[0]), Image.fromarray(toned[1])),
         side=side,
     )
+
+
+def _lengths(colours: list[Blocks]) -> Blocks:
+    return np.hypot(*colours)
 
 
 def _bits(a: Image.Image, b: Image.Image) -> int | None:
@@ -178,14 +199,14 @@ def _bits(a: Image.Image, b: Image.Image) -> int | None:
     return int(hamming(left, right)[0])
 
 
-def _smoothed(image: Image.Image) -> Floats:
+def _smoothed(image: Pixels) -> Floats:
     """Binomial filter of 3 × 3: copies were resampled, so their finest detail differs.
 
     Returns:
         (3, height, width), 0 to 255.
     """
-    width, height = image.size
-    pixels = np.asarray(image).astype(np.uint16)
+    height, width, _ = image.shape
+    pixels = image.astype(np.uint16)
     down = np.concatenate([pixels[:1], pixels, pixels[-1:]])
     rows = down[:-2] + 2 * down[1:-1] + down[2:]
     # Channels are next to each other, so the neighbor on the right is three places away.

@@ -18,7 +18,7 @@ class Traces:
     """What a comparison with other images says about one image.
 
     Attributes:
-        edits: what was done to it: `a border`, `a label`, `cropped`, `clipped tones`.
+        edits: what was done to it: `a border`, `a label`, `a caption`, `cropped`, `clipped tones`.
         camera: its file names the camera that took the photo.
         quantisation: mean step of its JPEG quantisation table; 0: not a JPEG.
     """

@@ -75,7 +75,7 @@ class Sample:
         self.image = decoded.image.resize(size, Image.Resampling.BOX, box=decoded.content)
         self.width, self.height = decoded.width, decoded.height
         luma = self.image.convert("L")
-        self.levels = [_level(luma, side) for side in SIDES]
+        self.levels = levels_of(luma)
         self.content = _content(np.asarray(luma, np.float32))
         self.glances = _glances(luma, self.content)
         self.facts = facts
@@ -169,6 +169,11 @@ def _facts(data: bytes, format_: str) -> FileFacts:
         return FileFacts()
     camera = any(str(exif.get(tag, "")).strip() for tag in CAMERA_TAGS)
     return FileFacts(camera, sum(table) / JPEG_TABLE if len(table) == JPEG_TABLE else 0.0)
+
+
+def levels_of(luma: Image.Image) -> list[Luma]:
+    """A luma image at each of `SIDES`."""
+    return [_level(luma, side) for side in SIDES]
 
 
 def _level(luma: Image.Image, side: int) -> Luma:

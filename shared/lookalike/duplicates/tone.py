@@ -8,9 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 
 DARK, BRIGHT = 3.0, 252.0
 """Levels beyond which a value may have been clipped."""
+UNCLIPPED = 240.0
+BLACK = 24.0
+EVEN = 4.0
+"""Difference of neighboring pixels up to which an area is even."""
+OTHER_COLOUR = 16.0
 STEP = 3
 """Every third row and column is enough for a fit."""
 GAINS = (0.5, 2.0)
@@ -26,9 +32,36 @@ class Tone:
     gain: float = 1.0
     offset: float = 0.0
 
-    def apply(self, a: Floats, b: Floats) -> Floats:
+    @property
+    def is_none(self) -> bool:
+        """Whether it changes nothing."""
+        return self.gain == 1 and self.offset == 0
+
+    def matched(self, a: Pixels, b: Pixels) -> tuple[Pixels, Pixels]:
+        """Both images in the tone of the brighter one: clipped tones of that one cannot be brought back.
+
+        Args:
+            a, b: (height, width, 3) uint8, before any filter: clipping does not commute with one.
+        """
+        if self.is_none:
+            return a, b
+        if self.gain >= 1:
+            return self._apply(a, b), b
+        return a, self.inverse()._apply(b, a)
+
+    def inverse(self) -> Tone:
+        """The change from the second image to the first."""
+        return Tone(1 / self.gain, -self.offset / self.gain)
+
+    def table(self) -> Pixels:
+        """The new level of each level: (256,)."""
+        levels = np.arange(256, dtype=np.float32)
+        table: Pixels = np.clip(np.rint(self.gain * levels + self.offset), 0, 255).astype(np.uint8)
+        return table
+
+    def _apply(self, a: Pixels, b: Pixels) -> Pixels:
         """`a` with the tone of `b`. Where `a` was clipped, any value of `b` beyond it is right."""
-        matched: Floats = np.clip(self.gain * a + self.offset, 0, 255)
+        matched: Pixels = self.table()[a]
         np.maximum(matched, b, out=matched, where=a > BRIGHT)
         np.minimum(matched, b, out=matched, where=a < DARK)
         return matched
@@ -49,6 +82,24 @@ def fit_tone(a: Floats, b: Floats) -> Tone:
     return best
 
 
+def shades(a: Floats, b: Floats) -> float:
+    """Whether several colours took part in a change of tone, or one only, whose other shade proves nothing.
+
+    The share of the even area, neither clipped nor black, whose colour is not that of most of it.
+
+    Args:
+        a, b: (3, height, width), 0 to 255.
+    """
+    told = np.any((np.maximum(a, b) < UNCLIPPED) & (np.minimum(a, b) > BLACK), axis=0)
+    uneven = np.abs(np.diff(a, axis=1)).max(axis=0)[:, :-1], np.abs(np.diff(a, axis=2)).max(axis=0)[:-1]
+    even = (np.maximum(*uneven) < EVEN) & told[:-1, :-1]
+    if even.mean() < MIN_SHARE:
+        return 0.0
+    colours = a[:, :-1, :-1][:, even]
+    middle = np.array([_median(channel) for channel in colours], np.float32)
+    return float((np.abs(colours - middle[:, None]).max(axis=0) > OTHER_COLOUR).mean())
+
+
 def _error(x: Floats, y: Floats, tone: Tone) -> float:
     """Mean absolute error, without the worst tenth, and never below a level of noise."""
     errors = np.abs(y - (tone.gain * x + tone.offset))
@@ -59,6 +110,11 @@ def _error(x: Floats, y: Floats, tone: Tone) -> float:
 def _brightness(x: Floats, y: Floats) -> Tone:
     gain = _median(y / x)
     for _ in range(3):
+        # What would be clipped says nothing: noise brings some of it below the level where clipping shows.
+        free = np.maximum(gain * x, x / gain) < UNCLIPPED
+        if free.mean() < MIN_SHARE:
+            break
+        x, y = x[free], y[free]
         weights = _weights((y - gain * x).astype(np.float32))
         gain = float((weights * x * y).sum() / (weights * x * x).sum())
     return Tone(_limited(gain))

@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.duplicates.alignment import align, starts
+from lookalike.duplicates.alignment import align, refine, starts
 from lookalike.duplicates.evidence import TEXTURE, Evidence, measure
 from lookalike.duplicates.original import Traces
-from lookalike.duplicates.samples import Edges, Sample
+from lookalike.duplicates.samples import Edges, Luma, Sample, levels_of
+from lookalike.duplicates.tone import Tone
 
 Relation = Literal["same", "variant", "similar"]
 Flags = NDArray[np.bool_]
@@ -39,6 +40,9 @@ MAX_LIGHT = 12.5
 """Limits for each block. A JPEG of quality 10 stays within them."""
 TONED_COLOUR, TONED_LIGHT, TONED_DETAIL = 7.0, 8.0, 0.6
 """The same in a drawing, or on white, if one is brighter: it may be a variant in a darker colour."""
+SHADE_GAIN = 1.04
+MIN_SHADES = 0.1
+"""Share of the even area that has another colour than the rest, if a drawing was made brighter."""
 PHOTO_TEXTURE = 0.7
 PHOTO_WHITE = 0.3
 """A photo has fine detail nearly everywhere, which no other photo repeats; a drawing has not. Only in photos
@@ -49,6 +53,11 @@ STRAY_SLACK = 1.25
 """In a drawing, these blocks must stay within limits that are wider by this factor."""
 MAX_LABEL = 0.14
 """Share of blocks that a label may cover, near the edge of a photo."""
+MAX_CAPTION = 0.14
+MIN_CAPTION_WIDTH = 0.95
+"""Height and width of a strip with a caption, which a drawing may have, too."""
+MIN_CAPTIONED = 0.2
+"""Share of blocks with fine detail in the rest of it."""
 EDGE = 0.22
 """Share of width and height, on each side, that is near the edge."""
 MAX_MARK = 0.13
@@ -63,6 +72,8 @@ GREY, COLOURED = 3.0, 8.0
 NO_COLOUR, TINTED = 1.0, 2.5
 """The same for an image without any colour: compression leaves a tint where there was one."""
 MIRROR_FIT = 0.9
+HIDDEN = ("label", "caption")
+"""Changes behind which the picture is not seen."""
 CLIPPED_GAIN = 1.05
 
 
@@ -104,7 +115,18 @@ def compare(a: Sample, b: Sample) -> Evidence | None:
     alignment = align(a.levels, b.levels, starts(a.content, b.content))
     if alignment is None or alignment.fit < MIN_FIT:
         return None
-    return measure(a, b, alignment)
+    evidence = measure(a, b, alignment)
+    if evidence is None or evidence.tone.is_none:
+        return evidence
+    # Clipped tones pull an alignment that knows of gain and offset only.
+    return measure(a, b, refine(*_toned_levels(a, b, evidence.tone), alignment)) or evidence
+
+
+def _toned_levels(a: Sample, b: Sample, tone: Tone) -> tuple[list[Luma], list[Luma]]:
+    """Both images in the tone of the brighter one, for an alignment."""
+    if tone.gain >= 1:
+        return levels_of(a.image.point(tone.table().tolist() * 3).convert("L")), b.levels
+    return a.levels, levels_of(b.image.point(tone.inverse().table().tolist() * 3).convert("L"))
 
 
 def _may_match(a: Sample, b: Sample) -> bool:
@@ -126,8 +148,10 @@ def _judged(a: Sample, b: Sample, evidence: Evidence) -> Verdict:
         return Verdict("variant", (_structure_words(evidence.bits()), "one is black and white"))
     change = _change(evidence, differing)
     if change is not None:
-        bits = evidence.bits(differing if change == "label" else None)
+        bits = evidence.bits(differing if change in HIDDEN else None)
         if bits is None or bits <= MAX_BITS:
+            if _is_other_shade(evidence):
+                return Verdict("variant", (_structure_words(bits), "one colour, in another shade"))
             return _same(a, b, evidence, bits, change, differing)
     edges = np.maximum(*evidence.edges) > TEXTURE**2
     # Another colour has another contrast, so only the correlation counts.
@@ -149,6 +173,12 @@ def _lost_colour(one: float, other: float) -> bool:
     return (least < GREY and most > COLOURED) or (least < NO_COLOUR and most > TINTED)
 
 
+def _is_other_shade(evidence: Evidence) -> bool:
+    """Whether a drawing has only one colour, and that is brighter in one of both: a variant in grey, say."""
+    gain = evidence.tone.gain
+    return max(gain, 1 / gain) > SHADE_GAIN and evidence.shades < MIN_SHADES and not _is_photo(evidence)
+
+
 def _differing(evidence: Evidence, slack: float = 1.0) -> tuple[Flags, Flags]:
     """Blocks that differ in structure, and blocks that differ in colour or brightness.
 
@@ -158,22 +188,27 @@ def _differing(evidence: Evidence, slack: float = 1.0) -> tuple[Flags, Flags]:
     strict = evidence.tone.gain != 1 and not _is_photo(evidence)
     structural = evidence.structure < MIN_STRUCTURE / slack
     structural |= evidence.detail < (TONED_DETAIL if strict else MIN_DETAIL) / slack
-    coloured = evidence.colour > (TONED_COLOUR if strict else MAX_COLOUR) * slack
+    coloured = evidence.wide_colour > TONED_COLOUR * slack if strict else evidence.colour > MAX_COLOUR * slack
     coloured |= evidence.light > (TONED_LIGHT if strict else MAX_LIGHT) * slack
     return structural, coloured
 
 
 def _change(evidence: Evidence, differing: Flags) -> str | None:
-    """What explains differing blocks: "label", "watermark", or "": none differ. None: other content."""
+    """What explains differing blocks: as in `Traces.edits`; "": none differ; None: other content."""
     share = float(differing.mean())
-    if share == 0:
+    if share <= MAX_STRAY and (_is_photo(evidence) or _is_nearly_equal(evidence)):
         return ""
-    if not _is_photo(evidence):
-        # A block that compression brought just over a limit, and no more.
-        is_near = share <= MAX_STRAY and not np.logical_or(*_differing(evidence, STRAY_SLACK)).any()
-        return "" if is_near else None
-    if share <= MAX_STRAY:
-        return ""
+    if _is_caption(evidence, differing):
+        return "caption"
+    return _photo_change(evidence, differing, share) if _is_photo(evidence) else None
+
+
+def _is_nearly_equal(evidence: Evidence) -> bool:
+    """Whether no block differs by more than compression may bring it over a limit."""
+    return not np.logical_or(*_differing(evidence, STRAY_SLACK)).any()
+
+
+def _photo_change(evidence: Evidence, differing: Flags, share: float) -> str | None:
     inner = differing & _inner(differing.shape)
     if not inner.any() and share <= MAX_LABEL:
         return "label"
@@ -182,6 +217,17 @@ def _change(evidence: Evidence, differing: Flags) -> str | None:
     if share <= MAX_MARK and seen and evidence.one_sided >= MIN_ONE_SIDED:
         return "watermark"
     return None
+
+
+def _is_caption(evidence: Evidence, differing: Flags) -> bool:
+    """Whether all that differs is a strip along the whole upper or lower edge, of a detailed picture."""
+    count = max(1, round(MAX_CAPTION * len(differing)))
+    for rows, rest in ((slice(None, count), slice(count, None)), (slice(-count, None), slice(None, -count))):
+        if not differing[rest].any():
+            edge = differing[0] if rows.start is None else differing[-1]
+            fine = np.minimum(*evidence.edges)[rest] > TEXTURE**2
+            return bool(edge.mean() >= MIN_CAPTION_WIDTH and fine.mean() >= MIN_CAPTIONED)
+    return False
 
 
 def _is_photo(evidence: Evidence) -> bool:

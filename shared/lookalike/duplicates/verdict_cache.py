@@ -20,7 +20,7 @@ from lookalike.errors import LookalikeError, ObjectNotFound
 from lookalike.storage import Store
 from lookalike.types import Item
 
-METHOD = 1
+METHOD = 2
 """Raise it with every change of `judge` or of what it depends on: verdicts of another method are ignored."""
 MAX_VERDICTS = 50_000
 """The oldest are dropped. About 40 bytes each in the file."""

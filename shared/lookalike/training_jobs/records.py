@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lookalike.errors import Conflict, Incompatible, ObjectNotFound, TrainingNotFound
-from lookalike.integrity import convert, field_names, load_json, reading, unseal
+from lookalike.integrity import convert, field_names, load_json, reading, seal, unseal
 from lookalike.layout import collection_of, parse_key
 from lookalike.storage import Store
 
@@ -122,8 +122,7 @@ class Training:
 
     def dump(self) -> bytes:
         """As it is stored."""
-        # Without a checksum: functions of the previous version would reject an unknown field.
-        return json.dumps(asdict(self), indent=1).encode()
+        return seal(asdict(self))
 
     @classmethod
     def parse(cls, data: bytes) -> Training:
