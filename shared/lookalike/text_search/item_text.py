@@ -26,8 +26,8 @@ class ItemText:
     """Words of one item.
 
     Attributes:
-        title: its title, or its short fields if it has none.
-        short: title, category and short fields: what a image can show.
+        title: its title; if it has none, its prose, else its short fields.
+        short: title, category and short fields: what an image can show.
         further: prose and codes.
     """
 
@@ -41,14 +41,17 @@ class ItemText:
         title = plain_text(item.title or "")
         values = [item.category or "", *_values(item)]
         names = [value for value in values if _is_name(value)]
-        others = [item.product_id or "", *(value for value in values if not _is_name(value))]
+        prose = [value for value in values if len(value.split()) > SHORT_WORDS]
+        codes = [value for value in (*values, item.product_id or "") if value not in (*names, *prose)]
         named = " ".join(dict.fromkeys(names))
-        return cls(title or named, f"{title} {named}".strip(), " ".join(others).strip())
+        if not title:
+            title, prose = " ".join(prose), []
+        return cls(title or named, f"{title} {named}".strip(), " ".join([*prose, *codes]).strip())
 
     def terms(self) -> Counter[str]:
         """Its words for the inverted index, with their weights."""
         found: Counter[str] = Counter()
-        in_title = Counter(words(self.title))
+        in_title = Counter(words(self.title)[:MOST_WORDS])
         for word, count in in_title.items():
             found[word] += count
         others = [*words(self.short)[len(words(self.title)) :], *words(self.further)][:MOST_WORDS]
