@@ -47,5 +47,5 @@ CMD ["serve", "--host", "0.0.0.0", "--first-key", "--encoder", "/opt/lookalike/e
 # Compiles only what a server imports. The standard library of the base image has no bytecode, and a running server
 # cannot write it.
 RUN PYTHONDONTWRITEBYTECODE= python -c \
-    "import lookalike.local.server, lookalike.cli.serve, annoy, lance, pyarrow.parquet, rich.progress, rich.table, uvicorn.lifespan.on, uvicorn.loops.auto, uvicorn.protocols.http.auto"
+    "import lookalike.local.server, lookalike.cli.serve, annoy, lance, pyarrow.parquet, rapidfuzz.process, rapidfuzz.distance, rich.progress, rich.table, uvicorn.lifespan.on, uvicorn.loops.auto, uvicorn.protocols.http.auto"
 USER 10001:10001
