@@ -4,7 +4,7 @@
 set -eu
 
 # Of pyarrow: the data server, the file systems (obstore and Lance have their own), what compiles against it.
-rm -rf pyarrow/include pyarrow/includes pyarrow/src pyarrow/*flight* pyarrow/libarrow_s3* pyarrow/_pyarrow_cpp_tests*
+rm -rf pyarrow/include pyarrow/includes pyarrow/src pyarrow/*flight* pyarrow/*_encryption* pyarrow/libarrow_s3* pyarrow/_pyarrow_cpp_tests*
 rm -f pyarrow/_s3fs* pyarrow/_gcsfs* pyarrow/_azurefs* pyarrow/_hdfs* pyarrow/_orc* pyarrow/_dataset_orc*
 # A wheel has no links: pyarrow's holds its own libraries three times.
 for library in pyarrow/libarrow_python*.so; do
@@ -14,8 +14,9 @@ done
 rm -rf ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/libLiteRt.so ai_edge_litert/tools \
   ai_edge_litert/vendors ai_edge_litert/aot ai_edge_litert/schema_py_generated.py ai_edge_litert/*_pb2.py
 rm -rf numpy/f2py numpy/distutils
-# Of rapidfuzz: measures other than the distance of letters.
-rm -rf rapidfuzz/fuzz_cpp*.so rapidfuzz/__pyinstaller
+rm -f numpy/_core/_simd.*.so numpy/_core/*_tests.*.so
+# Of rapidfuzz: other measures than the distance of letters, and the same for newer processors.
+rm -rf rapidfuzz/fuzz_cpp*.so rapidfuzz/distance/metrics_cpp_avx2*.so rapidfuzz/__pyinstaller
 # Of wordllama: everything but its table of words.
 if [ -d wordllama ]; then
   find wordllama -type f ! -path 'wordllama/weights/l2_supercat_256.safetensors' \
