@@ -60,7 +60,8 @@ class TextEncoder:
 
     def arrays(self) -> Mapping[str, NDArray[np.generic]]:
         """What `of` needs, to be stored."""
-        return {"rarity": self.rarity, "letters": self.letters.astype(np.float16)}
+        used = np.flatnonzero(self.letters.any(axis=1))
+        return {"rarity": self.rarity, "used": used, "letters": self.letters[used].astype(np.float16)}
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[np.generic]], table_id: str | None) -> TextEncoder:
@@ -72,7 +73,9 @@ class TextEncoder:
                 expected=table_id,
                 fix="Run: pip install 'lookalike[text]'. Or: lookalike snapshot build --force",
             )
-        letters = np.asarray(arrays["letters"], np.float32)
+        stored = np.asarray(arrays["letters"], np.float32)
+        letters = np.zeros((COLUMNS, stored.shape[1]), np.float32)
+        letters[arrays["used"]] = stored
         table = word_vectors() if table_id else None
         return cls(np.asarray(arrays["rarity"], np.float32), letters, table, table_id)
 
