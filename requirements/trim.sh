@@ -25,5 +25,6 @@ if [ -d wordllama ]; then
 fi
 find . -type d \( -name tests -o -name test -o -name testing \) -prune -exec rm -rf {} +
 find . \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.pxd' -o -name '*.h' -o -name '*.a' \) -delete
-# Not those of numpy and Pillow: auditwheel has rewritten them, and strip would break them.
+# auditwheel has rewritten the libraries of numpy and Pillow: a full strip would break them, and any strip numpy's.
+find PIL pillow.libs -type f \( -name '*.so' -o -name '*.so.*' \) -exec strip --strip-debug {} +
 find pyarrow ai_edge_litert obstore annoy pdqhash rapidfuzz -type f \( -name '*.so' -o -name '*.so.*' \) -exec strip --strip-unneeded {} +
