@@ -13,6 +13,7 @@ import numpy as np
 from lookalike.errors import InvalidInput
 from lookalike.search.find_nearest import Found, Request, passing, ranked
 from lookalike.search.query import Query
+from lookalike.search.query_vector import unit_or_raise
 from lookalike.search.view import Distances, Mask, View
 from lookalike.search.view_text import ViewText
 from lookalike.text_search.text_index import QueryWord, TextReading
@@ -20,7 +21,6 @@ from lookalike.types import Metric, Vector
 
 PartVector = Callable[[int], Vector]
 """The number of a query's part → its vector as the view compares it."""
-SMALLEST_NORM = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,4 @@ def _target(
             return None
         total = part.weight * one if total is None else total + part.weight * one
     assert total is not None
-    norm = float(np.linalg.norm(total))
-    if norm < SMALLEST_NORM:
-        raise InvalidInput(
-            "the query says nothing",
-            got=f"a vector of length {norm:.2g}",
-            fix="Use other words, or weights that do not cancel out.",
-        )
-    return np.asarray(total / norm, np.float32)
+    return unit_or_raise(total)

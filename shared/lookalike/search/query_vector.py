@@ -61,10 +61,10 @@ def target_of(
 
 def _combined(query: Query, view: View, vectors: list[Vector]) -> Vector:
     if view.metric == "cosine":
-        units = [_normalised(vector) for vector in vectors]
+        units = [unit_or_raise(vector) for vector in vectors]
         if len(vectors) == 1 and query.parts[0].weight > 0:
             return vectors[0]  # unchanged, so that an item's distance to itself is 0
-        return _normalised(_sum(query, units))
+        return unit_or_raise(_sum(query, units))
     total = sum(part.weight for part in query.parts)
     if total <= 0:
         raise InvalidInput("the weights cancel out", got=total, expected="a sum above 0")
@@ -143,7 +143,8 @@ def _given_vector(value: object, dimension: int) -> Vector:
     return vector
 
 
-def _normalised(vector: Vector) -> Vector:
+def unit_or_raise(vector: Vector) -> Vector:
+    """A vector scaled to length 1. Raises InvalidInput: it is zero, or nearly."""
     norm = float(np.linalg.norm(vector))
     if norm < SMALLEST_NORM:
         raise InvalidInput(
